@@ -3,10 +3,12 @@
 import hashlib
 import http.client
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,88 @@ def test_a_port_that_nobody_listens_on_closes_what_connects(house: Lab) -> None:
     inside.communicate(timeout=30)
     assert inside.returncode == 130
     house.act("cancel", job_id)
+
+
+class Typist:
+    """`opsconsole shell` on a terminal of our own."""
+
+    def __init__(self, house: Lab, *arguments: str) -> None:
+        self._master, slave = os.openpty()
+        self.resize(90, 30)
+        environ = house.environ | {"TERM": "xterm-256color", "PS1": "$ "}
+        command = ("setsid", "--ctty", *OPSCONSOLE, "shell", *arguments)
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environ, cwd=house.folder)
+        os.close(slave)
+        self._seen = b""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """As a person who pulls at the window."""
+        termios.tcsetwinsize(self._master, (rows, columns))
+
+    def type(self, text: bytes) -> None:
+        """As a person does."""
+        os.write(self._master, text)
+
+    def sees(self, text: bytes) -> None:
+        """Wait until this is shown, behind what was waited for before."""
+        while text not in self._seen:
+            ready, _, _ = select.select([self._master], [], [], 20)
+            assert ready, f"{text!r} isn't shown, but {self._seen!r}"
+            try:
+                self._seen += os.read(self._master, 1 << 16)
+            except OSError:
+                raise AssertionError(f"it has ended, with {self._seen!r}") from None
+        self._seen = self._seen.partition(text)[2]
+
+    def leaves(self, code: int) -> bytes:
+        """Wait for its end; what it still said."""
+        while True:
+            try:
+                self._seen += os.read(self._master, 1 << 16)
+            except OSError:
+                break
+        assert self.process.wait(20) == code
+        os.close(self._master)
+        return self._seen
+
+
+@pytest.mark.parametrize("via", ["direct", "relay"])
+def test_a_shell_has_a_terminal_of_its_own(house: Lab, via: str) -> None:
+    job_id = running(house, environment={"LR": "0.1"})
+    typist = Typist(house, "--via", via, job_id)
+    typist.type(b"echo lr-$LR-$TERM; stty size\r")
+    typist.sees(b"lr-0.1-xterm-256color\r\n")
+    typist.sees(b"30 90\r\n")
+    typist.resize(120, 40)
+    typist.type(b"until [ \"$(stty size)\" = '40 120' ]; do :; done; echo new-$((1+1))\r")
+    typist.sees(b"new-2\r\n")
+    typist.type(b"echo sleeps-$((1+2)); sleep 600.125\r")
+    typist.sees(b"sleeps-3\r\n")
+    house.wait(lambda: lives("600.125"), "the program in the shell")
+    typist.type(b"\x03")
+    typist.type(b"echo on-$((2+2)); tty\r")
+    typist.sees(b"on-4\r\n")
+    typist.sees(b"/dev/pts/")
+    assert not lives("600.125")
+    typist.type(b"exit 5\r")
+    typist.leaves(5)
+    assert any("a shell on gpu-a" in event for event in house.events(f"{job_id}/task-0"))
+    house.act("cancel", job_id)
+
+
+def test_a_shell_is_left_by_escape_and_ended_by_the_end_of_its_task(house: Lab) -> None:
+    job_id = running(house)
+    typist = Typist(house, job_id)
+    typist.type(b"echo up-$((1+1)); exec sleep 600.375\r")
+    typist.sees(b"up-2\r\n")
+    house.wait(lambda: lives("600.375"), "what the shell became")
+    typist.type(b"\r~.")
+    typist.leaves(130)
+    house.wait(lambda: not lives("600.375"), "its end")
+    typist = Typist(house, job_id)
+    typist.type(b"echo up-$((1+1))\r")
+    typist.sees(b"up-2\r\n")
+    house.act("cancel", job_id)
+    said = typist.leaves(128 + signal.SIGKILL)
+    assert b"the task has ended, and what ran in it with it" in said
+    assert "a shell needs a terminal" in house.run("shell", job_id, code=2).stderr

@@ -169,3 +169,16 @@ def test_files_code_and_setup_are_the_users_and_the_kept_trees_are_nobodys_to_ch
         result = Path(job["output_path"]) / "models" / "result"
         assert (result.read_text(), result.owner()) == ("result\n", USER)
         assert result.is_relative_to(state / "outputs")
+
+
+def test_what_is_run_in_a_task_runs_as_its_user(house: Lab) -> None:
+    start(house)
+    job_id = house.give("sleep 600")
+    house.wait_state(job_id, "running")
+    account = pwd.getpwnam(USER)
+    done = house.run(
+        "exec", job_id, "--", "sh", "-c", 'echo "$(id -u) $(id -g) $HOME"; cat; echo new > /dev/stderr; pwd'
+    )
+    assert done.stdout.splitlines()[0] == f"{account.pw_uid} {account.pw_gid} {account.pw_dir}"
+    assert done.stdout.splitlines()[1].startswith(str(house.state_dir("gpu-a")))
+    house.act("cancel", job_id)

@@ -4,6 +4,7 @@ The coordinator has decided who may. Each session has a thread; the attempt's pr
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
@@ -55,6 +56,7 @@ class SessionServer:
         self._loop = asyncio.get_running_loop()
         self._guests = guests
         self._find = find
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def serve(self, purpose: RunInTask | ReachPort, stream: Stream) -> None:
         """Be the other end of a session until it is over, in a thread. Raises OpsconsoleError."""
@@ -77,12 +79,17 @@ class SessionServer:
             raise Unavailable("the worker's keeper doesn't answer") from None
 
     def tell(self, act: Callable[[], object]) -> None:
-        """Have something done on the loop."""
-        self._loop.call_soon_threadsafe(act)
+        """Have something done on the loop; nothing where the agent has ended, with which the keeper ends what it ran."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(act)
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine on the loop, and don't wait for it."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        self.tell(lambda: self._keep(asyncio.ensure_future(work())))
+
+    def _keep(self, task: asyncio.Future[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def find(self, attempt_id: str) -> LiveTask:
         """What is to be known of an attempt. Raises Conflict."""
@@ -111,7 +118,9 @@ class _End:
         try:
             self._begin()
         except OpsconsoleError as error:
-            self._last(_said(error))
+            self._last_of_all(_said(error))
+        except OSError as error:
+            self._last_of_all(_said(Unavailable(f"the worker has no room for it ({error.strerror})")))
         self._session.run(self._is_over)
 
     def close(self) -> None:
@@ -125,6 +134,10 @@ class _End:
 
     def _is_over(self) -> bool:
         return self._leave_s is not None and time.monotonic() > self._leave_s
+
+    def _last_of_all(self, said: Exit | Failed) -> None:
+        """Say that, as soon as the session is carried."""
+        self._session.post(lambda: self._last(said))
 
     def _last(self, said: Exit | Failed) -> None:
         """Say the last thing."""
@@ -198,7 +211,7 @@ class _ProgramEnd(_End):
             self._server.call(self._server.guests.join(command, self._when_exited))
         except (NotFound, Forbidden) as error:
             code = _NOT_FOUND if isinstance(error, NotFound) else _NOT_RUN
-            self._last(Exit(code, cut(error.message)))
+            self._last_of_all(Exit(code, cut(error.message)))
 
     def _when_exited(self, news: GuestExited | None) -> None:
         """On the loop."""
@@ -222,7 +235,7 @@ class _ProgramEnd(_End):
             case frame.Resize(columns=columns, rows=rows):
                 self._resize(columns, rows)
             case frame.Signal(number=number):
-                self._server.begin(self._server.guests.signal(self._guest, number))
+                self._server.begin(lambda: self._server.guests.signal(self._guest, number))
             case _:
                 raise ProtocolError("the operator's end says what makes no sense here: the session is closed")
 
@@ -236,7 +249,7 @@ class _ProgramEnd(_End):
             os.close(self._master)
         if not self._is_gone:
             first = signal.SIGTERM if self._purpose.terminal is None else signal.SIGHUP
-            self._server.begin(self._server.guests.end(self._guest, first))
+            self._server.begin(lambda: self._server.guests.end(self._guest, first))
 
 
 class _PortEnd(_End):
@@ -262,7 +275,7 @@ class _PortEnd(_End):
 
     def _when_over(self) -> None:
         """On the loop."""
-        self._session.post(lambda: self._last(Failed("conflict", "the task has ended, and its ports with it")))
+        self._last_of_all(Failed("conflict", "the task has ended, and its ports with it"))
 
     def _on_control(self, control: Control) -> None:
         match control:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from opsconsole.session.escape import Escape
 from opsconsole.session.opening import opened
 from opsconsole_protocol.error import ProtocolError, from_code
 from opsconsole_protocol.session.frame import STDERR, STDIN, STDOUT, Control, Exit, Failed, Resize, Signal
@@ -20,9 +21,13 @@ _BROKEN_PIPE = 128 + 13
 
 
 class Program:
-    """One. `files`: the descriptors of stdin, stdout and stderr here. They stay open."""
+    """One. `files`: the descriptors of stdin, stdout and stderr here. They stay open. `begin` is called when the other end is there."""
 
-    def __init__(self, purpose: RunInTask, files: tuple[int, int, int] = (0, 1, 2)) -> None:
+    def __init__(
+        self, purpose: RunInTask, files: tuple[int, int, int] = (0, 1, 2), begin: Callable[[], None] | None = None
+    ) -> None:
+        self._begin = begin
+        self._escape = Escape()
         self._purpose = purpose
         self._files = files
         self._lock = threading.Lock()
@@ -71,9 +76,13 @@ class Program:
         if self._purpose.terminal is None:
             session.wires[STDERR] = Wire(sink=stderr, is_lent=True)
         session.wires[STDIN] = Wire(source=stdin, is_lent=True)
+        if self._purpose.terminal is not None:
+            session.wires[STDIN].on_read = self._escape.take
+        if self._begin is not None:
+            self._begin()
         with self._lock:
             self._session = session
-        session.run(lambda: self._exit is not None and not session.has_waiting)
+        session.run(lambda: self._escape.is_typed or (self._exit is not None and not session.has_waiting))
         if self._exit is None and session.is_broken:
             self._exit = Exit(_BROKEN_PIPE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from opsconsole.session.forward import Forward
     from opsconsole.session.program import Program
     from opsconsole_protocol.session.frame import Exit
-    from opsconsole_protocol.stream.message import RunInTask, Via
+    from opsconsole_protocol.stream.message import Via
 
 _PORT_MAX = 65_535
 _BACKLOG = 128
@@ -35,6 +36,11 @@ def add(group: Group) -> None:
     parser.add_argument("id", metavar="ID", help=_TASK)
     add_via(parser)
     parser.set_defaults(takes_command=True)
+    parser = group.verb("shell", shell, usage="opsconsole shell [options] ID",
+                        epilog="The shell has the task's environment and working folder, and ends with the task. Enter, ~ and . leave\n"
+                        "one that hangs.")  # fmt: skip
+    parser.add_argument("id", metavar="ID", help=_TASK)
+    add_via(parser)
     parser = group.verb("forward", forward, usage="opsconsole forward [options] ID PORTNAME [LOCALPORT]",
                         epilog="Whatever connects to the address that is printed is connected to the task's port of this name (submit\n"
                         "--port NAME), until Ctrl-C.")  # fmt: skip
@@ -53,18 +59,34 @@ def add(group: Group) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """`opsconsole exec`."""
+    from opsconsole.session.program import Program
     from opsconsole_protocol.stream.message import RunInTask, Via
 
     if not args.command:
         raise InvalidRequest("say what to run: opsconsole exec ID -- CMD…")
-    return _run(args, RunInTask(task=args.id, argv=tuple(args.command)), Via(args.via))
+    purpose = RunInTask(task=args.id, argv=tuple(args.command))
+    ended = with_client(args, lambda client: _carried(client, Program(purpose), Via(args.via)))
+    return _code(ended)
 
 
-def _run(args: argparse.Namespace, purpose: RunInTask, via: Via) -> int:
+def shell(args: argparse.Namespace) -> int:
+    """`opsconsole shell`."""
     from opsconsole.session.program import Program
+    from opsconsole_console.cli.raw_terminal import RawTerminal
+    from opsconsole_protocol.stream.message import RunInTask, Via
 
-    program = Program(purpose)
-    ended = with_client(args, lambda client: _carried(client, program, via))
+    if not (os.isatty(0) and os.isatty(1)):
+        raise InvalidRequest("a shell needs a terminal: use opsconsole exec ID -- CMD… in scripts")
+    with RawTerminal() as terminal:
+        program = Program(RunInTask(task=args.id, terminal=terminal.as_asked_for()), begin=terminal.begin)
+        resize = lambda: program.resize(*terminal.size())  # noqa: E731
+        ended = with_client(args, lambda client: _carried(client, program, Via(args.via), resize))
+        terminal.is_clean = ended is not None and not ended.note
+    return _code(ended)
+
+
+def _code(ended: Exit | None) -> int:
+    """The exit code, after what is to be said."""
     if ended is None:
         return 128 + signal.SIGINT
     if ended.note:
@@ -107,18 +129,25 @@ async def _forwarded(client: Client, one: Forward, via: Via) -> None:
         await carrier.run(lambda load: one.run(load.asker, via, lambda line: say(f"opsconsole: {line}"), load.cancel))
 
 
-async def _carried(client: Client, program: Program, via: Via) -> Exit | None:
+async def _carried(
+    client: Client, program: Program, via: Via, resize: Callable[[], object] | None = None
+) -> Exit | None:
     """Run it in a thread, with the signals that come here."""
     from opsconsole.transfer.carrier import Carrier
 
     carrier = Carrier(client)
-    with _signals(program.signal, program.leave):
+    with _signals(program.signal, program.leave, resize):
         return await carrier.run(lambda load: program.run(load.asker, via, _say_nothing, load.cancel))
 
 
 @contextlib.contextmanager
-def _signals(take: Callable[[int], bool], leave: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C and TERM go to `take`, the first time. The second time this `leave`s; where `take` can't, this command ends at once."""
+def _signals(
+    take: Callable[[int], bool], leave: Callable[[], object], resize: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Ctrl-C and TERM go to `take`, the first time. The second time this `leave`s; where `take` can't, this command ends at once.
+
+    `resize` is called when the terminal has another size.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -136,6 +165,8 @@ def _signals(take: Callable[[int], bool], leave: Callable[[], object]) -> Iterat
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
         loop.add_signal_handler(number, pass_on, number)
+    if resize is not None:
+        loop.add_signal_handler(signal.SIGWINCH, resize)
     try:
         yield
     finally:

@@ -36,6 +36,7 @@ VERBS = {
     "dataset": Verb("dataset", "say what a dataset holds, or why it is broken"),
     "transfers": Verb("transfer", "list transfers of this machine; go on with those that wait"),
     "exec": Verb("into", "run a command in a task that runs, with its exit code"),
+    "shell": Verb("into", "open a shell in a task that runs"),
     "forward": Verb("into", "bring a port of a task that runs to an address of this machine"),
     "metrics": Verb("metrics", "list or export what tasks have reported"),
     "compare": Verb("compare", "put runs side by side: parameters, and what came of them"),

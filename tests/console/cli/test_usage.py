@@ -113,6 +113,8 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["worker", "explode", "gpu-a"], "invalid choice: 'explode'"),
         (["run", "--worker", "gpu-a", "--", "x"], "--worker goes with `opsconsole submit`"),
         (["run"], "there is no command"),
+        (["exec", "7k3m9q2w4t"], "say what to run: opsconsole exec ID -- CMD…"),
+        (["forward", "7k3m9q2w4t", "web", "99999"], "99999 is no port"),
         (["serve", "--connect", "x"], "serve starts a coordinator"),
         (["agent", "--join", "a", "--connect", "b"], "--join and --connect both"),
     ],

@@ -16,7 +16,7 @@ def with_attempt(**changes: object) -> JobDetail:
     """A job of one task whose only attempt ended so."""
     found = detail("train-lr2")
     task = found.tasks[0]
-    attempt = replace(task.attempts[0], **{"cause": EndCause.EXIT_CODE, **changes})
+    attempt = replace(task.attempts[0], **{"cause": EndCause.EXIT_CODE, "hint": "", **changes})
     task = replace(task, attempts=(attempt,), error=attempt.error, hint=attempt.hint, exit_code=attempt.exit_code)
     return replace(found, tasks=(task,))
 
@@ -41,7 +41,7 @@ def test_of_many_tasks_those_that_failed_are_named() -> None:
 
 def test_one_that_never_started_says_so() -> None:
     found = detail("train-lr2")
-    task = replace(found.tasks[0], attempts=(), error="", state="unschedulable", exit_code=None)
+    task = replace(found.tasks[0], attempts=(), error="", hint="", state="unschedulable", exit_code=None)
     job = replace(found.job, state="unschedulable", reason="no worker could take it within 1h")
     assert ending_words(replace(found, job=job, tasks=(task,))) == [
         "no worker could take it within 1h", "it never started",

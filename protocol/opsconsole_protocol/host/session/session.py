@@ -39,7 +39,7 @@ _BLOCKING_BYTES = 4096
 """A file that may block takes this much whenever it says that it takes anything."""
 _RECEIVE_BYTES = 256 * 1024
 _INBOX_MAX = 1_000
-"""Pieces that came and weren't looked at. An other end that keeps to the windows never has so many."""
+"""Pieces that came and weren't looked at. Of an other end that keeps to the windows there are fewer."""
 
 
 class Wire:
@@ -54,6 +54,8 @@ class Wire:
         self.source = source if sock is None else sock.fileno()
         self.sink = sink if sock is None else sock.fileno()
         self.outgoing, self.incoming = Outgoing(), Incoming()
+        self.on_read: Callable[[bytes], bytes] = bytes
+        """What is sent of what was read."""
         self._sock = sock
         self.is_lent = is_lent
         if not is_lent:
@@ -64,6 +66,11 @@ class Wire:
     def is_connection(self) -> bool:
         """Whether it is one that came or was made for its channel."""
         return self._sock is not None
+
+    @property
+    def room_bytes(self) -> int:
+        """How much may be read now. `on_read` may have held a byte back, which goes with the next ones."""
+        return max(0, self.outgoing.room - 1)
 
     @property
     def piece_bytes(self) -> int:
@@ -184,13 +191,9 @@ class Session:
         for descriptor, interest in self._interests().items():
             poll.register(descriptor, interest)
         ready = dict(poll.poll(0 if self._is_draining else ALIVE_S * 1000 / 2))
-        if (
-            not ready
-            and self._is_draining
-            and any(one.source >= 0 and one.outgoing.room for one in self.wires.values())
-        ):
+        if not ready and self._is_draining and any(one.source >= 0 and one.room_bytes for one in self.wires.values()):
             for channel, wire in list(self.wires.items()):
-                if wire.source >= 0 and wire.outgoing.room:
+                if wire.source >= 0 and wire.room_bytes:
                     self._end_source(channel, wire)
         elif not ready and self._is_draining:
             ready = dict(poll.poll(ALIVE_S * 1000 / 2))
@@ -208,7 +211,7 @@ class Session:
         """What is waited for. A file of which nothing is wanted is left out, or its end would be told over and over."""
         found: dict[int, int] = {}
         for wire in self.wires.values():
-            if wire.source >= 0 and wire.outgoing.room:
+            if wire.source >= 0 and wire.room_bytes:
                 found[wire.source] = found.get(wire.source, 0) | select.POLLIN
             if wire.sink >= 0 and wire.incoming.waiting:
                 found[wire.sink] = found.get(wire.sink, 0) | select.POLLOUT
@@ -225,7 +228,7 @@ class Session:
         try:
             if wire.sink in ready and wire.incoming.waiting:
                 self._write(channel, wire)
-            if wire.source in ready and wire.outgoing.room:
+            if wire.source in ready and wire.room_bytes:
                 self._read(channel, wire)
         except OSError as error:
             self.reset(channel, os.strerror(error.errno or 0))
@@ -237,19 +240,19 @@ class Session:
 
     def _read(self, channel: int, wire: Wire) -> None:
         try:
-            data = os.read(wire.source, min(DATA_BYTES_MAX, wire.outgoing.room))
+            data = os.read(wire.source, min(DATA_BYTES_MAX, wire.room_bytes))
         except BlockingIOError:
             return
         except OSError:
             if wire.is_connection:
                 raise
             data = b""  # of a terminal that nobody writes to any more
-        if data:
+        if not data:
+            self._end_source(channel, wire)
+        elif data := wire.on_read(data):
             wire.outgoing.sent(len(data))
             self.bytes += len(data)
             self.say(Data(channel, data))
-        else:
-            self._end_source(channel, wire)
 
     def _end_source(self, channel: int, wire: Wire) -> None:
         wire.end_source()

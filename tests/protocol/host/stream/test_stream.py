@@ -1,5 +1,6 @@
 """A stream over sockets: it blocks, it presses back, it ends, and it is closed from any thread."""
 
+import os
 import select
 import socket
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 from opsconsole_protocol.host.stream import stream as module
 from opsconsole_protocol.host.stream.stream import SocketStream, is_gone
+from opsconsole_protocol.host.stream.tls import own_certificate, pinning_context
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import Way
 from tests.waiting import until_sync
@@ -171,3 +173,55 @@ def test_who_is_gone_is_lost(pair: tuple[SocketStream, SocketStream], monkeypatc
 )  # fmt: skip
 def test_when_a_machine_counts_as_gone(probes: int, unacknowledged: int, last_ack_ms: int, gone: bool) -> None:
     assert is_gone(probes, unacknowledged, last_ack_ms) == gone
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_bytes_go_both_ways_at_once(tls: bool) -> None:
+    near, far = socket.socketpair()
+    shaking: list[threading.Thread] = []
+    if tls:
+        server = own_certificate().context.wrap_socket(
+            far, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+        near = pinning_context().wrap_socket(near, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+        shaking.append(threading.Thread(target=server.do_handshake))
+        shaking[0].start()
+        near.do_handshake()
+        shaking[0].join()
+        far = server
+    left, right = SocketStream(near, Way.DIRECT), SocketStream(far, Way.DIRECT)
+    data = os.urandom(8_000_000)  # more than all buffers on the way: neither end may wait for its own sending to end
+    found: dict[str, bytes] = {}
+
+    def receive(name: str, stream: SocketStream) -> None:
+        taken, view = bytearray(), bytearray(1 << 16)
+        while len(taken) < len(data):
+            taken += view[: stream.receive_into(view)]
+        found[name] = bytes(taken)
+
+    work = [
+        threading.Thread(target=left.send, args=(data,)),
+        threading.Thread(target=right.send, args=(data[::-1],)),
+        threading.Thread(target=receive, args=("left", left)),
+        threading.Thread(target=receive, args=("right", right)),
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in work)
+    assert (found["right"], found["left"]) == (data, data[::-1])
+    lost: list[StreamLost] = []
+
+    def wait() -> None:
+        try:
+            left.receive_into(bytearray(1))
+        except StreamLost as error:
+            lost.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    left.close()
+    waiting.join(10)
+    assert len(lost) == 1
+    right.close()

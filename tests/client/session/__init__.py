@@ -1,0 +1,1 @@
+"""Tests of what moves from this machine and back."""
