@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import Progress
 from tqdm import tqdm
 
 from opsconsole_agent.recognise.line import PRINTED_LINE_BYTES_MAX, Count
@@ -87,6 +89,15 @@ def test_what_tells_no_progress(text: str) -> None:
 def test_left_is_what_the_bar_says() -> None:
     (finding,) = read(" 41%|####1     | 41.0M/100M [00:04<1:00:06, 9.9MB/s]\n")
     assert finding.progress == Count(41e6, 100e6, 3_606_000.0)
+
+
+def test_a_bar_of_rich() -> None:
+    file = io.StringIO()
+    with Progress(console=Console(file=file, force_terminal=True, width=100), auto_refresh=False) as bars:
+        task = bars.add_task("train", total=50)
+        bars.update(task, advance=30, refresh=True)
+        drawn_so_far = file.getvalue()
+    assert progress(read(drawn_so_far)) == (60, 100)
 
 
 @pytest.mark.parametrize("outer", [False, True])

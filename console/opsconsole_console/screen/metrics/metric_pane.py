@@ -49,7 +49,7 @@ class MetricPane(TablePane[MetricLine]):
 
 def name_cell(row: MetricLine) -> Cell:
     """The name, and whether the metric was read in what a task printed."""
-    return cell(row.name) + cell(" (printed)" if row.is_recognised else "", "text-muted")
+    return cell(row.name) + cell(" printed" if row.is_recognised else "", "text-muted")
 
 
 def figure(value: float) -> str:
