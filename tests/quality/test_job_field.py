@@ -10,7 +10,7 @@ from opsconsole_console.model import draft as drafts
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
-from opsconsole_protocol.spec import JobSpec, Resources
+from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 
 CODE = Bundle(content_id=ContentId("1" * 64), size_bytes=9, files=2, folder="pose", commit="3f2c1ab", dirty=True)
 SET: dict[str, dict[str, Any]] = {
@@ -46,6 +46,10 @@ SET: dict[str, dict[str, Any]] = {
     "bundle": {"bundle": CODE},
     "setup": {"setup": "uv sync", "bundle": CODE},
     "collect": {"collect": ("models/*",)},
+    "pause_by": {"pause_by": PauseBy.CHECKPOINT},
+    "pause_signal": {"pause_signal": "USR1"},
+    "save_within_ms": {"save_within_ms": 65_000},
+    "resume_from": {"resume_from": "/ckpt/base"},
     "metric_pattern": {"metric_pattern": r"L=(?P<loss>\S+)"},
 }
 """For each field, what sets it to something that isn't its default."""

@@ -36,6 +36,7 @@ from opsconsole_agent.keeper_client import message as keeper_message
 from opsconsole_agent.keeper_client.keeper_client import KeeperClient
 from opsconsole_agent.probe.io_path import NOTHING_WRITTEN, OutputRefused
 from opsconsole_agent.session.guests import Guests
+from opsconsole_agent.state import pause_flag
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
 from opsconsole_protocol.content.error import DiskFull, NoRoom
@@ -263,7 +264,7 @@ class ProcessEngine:
     def ask_to_save(self, attempt_id: AttemptId, signal: str) -> None:
         """See Engine."""
         try:
-            self._staging.state.ask_to_save(attempt_id)
+            pause_flag.put_up(self._staging.state.folder(attempt_id))
         except OSError as error:
             self._say(f"{attempt_id} can't be asked to save a checkpoint ({error.strerror})")
         if signal:
@@ -281,7 +282,7 @@ class ProcessEngine:
 
     def withdraw_ask(self, attempt_id: AttemptId) -> None:
         """See Engine."""
-        self._staging.state.withdraw_ask(attempt_id)
+        pause_flag.take_down(self._staging.state.folder(attempt_id))
 
     def terminate(self, attempt_id: AttemptId, grace_ms: int) -> None:
         """See Engine."""

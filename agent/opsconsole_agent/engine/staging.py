@@ -54,6 +54,7 @@ from opsconsole_agent.probe.io_path import (
 )
 from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.timed_call import TimedCall
+from opsconsole_agent.state import pause_flag
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
@@ -398,7 +399,7 @@ class StartCommandStep:
             setup_path=setup_path,
             ports=build.ports,
             report_path=self._staging.report_file(build.attempt_id),
-            pause_path=self._staging.state.pause_file(build.attempt_id),
+            pause_path=pause_flag.path_in(self._staging.state.folder(build.attempt_id)),
             resume_path=build.resume_path,
             api=defaults.report_api(build.attempt_id),
             sdk_path=defaults.sdk_path,

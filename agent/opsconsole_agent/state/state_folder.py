@@ -44,6 +44,7 @@ from opsconsole_agent.keeper.output import HARD_LINK_FOLDER
 from opsconsole_agent.keeper_client.message import User
 from opsconsole_agent.log.shipper import KEPT_DAYS
 from opsconsole_agent.probe.disk_space import FULL_BELOW_BYTES, free_bytes
+from opsconsole_agent.state import pause_flag
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.log import Source
@@ -61,7 +62,6 @@ _SPARE_SPEC = "spec.spare"
 WORK_FOLDER = "work"
 INPUTS_FOLDER = "inputs"
 """Links to what was brought for it, by the names that its job gave them."""
-PAUSE_FILE = "pause"
 _PASSABLE = 0o711
 _READABLE = 0o755
 _SPARE_MAX = 64
@@ -170,19 +170,6 @@ class StateFolder:
     def log_file(self, attempt_id: AttemptId, source: Source) -> str:
         """The file of one of its logs."""
         return f"{self._attempts}/{attempt_id}/{source}"
-
-    def pause_file(self, attempt_id: AttemptId) -> str:
-        """The file that is there while the attempt is to save a checkpoint and to end."""
-        return f"{self._attempts}/{attempt_id}/{PAUSE_FILE}"
-
-    def ask_to_save(self, attempt_id: AttemptId) -> None:
-        """Make that file. Raises OSError."""
-        with contextlib.suppress(FileExistsError):
-            state_file.write_new(self.pause_file(attempt_id), b"")
-
-    def withdraw_ask(self, attempt_id: AttemptId) -> None:
-        """Remove that file, if it is there."""
-        state_file.clear(self.pause_file(attempt_id))
 
     def is_needed(self, attempt_id: str) -> bool:
         """Whether this is an attempt that is written down, or a folder for one to come."""
@@ -344,7 +331,7 @@ class StateFolder:
             state_file.clear(self.kept_log(attempt_id, source))
         for source in Source:
             state_file.clear(f"{folder}/{source}")
-        self.withdraw_ask(attempt_id)
+        pause_flag.take_down(folder)
         if os.path.lexists(f"{folder}/{INPUTS_FOLDER}"):
             shutil.rmtree(f"{folder}/{INPUTS_FOLDER}", ignore_errors=True)
         self.remove_empty(attempt_id)

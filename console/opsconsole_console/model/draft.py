@@ -25,6 +25,7 @@ from opsconsole_protocol.spec import (
     PRIORITY_MAX,
     RETRIES_MAX,
     JobSpec,
+    PauseBy,
     Resources,
     check_metric_pattern,
     check_spec,
@@ -78,6 +79,8 @@ class Draft:
     fetch: str = ""
     collect: str = ""
     metric_pattern: str = ""
+    pause_by: str = ""
+    resume_from: str = ""
     worker: str = ""
     base: JobSpec | None = None
     """The spec that `e` started from: what the form doesn't show is kept."""
@@ -128,6 +131,8 @@ def from_spec(spec: JobSpec) -> Draft:
         setup=spec.setup,
         collect=shlex.join(spec.collect),
         metric_pattern=spec.metric_pattern,
+        pause_by="" if spec.pause_by is PauseBy.FREEZE else spec.pause_by,
+        resume_from=spec.resume_from or "",
         worker=spec.worker or "",
         base=spec,
     )
@@ -265,8 +270,17 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "held": read("hold", lambda: _yes(draft.hold), False),
         "setup": draft.setup.strip(),
         "collect": read("collect", lambda: _words(draft.collect), _NO_WORDS),
+        "pause_by": read("pause_by", lambda: _pause_by(draft.pause_by), PauseBy.FREEZE),
+        "resume_from": read("resume_from", lambda: _absolute(draft.resume_from), None),
         "metric_pattern": read("metric_pattern", lambda: _metric_pattern(draft.metric_pattern), ""),
     }
+
+
+def _pause_by(text: str) -> PauseBy:
+    try:
+        return PauseBy(text.strip().lower() or PauseBy.FREEZE)
+    except ValueError:
+        raise InvalidRequest("freeze or checkpoint") from None
 
 
 def _metric_pattern(text: str) -> str:

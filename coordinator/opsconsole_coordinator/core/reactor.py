@@ -171,9 +171,12 @@ class Reactor:
 
     # --- contents ----------------------------------------------------------------------------------------------
 
-    def contents_of(self, job: Job) -> tuple[Content, ...]:
-        """The trees that a job brings along, each once."""
-        return contents_of(job.spec)
+    def contents_of(self, job: Job, attempt: Attempt | None = None) -> tuple[Content, ...]:
+        """The trees that a job brings along, each once; and the checkpoint that this attempt of it is sent."""
+        resume = None if attempt is None else attempt.resume
+        if resume is None or resume.content_id is None:
+            return contents_of(job.spec)
+        return (*contents_of(job.spec), Content(resume.content_id, resume.size_bytes, "the checkpoint"))
 
     def on_kept(self, added: Collection[ContentId], removed: Collection[ContentId], now_ms: int) -> None:
         """The coordinator keeps some trees from now on, and others no longer."""

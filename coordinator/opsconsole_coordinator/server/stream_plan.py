@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from opsconsole_coordinator.core.content import Content
 from opsconsole_coordinator.core.model import Attempt, Worker
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.content_keeper import ContentKeeper
@@ -88,8 +87,8 @@ class StreamPlanner:
     def _fetch(self, purpose: FetchContent, worker: Worker) -> Plan:
         attempt = self._attempt_of(purpose.attempt_id, worker)
         job = self._commit_loop.fleet.jobs[attempt.job_id]
-        needed = {one.content_id: one for one in self._commit_loop.reactor.contents_of(job)}
-        content = needed.get(purpose.content_id) or _checkpoint_of(attempt, purpose.content_id)
+        needed = {one.content_id: one for one in self._commit_loop.reactor.contents_of(job, attempt)}
+        content = needed.get(purpose.content_id)
         if content is None:
             raise Forbidden(f"job {job.id} doesn't bring the tree {purpose.content_id[:12]} along")
         sources = self._commit_loop.fleet.contents.sources(purpose.content_id, self._commit_loop.fleet.workers)
@@ -200,13 +199,6 @@ class StreamPlanner:
             task.job_id,
             content_id=kept.content_id,
         )
-
-
-def _checkpoint_of(attempt: Attempt, content_id: ContentId) -> Content | None:
-    resume = attempt.resume
-    if resume is None or resume.content_id != content_id:
-        return None
-    return Content(content_id, resume.size_bytes, "the checkpoint")
 
 
 def _party(worker: Worker) -> Party:

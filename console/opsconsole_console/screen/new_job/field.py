@@ -55,6 +55,7 @@ GROUPS: tuple[Group, ...] = (
         (
             (Field("sweep", "sweep", "lr=0.1,0.01 seed=1,2 with {lr} {seed} in the command"),),
             (Field("ports", "ports", "names: master"), Field("hold", "hold", "no; yes: until released")),
+            (Field("pause_by", "pause by", "freeze, or checkpoint"), Field("resume_from", "resume", "/a/checkpoint")),
             (Field("start_within", "start in", "no time-out"), Field("metric_pattern", "metrics", "loss=(?P<loss>.+)")),
         ),
     ),

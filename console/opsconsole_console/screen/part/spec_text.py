@@ -50,6 +50,9 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("start by", spell_limit(spec.scheduling_timeout_ms)),
             ("grace", spell_limit(spec.grace_ms)),
             ("lost after", spell_limit(spec.lost_after_ms)),
+            ("pause by", spec.pause_by + (f", told by {spec.pause_signal}" if spec.pause_signal else "")),
+            ("save within", spell_limit(spec.save_within_ms)),
+            ("resumes", spec.resume_from or ""),
             ("fence after", spell_limit(spec.fence_after_ms)),
         )
     )
