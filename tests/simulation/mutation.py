@@ -300,7 +300,7 @@ MUTATIONS = (
     Mutation("logs forgotten before they are complete", lambda: mock.patch.object(Attempt, "is_log_complete", True), ("cut",)),
     Mutation("a repeated assignment started twice", _wrap(Reactor, "_desire", _started_twice), ("cut", "flap")),
     Mutation("a cancel lost across a reconnection", _wrap(desired, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
-    Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_undo_loss", _nothing), (*_SILENCE, *_RESTARTS)),
+    Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_undo_loss", _nothing), (*_SILENCE, *_RESTARTS), 300),
     Mutation("a GPU given away twice after a rebuild", _wrap(loading, "load_attempt", _gpu_forgotten), _RESTARTS),
     Mutation("a start that isn't written down first", _wrap(AttemptSet, "persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(Reactor, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
