@@ -89,7 +89,9 @@ class Recogniser:
             return bool(do(time.time_ns() // 1_000_000))
         except OSError as error:
             _log.warning("what %s prints can't be added to its report: %s", attempt_id, error.strerror)
-            return False
+        except Exception:  # noqa: BLE001 – nothing that a task prints may end the agent
+            _log.exception("a fault of this program: what %s prints isn't recognised", attempt_id)
+        return False
 
 
 def _compiled(pattern: str) -> Pattern | None:

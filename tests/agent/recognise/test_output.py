@@ -173,6 +173,28 @@ def test_thinning_keeps_the_last_of_each(count: int, most: int) -> None:
         assert not of_name or of_name[-1] in kept
 
 
+def test_a_fault_at_one_task_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = AttemptId("a"), AttemptId("b")
+    (tmp_path / sound).mkdir()
+    look = Output.look
+    attempt = Attempt(tmp_path / sound)
+    attempt.put(Source.STDOUT, "step=1 loss=1\n")
+
+    def look_or_fail(self: Output, now_ms: int) -> bool:
+        if str(tmp_path / broken) in self._files(Source.STDOUT)[0]:
+            raise ValueError("a fault")
+        return look(self, now_ms)
+
+    monkeypatch.setattr(Output, "look", look_or_fail)
+    recogniser = Recogniser(lambda attempt_id: Attempt(tmp_path / attempt_id).names)
+    recogniser.look({broken: "", sound: ""})
+    recogniser.close()
+    assert attempt.points() == [(1, 1)]
+    assert "a fault of this program: what a prints isn't recognised" in caplog.text
+
+
 def test_quiet_tasks_are_looked_at_more_rarely_and_all_have_their_turn(tmp_path: Path) -> None:
     first, second = AttemptId("a"), AttemptId("b")
     for one in (first, second):
