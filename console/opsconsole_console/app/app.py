@@ -21,6 +21,7 @@ from opsconsole_console import theme as themes
 from opsconsole_console.app.announcer import Announcer
 from opsconsole_console.app.command_line import CommandLine
 from opsconsole_console.app.guard import guard, is_painting, unwrapped
+from opsconsole_console.app.hand_over import hand_over, shell_command
 from opsconsole_console.app.key_gate import KeyGate
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.palette import ConsoleCommands
@@ -253,6 +254,11 @@ class ConsoleApp(App[int]):
         if contact.state == "connected" and not self._was_connected and not self.read_only:
             run_exclusive(self, self.transfers.run, "transfers")
         self._was_connected = self._was_connected or contact.state == "connected"
+
+    def open_shell(self, task: str) -> None:
+        """Hand the terminal over to a shell in a running task, until that is left."""
+        if said := hand_over(self, *shell_command(self.source.target(), task, os.environ)):
+            self.say(said, "warning")
 
     def repaint(self) -> None:
         """Show what changed since the last time, on every screen that shows the fleet."""

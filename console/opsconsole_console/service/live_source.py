@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opsconsole.fleet import Fleet
-from opsconsole.target import TargetSource, current
+from opsconsole.target import Target, TargetSource, current
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol.api import AnyAnswer, AnyRequest
@@ -57,6 +57,10 @@ class LiveSource:
     async def home(self) -> "Home":
         """See FleetSource."""
         return await self._client.home()
+
+    def target(self) -> Target:
+        """See FleetSource."""
+        return current(self._target)
 
     async def store_id(self) -> str:
         """See FleetSource."""

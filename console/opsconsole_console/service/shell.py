@@ -54,6 +54,9 @@ class Shell(OperatorDialog, Protocol):
     def look_up(self, work: Callable[[], Awaitable[None]]) -> None:
         """Fetch something that no key asked for: as `do`, but nothing is said while the coordinator isn't reached."""
 
+    def open_shell(self, task: str) -> None:
+        """Hand the terminal over to a shell in a running task, until that is left."""
+
     def copy(self, text: str, what: str, *, secret: bool = False) -> None:
         """Put text where it can be pasted from, and say so by the name `what`; a secret isn't shown."""
 

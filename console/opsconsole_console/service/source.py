@@ -12,6 +12,7 @@ from opsconsole.fleet import Change, Fleet
 from opsconsole_console.model.contact import Contact
 
 if TYPE_CHECKING:
+    from opsconsole.target import Target
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 OnChange: TypeAlias = Callable[[Change], None]
@@ -31,6 +32,9 @@ class FleetSource(Requester, Protocol):
 
     async def home(self) -> "Home":
         """Where the coordinator is at the moment, for streams. Raises Unavailable while there is no connection."""
+
+    def target(self) -> "Target":
+        """Where the coordinator is at the moment, and what is shown to it, for a program beside the console. Raises OpsconsoleError."""
 
     async def store_id(self) -> str:
         """Which coordinator it is, wherever it listens. Raises Unavailable while there is no connection."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from opsconsole.fleet import Fleet
+from opsconsole.target import Target
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.service.source import OnChange, OnContact
 from opsconsole_protocol import api
@@ -106,6 +107,9 @@ class RecordedSource:
 
     async def home(self) -> Home:
         raise Unavailable("the recorded fleet has no streams")
+
+    def target(self) -> Target:
+        return Target("ws://127.0.0.1:7373", "token")
 
     async def store_id(self) -> str:
         return "recorded"

@@ -9,9 +9,10 @@ from textual.widget import Widget
 
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.screen.part.shell_access import shell
+from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.api import JobRow
 
-JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again"})
+JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again", "job_shell"})
 """Actions that change something: not there in a read-only console."""
 
 _OFFERED = frozenset({"pause", "cancel", "retry", "again", "hold"})
@@ -30,6 +31,7 @@ JOB_BINDINGS: list[Binding] = [
     Binding("minus", "job_priority(-1)", "Priority down", show=False, key_display="-", id="job.priority_down"),
     Binding("u", "job_metrics", "Curves", show=False, tooltip="What it has reported, as curves", id="job.metrics"),
     Binding("f", "job_files", "Files", show=False, tooltip="What it wrote, and where it ran", id="job.files"),
+    Binding("i", "job_shell", "Shell", show=False, tooltip="A shell in it while it runs", id="job.shell"),
     Binding("y", "job_copy", "Copy id", show=False, id="job.copy_id"),
     Binding("Y", "job_copy_path", "Copy output path", show=False, id="job.copy_path"),
 ]
@@ -107,6 +109,10 @@ class JobActions(Widget):
         if (job := self._first_selected()) is not None:
             shell(self).navigation.open("files", job.id)
 
+    def action_job_shell(self) -> None:
+        if (job := self._first_selected()) is not None:
+            shell(self).do(lambda: _opened(shell(self), job.id))
+
     def action_job_copy(self) -> None:
         if jobs := self.selected_jobs():
             shell(self).copy(" ".join(job.id for job in jobs), "the id of " + jobs[0].name if len(jobs) == 1 else "ids")
@@ -134,3 +140,7 @@ class JobActions(Widget):
 
         if jobs:
             shell(self).do(carried_out)
+
+
+async def _opened(console: Shell, task: str) -> None:
+    console.open_shell(task)
