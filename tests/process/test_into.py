@@ -288,3 +288,17 @@ def test_a_shell_is_left_by_escape_and_ended_by_the_end_of_its_task(house: Lab) 
     said = typist.leaves(128 + signal.SIGKILL)
     assert b"the task has ended, and what ran in it with it" in said
     assert "a shell needs a terminal" in house.run("shell", job_id, code=2).stderr
+
+
+def test_a_worker_that_is_away_is_named(lab: Lab) -> None:
+    lab.serve()
+    lab.agent("gpu-a")
+    job_id = running(lab)
+    lab.kill(lab.processes["gpu-a"])
+    lab.wait(lambda: lab.rows("workers")[0]["connection"] != "connected", "the silence")
+    said = lab.run("exec", job_id, "--", "true", code=1).stderr
+    assert f"{job_id} runs on gpu-a, which is not connected" in said
+    lab.agent("gpu-a")
+    assert lab.run("exec", job_id, "--", "echo", "back").stdout == "back\n"
+    lab.act("cancel", job_id)
+    lab.wait_state(job_id, "killed")
