@@ -17,7 +17,8 @@ from tests.process.lab import Lab, lab
 from tests.process.test_files import give
 
 USER = "nobody"
-COUNT = 'i=0; while :; do i=$((i+1)); echo $i; echo $i > "$COUNTER"; sleep 0.02; done'
+COUNT = 'i=1000; while :; do i=$((i+1)); echo $i; echo $i 1<> "$COUNTER"; sleep 0.02; done'
+"""The file is never empty: it is written over, and all numbers have the same length."""
 
 
 @pytest.fixture
@@ -77,13 +78,13 @@ def test_a_task_reads_nothing_of_its_agent(house: Lab) -> None:
 def test_pause_resume_cancel_and_the_end_of_agent_and_keeper(house: Lab) -> None:
     start(house)
     counter = house.folder / "counter"
-    counter.write_text("0\n")
+    counter.write_text("1000\n")
     counter.chmod(0o666)
     job_id = house.give(COUNT, environment={"COUNTER": str(counter)})
 
     def moved() -> None:
         before = counter.read_text()
-        house.wait(lambda: counter.read_text() not in ("", before), "the task to go on")
+        house.wait(lambda: counter.read_text() != before, "the task to go on")
 
     house.wait_state(job_id, "running")
     moved()
