@@ -105,7 +105,7 @@ def test_pause_resume_cancel_and_the_end_of_agent_and_keeper(house: Lab) -> None
     house.act("cancel", job_id)
     house.wait_state(job_id, "killed")
     lines = house.lines(job_id)
-    assert lines == [str(number + 1) for number in range(len(lines))]
+    assert lines == [str(number) for number in range(1001, 1001 + len(lines))]
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,10 @@ def test_a_job_of_unknown_length_says_how_long_it_runs() -> None:
         (
             "train-lr2",
             "✗ failed",
-            "exit code 1: ran out of GPU memory: it tried to allocate 2.00 GiB; GPU 0 has 1.31 GiB free of 39.39 GiB "
-            "(train.py, line 212) · 1h ago",
+            (
+                "exit code 1: ran out of GPU memory: it tried to allocate 2.00 GiB; GPU 0 has 1.31 GiB free of 39.39 GiB "
+                "(train.py, line 212) · 1h ago"
+            ),
         ),
         ("train-lr1", "✓ succeeded", "took 32m · 3h ago · on gpu-d"),
         ("report", "⊠ blocked", "c0p3x7d4ne didn't succeed (retry it to unblock)"),
