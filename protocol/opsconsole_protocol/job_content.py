@@ -12,6 +12,7 @@ from opsconsole_protocol.bound import (
     check_count,
     check_length,
 )
+from opsconsole_protocol.content.glob import check_glob
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import check_content_id
 from opsconsole_protocol.input_name import check_input_name
@@ -73,6 +74,10 @@ def check_contents(uploads: tuple[Upload, ...], bundle: Bundle | None, setup: st
         check_length("--collect", pattern, PATH_CHARACTERS_MAX)
         if not pattern or "\0" in pattern:
             raise InvalidRequest(f"--collect {pattern[:40]!r} names no files: give a pattern such as 'models/*'")
+        try:
+            check_glob(pattern)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"--collect: {error.message}") from None
     if "\0" in setup:
         raise InvalidRequest("--setup contains a NUL character")
     for upload in uploads:

@@ -6,7 +6,7 @@ import msgspec
 
 _PLACE = re.compile(r" - at `(?P<path>.*?)`$")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
-_ENVELOPE = frozenset({"request", "answer", "submissions", "spec", "detail"})
+_ENVELOPE = frozenset({"request", "answer", "submissions", "spec", "detail", "open", "purpose", "query"})
 _KINDS = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
     "object": "a mapping", "null": "nothing",
@@ -46,7 +46,7 @@ def _plain_words(text: str) -> str:
     if found := re.fullmatch(r"Expected `(?:int|float)` (>=|<=) (-?[\d.]+)", text):
         return f"must be {'at least' if found[1] == '>=' else 'at most'} {found[2]}"
     if found := re.fullmatch(r"Expected `(\w+)` of length (>=|<=) (\d+)", text):
-        unit = "characters" if found[1] == "str" else "entries"
+        unit = {"str": "characters", "bytes": "bytes"}.get(found[1], "entries")
         return f"must have {'at least' if found[2] == '>=' else 'at most'} {found[3]} {unit}"
     if re.fullmatch(r"Expected `str` matching regex .*", text):
         return "has characters that can't stand there"

@@ -223,7 +223,7 @@ async def test_of_a_setup_that_says_nothing_no_line_of_ours_is_shown_for_it(
     coordinator.assign(A, "true", bundle=bundle, setup="exit 3", environment=tools)
     observed = await coordinator.until_state(A, "failed")
     assert observed.error == "the setup failed, exit code 3, and it printed nothing (its log has the source `build`)"
-    assert "the setup runs: exit 3" in build_log(coordinator, A)
+    await until(lambda: "the setup runs: exit 3" in build_log(coordinator, A), 10)  # its log comes behind its end
 
 
 async def test_a_setup_that_is_cancelled_ends_with_all_its_processes(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -136,10 +137,12 @@ def test_the_last_state_of_a_line_that_starts_over(house: Lab, tmp_path: Path) -
     go = tmp_path / "go"
     job_id = house.give([sys.executable, "-c", script, str(go)])
     house.wait(lambda: house.lines(job_id, tail=1)[-1:] == ["\rtrain: 5999/6000 step 5999/6000"], "the last state")
-    house.wait(lambda: house.rows("show", job_id)[0]["progress"] is not None, "progress")
-    progress = house.rows("show", job_id)[0]["progress"]
-    assert (progress["done"], progress["total"]) == (5999, 6000)
-    assert "eta_ms" in progress
+
+    def progress() -> dict[str, Any]:
+        return house.rows("show", job_id)[0]["progress"] or {}
+
+    house.wait(lambda: (progress().get("done"), progress().get("total")) == (5999, 6000), "progress")
+    assert "eta_ms" in progress()
     go.touch()
     house.wait_state(job_id, "succeeded")
     assert read(house, "logs", "--tail", "1", job_id) == (b"", b"\rover 6000/6000")

@@ -78,7 +78,8 @@ def test_with_a_stun_server_they_meet_through_both_routers(lab: Lab, town: NatTo
         done(lab, fetch.job_id, 90)
         lab.wait(lambda: fetch.says("same"), "the comparison")
     lines = lab.lines(fetch.job_id)
-    assert any("webrtc: connected to gpu-a" in line for line in lines), lines
+    engine = "wrtc" if native else "aiortc"
+    assert any(f"webrtc with {engine}: connected to gpu-a" in line for line in lines), lines
 
 
 def test_where_no_way_leads_the_job_says_so_and_why(lab: Lab, town: NatTown) -> None:

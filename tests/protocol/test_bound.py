@@ -92,7 +92,7 @@ EVERY_SIZE: dict[str, Any] = {
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
     "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,
-    "collect": (LONG,), "pause_signal": LONG, "resume_from": f"/{LONG}",
+    "collect": (LONG,), "pause_signal": LONG, "resume_from": f"/{LONG}", "metric_pattern": LONG,
 }  # fmt: skip
 
 

@@ -119,3 +119,9 @@ def test_a_value_that_is_out_of_its_limits_is_refused_by_its_name() -> None:
     with pytest.raises(InvalidRequest, match=r"^priority: "):
         check_fields(spec(priority=10**9))
     check_fields(spec(num_tasks=2))
+
+
+@pytest.mark.parametrize("pattern", ["../x", "/etc/*", "a/../../b"])
+def test_results_elsewhere_are_refused_before_the_job_runs(pattern: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^--collect"):
+        check_spec(JobSpec(command=("true",), collect=(pattern,)))

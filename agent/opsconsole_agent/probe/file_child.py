@@ -15,7 +15,7 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 LINKS_MAX = 40
 SEARCH_HITS_MAX = 10_000
@@ -24,6 +24,8 @@ SEARCH_ENTRIES_MAX = 500_000
 SEARCH_DEPTH_MAX = 64
 PAGE_TEXT_MAX = 700 * 1024
 """How long all names of a page may be together, as they are printed: what is beyond comes with the next page."""
+_INCOMING_PREFIX = ".opsconsole-incoming-"
+"""`INCOMING_PREFIX` of the protocol, which this program doesn't load."""
 _PART_NAME_MAX = 255
 _PATH_MAX = 4096
 _LOOK_AT_CLOCK_EVERY = 256
@@ -140,7 +142,7 @@ def list_folder(
         _listable(entered) as folder,
         os.scandir(folder) as entries,
     ):
-        seen = clock.until_late(entries)
+        seen = clock.until_late(_arrived(entries))
         if sort == "name":
             key: Callable[[os.DirEntry[str]], tuple[int, bytes]] = _by_name_descending if descending else _by_name
         else:
@@ -269,6 +271,11 @@ def _listable(found: int) -> Iterator[int]:
         os.close(folder)
 
 
+def _arrived(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """Without the folders in which files are only arriving, or stopped arriving."""
+    return (entry for entry in entries if not entry.name.startswith(_INCOMING_PREFIX))
+
+
 def _walk_below(root: Root, above: bytes, clock: _Clock) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield all entries below a folder, as far as there is time: the open folder it is in, that folder's path, and its name.
 
@@ -279,7 +286,7 @@ def _walk_below(root: Root, above: bytes, clock: _Clock) -> Iterator[tuple[int, 
         below = todo.popleft()
         try:
             with root.entered(_join(above, below)) as found, _listable(found) as folder, os.scandir(folder) as entries:
-                for entry in clock.until_late(entries):
+                for entry in clock.until_late(_arrived(entries)):
                     if clock.seen > SEARCH_ENTRIES_MAX:
                         clock.is_late = True
                         return

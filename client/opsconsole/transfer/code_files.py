@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from opsconsole.transfer.ignore_file import files_below
+from opsconsole.transfer.ignore_file import files_below, without_ignored
 from opsconsole.transfer.results_here import results_of
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
@@ -42,7 +42,7 @@ def code_files(folder: Path) -> CodeFiles:
     try:
         if _is_in_git(folder) and shutil.which("git") is not None:
             listed = dict(_git_files(folder))
-            there = set(_existing(folder, listed))
+            there = set(without_ignored(folder, _existing(folder, listed)))
             untracked = _without_brought(folder, (path for path in there if not listed[path]))
             paths = sorted(untracked.union(path for path in there if listed[path]))
             commit, dirty = _commit(folder)

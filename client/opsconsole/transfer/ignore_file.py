@@ -1,14 +1,14 @@
 """Which files belong to code that git doesn't look after: all but what an ignore file names, and what never is code.
 
 The ignore file is `.opsconsoleignore` or, in a folder without one, `.gitignore`. It counts for its folder and those below,
-where a deeper one has the last word, as git has it.
+where a deeper one has the last word, as git has it. Of code that git looks after, `.opsconsoleignore` at its top leaves out more.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,13 @@ Rules = list[tuple[int, "GitIgnoreSpec"]]
 def files_below(root: Path) -> Iterator[bytes]:
     """The paths below `root` of all files and symbolic links that aren't ignored. Raises Conflict or OSError."""
     yield from _below(root, "", [])
+
+
+def without_ignored(root: Path, paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Those of the paths below `root` that its `.opsconsoleignore` doesn't name, if there is one. Raises Conflict or OSError."""
+    own = IGNORE_FILES[0]
+    rules = _rules_of(root, "", {own} if (root / own).is_file() else set())
+    return (path for path in paths if not rules or not _is_ignored(os.fsdecode(path), rules))
 
 
 def _below(root: Path, folder: str, rules: Rules) -> Iterator[bytes]:

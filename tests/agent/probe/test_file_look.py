@@ -12,6 +12,7 @@ from opsconsole_agent.probe import file_child
 from opsconsole_agent.probe.file_look import FileLook, FilePlace
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FileQuery, FileSort, PartQuery
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
 ROOT = FileRoot(kind=RootKind.MOUNT, mount="lab")
@@ -57,6 +58,15 @@ def test_a_folder(lab: Path) -> None:
     assert page.entries[0].kind is FileKind.FOLDER
     assert (page.total, page.more, page.truncated, page.path) == (3, False, False, str(lab))
     assert listed(lab, b"runs/7").path == f"{lab}/runs/7"
+
+
+def test_what_is_only_arriving_is_not_there_yet(lab: Path) -> None:
+    assert os.fsencode(file_child._INCOMING_PREFIX) == INCOMING_PREFIX
+    half = lab / "runs" / f"{file_child._INCOMING_PREFIX}7486"
+    half.mkdir()
+    (half / "b.txt").write_text("h")
+    assert names(listed(lab, b"runs")) == [b"7"]
+    assert names(listed(lab, pattern="b.txt")) == [b"b.txt"]
 
 
 @pytest.mark.parametrize(

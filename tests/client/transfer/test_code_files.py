@@ -188,3 +188,13 @@ def test_what_lies_where_a_transfer_was_stopped_is_no_code(repository: Path, in_
     before = names(repository)
     fill(repository, os.fsdecode(INCOMING_PREFIX) + "abc/model.bin", f"lib/{os.fsdecode(INCOMING_PREFIX)}d/e")
     assert names(repository) == before
+
+
+def test_a_tracked_link_that_leads_out_can_be_left_out(repository: Path) -> None:
+    """Data that a repository links to is no code, and git has no way to say so of what it tracks."""
+    (repository / "data").symlink_to("/data/imagenet")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "data")
+    assert "data" in names(repository)
+    (repository / ".opsconsoleignore").write_text("/data\nlib/\n")
+    assert names(repository) == {".gitignore", ".opsconsoleignore", "train.py", "gone.py"}

@@ -164,6 +164,13 @@ def test_facts_of_a_job_in_one_or_two_columns() -> None:
     assert "/mnt/vast/outputs/jobs/42f0k9x2mq" in narrow
 
 
+def test_facts_say_how_much_a_job_wrote() -> None:
+    row = replace(job("train-lr3"), output_files=50, output_bytes=3_000_000_000)
+    for cells in (150, 78):
+        assert "wrote  50 files, 3.0 GB; f lists them" in text(job_facts(row, None, NOW_MS, cells))
+    assert "wrote" not in text(job_facts(replace(row, output_files=0), None, NOW_MS, 150))
+
+
 def test_facts_name_the_folders_of_the_task_or_attempt_under_the_cursor() -> None:
     """Hard use 22: what was written to the current folder is found in the console as `show` finds it."""
     attempt = recorded.tasks_of("train-lr3")[0].attempts[0]

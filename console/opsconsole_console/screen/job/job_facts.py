@@ -14,11 +14,12 @@ from opsconsole_console.widget import bar
 from opsconsole_console.widget.cell import Cell, cell, crop
 from opsconsole_console.widget.sign import sign, tally
 from opsconsole_protocol.api import AttemptRow, JobRow, TaskRow
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
 _TWO_COLUMNS_CELLS = 100
-_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "command", "metrics"})
+_WHERE_NARROW = frozenset({"state", "progress", "took", "worker", "output", "wrote", "command", "metrics"})
 _GRID_LINES_MAX = 3
 _FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED})
 _BLOCK = "■"
@@ -50,6 +51,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
                 "output",
                 cell(output_path or _no_output(job), "bold primary" if output_path else "text-muted"),
             ),
+            ("wrote", _wrote(job)),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
             ("usually", f"like jobs took {fmt.duration(usual, figures=2)}" if usual else ""),
@@ -74,6 +76,14 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells // 2) + place
     return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
+
+
+def _wrote(job: JobRow) -> str:
+    """How much its tasks have left in their output folders."""
+    if not job.output_files:
+        return ""
+    size = f", {size_words(job.output_bytes)}" if job.output_bytes is not None else ""
+    return f"{fmt.plural(job.output_files, 'file')}{size}; f lists them"
 
 
 def _saved(latest: AttemptRow, now_ms: int) -> str:

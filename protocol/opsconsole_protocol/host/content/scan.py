@@ -11,6 +11,7 @@ from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.content.manifest import ENTRIES_MAX, FILE_BYTES_MAX, MODE_BITS, Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, check_target, shown
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
 from opsconsole_protocol.host.content.hash_cache import HashCache, signature
@@ -35,7 +36,7 @@ def scan(
     cancel: threading.Event | None = None,
     refused: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """The manifest of what lies below a folder.
+    """The manifest of what lies below a folder; what is only arriving there, or stopped arriving, is passed over.
 
     `paths`: only these, with what lies below those that are folders; one that isn't there is left out. `progress` is told
     how many bytes have been hashed, and how many there are. `refused` is told in one line of what can't be in a tree
@@ -212,7 +213,11 @@ class _Scan:
             below: list[bytes] = []
             try:
                 with os.scandir(self._beneath.folder(folder)) as found:
-                    listed = [(os.fsencode(one.name), one.stat(follow_symlinks=False)) for one in found]
+                    listed = [
+                        (name, one.stat(follow_symlinks=False))
+                        for one in found
+                        if not (name := os.fsencode(one.name)).startswith(INCOMING_PREFIX)
+                    ]
             except FileNotFoundError:
                 raise ContentChanged(f"{shown(folder)} is being written: try again when that has ended") from None
             except (OpsconsoleError, OSError) as error:

@@ -14,6 +14,7 @@ from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.content.manifest import EntryKind
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content import file_hash
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.hash_cache import HashCache, signature
 from opsconsole_protocol.host.content.scan import scan, scan_file
 from opsconsole_protocol.stream.error import StreamCancelled
@@ -251,3 +252,12 @@ def test_a_folder_that_goes_while_it_is_looked_at_is_said(tmp_path: Path) -> Non
         scan(tmp_path, select=select)
     (tmp_path / "sub").mkdir()
     assert [entry.path for entry in scan(tmp_path, select=select, refused=lambda _: None).entries] == [b"a", b"sub"]
+
+
+def test_what_is_only_arriving_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    """A transfer that somebody stopped must not keep others from the folder."""
+    arriving = tmp_path / "lab" / f"{os.fsdecode(INCOMING_PREFIX)}7486"
+    arriving.mkdir(parents=True)
+    (arriving / "half.bin").write_bytes(b"half")
+    (tmp_path / "lab" / "whole.bin").write_bytes(b"whole")
+    assert [entry.path for entry in scan(tmp_path).entries] == [b"lab", b"lab/whole.bin"]

@@ -15,6 +15,7 @@ import pytest
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.content.error import DiskFull
+from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content import disk, incoming
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
@@ -367,11 +368,14 @@ def test_nothing_is_taken_from_who_still_receives_nor_through_links(top: Path, t
     assert {one.name for one in (there.parent / "outside").iterdir()} == {"secret", "large"}
 
 
-def test_a_name_that_transfers_use_is_refused(tmp_path: Path, there: Path) -> None:
-    top = tmp_path / "hostile"
-    (top / ".opsconsole-incoming-0123456789abcdef").mkdir(parents=True)
-    with pytest.raises(Conflict, match="rename it"):
-        place(top, there)
+def test_a_name_that_transfers_use_is_refused(there: Path) -> None:
+    hostile = Manifest.make([Entry(INCOMING_PREFIX + b"0123456789abcdef", EntryKind.FOLDER, 0o755)])
+    sink = PlacingSink(hostile, there, b"", replace=False)
+    try:
+        with pytest.raises(Conflict, match="rename it"):
+            sink.wanted()
+    finally:
+        sink.abandon()
 
 
 def test_no_room_is_said_before_anything_is_received(top: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
