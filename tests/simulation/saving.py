@@ -4,7 +4,7 @@ A task that saves counts its steps. Its checkpoint is its step; from where an at
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from opsconsole_coordinator.core.model import CopyCheckpoint
@@ -43,7 +43,6 @@ class Saving:
     keep: Callable[[ContentId], None]
     """The coordinator has a tree from now on."""
     is_up: Callable[[str], bool] = lambda _: False
-    hosts: list[Host] = field(default_factory=list)
     life: Life | None = None
 
     def born(self, life: Life) -> None:

@@ -72,7 +72,6 @@ class World:
         self.trees = Trees(self.loop, plan.trees, self.say)
         self.saving = Saving(self.loop, self.say, lambda tree: self.trees.keep([tree]))
         self.machines = [self._machine(number) for number in range(len(plan.hosts))]
-        self.saving.hosts += [machine.host for machine in self.machines]
         self.saving.is_up = self._is_up
         self.trees.hosts += [machine.host for machine in self.machines]
         self.trees.is_up, self.trees.on_trim = self._is_up, self._trimmed

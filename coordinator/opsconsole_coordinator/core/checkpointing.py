@@ -5,6 +5,7 @@ once a minute at most, and once more when it has ended. An attempt goes on from 
 While the newest lies on one worker alone, and that worker isn't lost, no other one is given the task.
 """
 
+from opsconsole_coordinator.core.collecting import retry_delay_ms
 from opsconsole_coordinator.core.demand import ANYWHERE, Bond
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import (
@@ -29,13 +30,11 @@ from opsconsole_protocol.stream.message import RootKind
 COPY_EVERY_MS = 60_000
 """A task that runs has its newest checkpoint copied no more often."""
 COPIES_AT_ONCE = 4
-RETRY_FIRST_MS = 5_000
-RETRY_LAST_MS = 600_000
 OUTSIDE = "it lies outside of the task's output and working folders"
 
 
 def step_words(checkpoint: Checkpoint | None) -> str:
-    """`step 120`, or `one without a step`."""
+    """`step 120`; `a checkpoint`, of one without a step; or `the beginning`, where there is none."""
     if checkpoint is None:
         return "the beginning"
     return "a checkpoint" if checkpoint.step is None else f"step {checkpoint.step:g}"
@@ -175,7 +174,7 @@ def note_copy_failed(fleet: Fleet, wanted: CopyCheckpoint, reason: str, now_ms: 
     copy.is_asked = False
     is_newest = task.latest == wanted.latest
     if not is_final or not is_newest:
-        copy.not_before_ms = now_ms + min(RETRY_LAST_MS, RETRY_FIRST_MS << min(copy.tries, 10)) * is_newest
+        copy.not_before_ms = now_ms + (retry_delay_ms(copy.tries) if is_newest else 0)
         copy.tries += 1
         return
     del fleet.checkpoint_copies[job.id, task.index]

@@ -14,6 +14,11 @@ RETRY_FIRST_MS = 5_000
 RETRY_LAST_MS = 600_000
 
 
+def retry_delay_ms(tries: int) -> int:
+    """How long to wait before what couldn't be fetched is tried again, after this number of tries."""
+    return min(RETRY_LAST_MS, RETRY_FIRST_MS << min(tries, 10))
+
+
 def want_job_outputs(fleet: Fleet, job: Job) -> None:
     """A job has ended: want the results of its tasks. Those of attempts that their workers still hold follow once they are closed."""
     if job.spec.collect:
@@ -110,7 +115,7 @@ def note_failed(
         _give_up(fleet, copy, reason, now_ms)
         return
     fleet.output_copies.note_asked(copy, is_asked=False)
-    copy.not_before_ms = now_ms + min(RETRY_LAST_MS, RETRY_FIRST_MS << min(copy.tries, 10))
+    copy.not_before_ms = now_ms + retry_delay_ms(copy.tries)
     copy.tries += 1
     if copy.reason != reason:
         copy.reason = reason

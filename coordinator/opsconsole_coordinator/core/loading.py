@@ -21,7 +21,8 @@ def load_jobs(
         if job.ready:
             fleet.order.add(job)
         for task in job.tasks:
-            hurry(fleet, job, task, 0)
+            if task.latest is not None:
+                hurry(fleet, job, task, 0)
     for attempt in attempts:
         load_attempt(fleet, attempt)
     for job in loaded:

@@ -5,8 +5,6 @@ the task has a newer copy or has succeeded, with its job's history, and before t
 ended first.
 """
 
-import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable
@@ -15,6 +13,7 @@ from opsconsole_coordinator.core.model import CopyCheckpoint, Job, KeptCheckpoin
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.server.stream_broker import StreamBroker
+from opsconsole_coordinator.server.sweeper import Sweeper
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.transfer.message import Held, Over, Receive
@@ -28,7 +27,6 @@ from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind
 log = logging.getLogger("opsconsole.coordinator.checkpoint")
 
 CHECKPOINT_HOLDER = "checkpoint."
-SWEEP_S = 3_600.0
 _FINAL = frozenset({LimitExceeded.code, InvalidRequest.code, Forbidden.code, NotFound.code})
 """Of errors that come again however often it is tried."""
 
@@ -48,7 +46,7 @@ class CheckpointKeeper:
         self._bytes_max = bytes_max
         self._by_job: dict[JobId, dict[str, Held]] = {}
         self._coming: set[str] = set()
-        self._must_sweep = asyncio.Event()
+        self._sweeper = Sweeper(self.sweep, log, "copies of checkpoints stay for now")
         commit_loop.on_checkpoints = self.copy
         commit_loop.commit_listeners.append(self)
 
@@ -116,16 +114,12 @@ class CheckpointKeeper:
     def on_held(self, held: Held) -> None:
         """The store has a copy."""
         job_id, _, rest = held.holder.removeprefix(CHECKPOINT_HOLDER).partition(".")
-        index = rest.partition(".")[0]
-        if not index.isdecimal():
-            self._process.unpin(held.holder)
-            return
-        if not held.content_ids:
+        if not rest.partition(".")[0].isdecimal() or not held.content_ids:
             self._process.unpin(held.holder)
             return
         self._by_job.setdefault(JobId(job_id), {})[held.holder] = held
         if self.size_bytes > self._bytes_max:
-            self._must_sweep.set()
+            self._sweeper.hurry()
 
     def on_removed(self, content_ids: set[ContentId]) -> None:
         """The store has some trees no longer: copies among them were damaged."""
@@ -172,14 +166,7 @@ class CheckpointKeeper:
 
     async def run(self) -> None:
         """Let go of what has to go, every hour and when there is too much, for ever."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._must_sweep.wait(), SWEEP_S)
-            self._must_sweep.clear()
-            try:
-                await self.sweep()
-            except OpsconsoleError as error:
-                log.warning("copies of checkpoints stay for now: %s", error)
+        await self._sweeper.run()
 
     async def sweep(self) -> None:
         """Let go of the copies of jobs that were removed, and of those that ended first where all are too large."""

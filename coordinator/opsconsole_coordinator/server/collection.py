@@ -4,8 +4,6 @@ What is kept is written down by who holds it in the store of trees, `collected.A
 with its job's history, and before that where all of it is too large: that of the jobs first which ended first.
 """
 
-import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable
@@ -13,10 +11,10 @@ from typing import NamedTuple
 
 from opsconsole_coordinator.core.model import SYSTEM, OutputCopy
 from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.sweeper import Sweeper
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.transfer.message import Held, Receive
-from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.quantity import size_words
@@ -25,7 +23,6 @@ log = logging.getLogger("opsconsole.coordinator.collection")
 
 COLLECTED_HOLDER = "collected."
 """Before an attempt's id: the holder of its results."""
-SWEEP_S = 3_600.0
 
 
 class Collected(NamedTuple):
@@ -54,7 +51,7 @@ class Collection:
         self._by_job: dict[JobId, dict[AttemptId, Collected]] = {}
         self._lost: list[tuple[JobId, int, AttemptId]] = []
         """Kept results that turned out to be damaged, of which that hasn't been told yet."""
-        self._must_sweep = asyncio.Event()
+        self._sweeper = Sweeper(self.sweep, log, "kept results stay for now")
 
     @property
     def size_bytes(self) -> int:
@@ -91,7 +88,7 @@ class Collection:
         found = Collected(attempt_id, JobId(job_id), int(index), int(number), held.content_ids[0], held.size_bytes)
         self._by_job.setdefault(found.job_id, {})[attempt_id] = found
         if self.size_bytes > self._bytes_max:
-            self._must_sweep.set()
+            self._sweeper.hurry()
 
     def on_removed(self, content_ids: set[ContentId]) -> None:
         """The store has some trees no longer: what was kept in them, and wasn't let go, was damaged."""
@@ -105,18 +102,11 @@ class Collection:
 
     def _note_lost(self, job_id: JobId, index: int, attempt_id: AttemptId) -> None:
         self._lost.append((job_id, index, attempt_id))
-        self._must_sweep.set()
+        self._sweeper.hurry()
 
     async def run(self) -> None:
         """Let go of what has to go, every hour and when there is too much, for ever."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._must_sweep.wait(), SWEEP_S)
-            self._must_sweep.clear()
-            try:
-                await self.sweep()
-            except OpsconsoleError as error:
-                log.warning("kept results stay for now: %s", error)
+        await self._sweeper.run()
 
     async def sweep(self) -> None:
         """Let go of the results of jobs that were removed, and of the oldest where all are too large."""

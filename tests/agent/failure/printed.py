@@ -365,11 +365,11 @@ FAILURES = {
     ),
     "Go": Sample(
         2,
-        "panic: runtime error: index out of range [5] with length 3\n\ngoroutine 1 [running]:\nmain.pick(...)\n\t/work/main.go:8\nmain.main()\n\t/work/main.go:12 +0x1d\nexit status 2\n",
+        "panic: runtime error: index out of range [5] with length 3\n\ngoroutine 1 [running]:\nmain.pick(...)\n\t/home/ana/pick/main.go:8\nmain.main()\n\t/home/ana/pick/main.go:12 +0x1d\nexit status 2\n",
         "Go panicked: runtime error: index out of range [5] with length 3",
     ),
     "Go, locked": Sample(
-        2, "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n\t/work/main.go:5 +0x2c\n", "Go panicked: all goroutines are asleep - deadlock!"
+        2, "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n\t/home/ana/pick/main.go:5 +0x2c\n", "Go panicked: all goroutines are asleep - deadlock!"
     ),
     "Julia": Sample(
         1,
