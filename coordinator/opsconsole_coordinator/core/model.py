@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opsconsole_protocol.api import CopyState
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, Resume, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.mount import Mount, mounts_of
@@ -112,8 +113,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def hint(self) -> str:
-        """What to do about its error, as its worker says."""
-        return "" if self.seen is None else self.seen.hint
+        """What to do about its error, as its worker says, who can't know that it was asked to save and to end."""
+        return "" if self.seen is None or self.cause == EndCause.CHECKPOINTED else self.seen.hint
 
     @property
     def has_started(self) -> bool:

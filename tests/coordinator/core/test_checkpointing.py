@@ -86,9 +86,10 @@ def test_a_pause_by_checkpoint_frees_the_slot_and_a_resume_goes_on_from_there(
     assert asked(worker).reason == "asked to save a checkpoint by ana"
     assert (state(job), task_of(job).reason) == ("running", "asked to save a checkpoint by ana")
     saved = save(world, attempt, 120)
-    made_way(world, worker, attempt)
+    made_way(world, worker, attempt, hint="none was asked for")
     worker.forget(attempt)
     assert state(job) == "paused"
+    assert not attempt.hint, "its worker doesn't know better"
     assert not worker.record.live, "a paused task holds nothing"
     assert attempt.state is AttemptState.PREEMPTED
     # Somebody else's job runs meanwhile.

@@ -72,7 +72,9 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     place = _place(latest, cells) if latest is not None and latest.workdir else []
     if shown is not None and is_told:
         hint = _told("hint", shown.hint, cells, "bold") if shown.hint else []
-        place = [*_told("failed", shown.error, cells, "state-failed"), *hint, *place]
+        is_paused = shown.task.state == TaskState.PAUSED  # it has saved a checkpoint and ended
+        label, tone = ("ended", "") if is_paused else ("failed", "state-failed")
+        place = [*_told(label, shown.error, cells, tone), *hint, *place]
     if cells >= _TWO_COLUMNS_CELLS:
         return side_by_side(left, right, cells // 2) + place
     return [line for line in left + right if label_of(line) in _WHERE_NARROW] + place
