@@ -27,6 +27,7 @@ from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.resume import restart_when_continued
 from opsconsole_console.app.saved_state import SavedState
+from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
 from opsconsole_console.model.announcement import Notify
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.contact import Contact
@@ -132,6 +133,7 @@ class ConsoleApp(App[int]):
         self._was_connected = False
         self._clashes: set[str] = set()
         self.theme = themes.DEFAULT_THEME
+        self.stylesheet = SteadyStylesheet(self.get_css_variables())
         self.ansi_theme_dark, self.ansi_theme_light = themes.ANSI_DARK, themes.ANSI_LIGHT
         self.main = MainScreen(self.model, source, lambda: self.read_only)
         self.navigation = Navigation(self, self, self.main)

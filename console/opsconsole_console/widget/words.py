@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
 from opsconsole_console.visible import clean, is_clean, signs
+from opsconsole_console.widget.measured import Measured
 
 
 def plain(text: str) -> Content:
@@ -22,7 +23,7 @@ def plain(text: str) -> Content:
     return Content(clean(text))
 
 
-class Words(Static):
+class Words(Measured, Static):
     """A paragraph."""
 
     def __init__(self, text: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's
@@ -33,7 +34,7 @@ class Words(Static):
         self.update(plain(text))
 
 
-class Caption(Label):
+class Caption(Measured, Label):
     """A label before a box, or over some."""
 
     def __init__(self, text: str, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's

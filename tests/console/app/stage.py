@@ -1,10 +1,12 @@
 """Running the console in a test, and waiting for what it shows."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
-from textual._compositor import LayoutUpdate
+from rich.console import RenderableType
+from textual._compositor import Compositor, LayoutUpdate
 from textual.message import Message
 from textual.pilot import Pilot
 from textual.strip import Strip
@@ -21,12 +23,42 @@ USUAL = (120, 32)
 SMALL = (80, 24)
 
 
+_PAINT = Compositor.render_update
+
+
+class Brush:
+    """Has the screen painted at rest only. What lies between two states is painted by nobody's eye: it was a third of all time."""
+
+    def __init__(self) -> None:
+        self._is_down = False
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Paint nothing, unless asked to."""
+        brush = self
+
+        def render_update(self: Compositor, full: bool = False, **options: Any) -> RenderableType | None:
+            return _PAINT(self, full, **options) if full or brush._is_down else None
+
+        with patch.object(Compositor, "render_update", render_update):
+            yield
+
+    def paint(self, app: ConsoleApp) -> None:
+        """Paint what has changed since the last time."""
+        self._is_down = True
+        try:
+            app.screen._compositor.render_update(screen_stack=app._background_screens)
+        finally:
+            self._is_down = False
+
+
 class Stage:
     """The app with its pilot."""
 
     pilot: Pilot[int]
 
-    def __init__(self, app: ConsoleApp, source: RecordedSource, board: FakeBoard) -> None:
+    def __init__(self, app: ConsoleApp, source: RecordedSource, board: FakeBoard, brush: Brush | None) -> None:
+        self._brush = brush
         self.board = board
         self.app = app
         self.source = source
@@ -63,6 +95,9 @@ class Stage:
         self.app.repaint()
         await self.pilot.pause()
         await until(self._is_laid_out, what="the layout")
+        if self._brush is not None and not self.app._exit:
+            self._brush.paint(self.app)
+            await until(self._is_laid_out, what="the layout after painting")
 
     def _is_laid_out(self) -> bool:
         screen = self.app.screen
@@ -115,15 +150,20 @@ async def stage(
     source: RecordedSource,
     size: tuple[int, int] = USUAL,
     message_hook: Callable[[Message], None] | None = None,
+    *,
+    paints_always: bool = False,
     **options: Any,
 ) -> AsyncIterator[Stage]:
-    """The console on a source, its first fleet on the screen."""
+    """The console on a source, its first fleet on the screen. `paints_always`: at every change, as a terminal has it."""
     board = FakeBoard()
     app = ConsoleApp(source, clock=source.clock, make_transfers=board.made, **options)
-    there = Stage(app, source, board)
-    async with app.run_test(size=size, notifications=True, message_hook=message_hook) as pilot:
-        there.pilot = pilot
-        nothing_comes = source.unreachable or not source.snapshot.jobs
-        await until(lambda: app.main.job_pane.table.total > 0 or nothing_comes, what="the first fleet")
-        await there.settle()
-        yield there
+    brush = None if paints_always else Brush()
+    there = Stage(app, source, board, brush)
+    held_back = nullcontext() if brush is None else brush.held_back()
+    with held_back:
+        async with app.run_test(size=size, notifications=True, message_hook=message_hook) as pilot:
+            there.pilot = pilot
+            nothing_comes = source.unreachable or not source.snapshot.jobs
+            await until(lambda: app.main.job_pane.table.total > 0 or nothing_comes, what="the first fleet")
+            await there.settle()
+            yield there

@@ -57,7 +57,7 @@ async def works(there: Stage) -> None:
 async def test_it_is_noted_and_the_console_goes_on(
     source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
 ) -> None:
-    async with stage(source, state_dir=tmp_path) as there:
+    async with stage(source, paints_always=True, state_dir=tmp_path) as there:
         with monkeypatch.context() as planted:
             planted.setattr(kind, name, fail_later if inspect.iscoroutinefunction(getattr(kind, name)) else fail)
             await there.press("down")
@@ -72,7 +72,7 @@ async def test_it_is_noted_and_the_console_goes_on(
 
 
 async def test_a_decorated_handler_too(source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage(source, state_dir=tmp_path) as there:
+    async with stage(source, paints_always=True, state_dir=tmp_path) as there:
         with monkeypatch.context() as planted:
             planted.setattr("opsconsole_console.screen.main.main_screen.shell", fail)
             await there.press("enter")
@@ -90,7 +90,7 @@ async def test_a_screen_that_can_not_be_painted_is_taken_away(
             raise KeyError("planted")
         return whole(view, y)
 
-    async with stage(source, state_dir=tmp_path) as there:
+    async with stage(source, paints_always=True, state_dir=tmp_path) as there:
         monkeypatch.setattr(LineView, "render_line", broken)
         there.job("42f")
         await there.press("enter")
@@ -102,7 +102,7 @@ async def test_a_screen_that_can_not_be_painted_is_taken_away(
 async def test_the_first_screen_is_covered_and_tried_again(
     source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stage(source, state_dir=tmp_path) as there:
+    async with stage(source, paints_always=True, state_dir=tmp_path) as there:
         with monkeypatch.context() as planted:
             planted.setattr(LiveTable, "render_line", fail)
             there.app.main.job_pane.table.touch()
@@ -116,7 +116,7 @@ async def test_the_first_screen_is_covered_and_tried_again(
 async def test_an_upgrade_under_an_open_console_is_said_in_a_word(
     source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stage(source, state_dir=tmp_path) as there:
+    async with stage(source, paints_always=True, state_dir=tmp_path) as there:
         with monkeypatch.context() as planted:
             planted.setitem(sys.modules, "opsconsole_console.screen.new_job.new_job_screen", None)
             await there.press("n")

@@ -78,6 +78,7 @@ async def job(there: Stage) -> None:
     screen = there.app.screen
     await there.until(lambda: screen.query_one(TaskPane).table.total == 32)
     await there.until(lambda: screen.query_one(EventPane).coverage == ALL)
+    await there.until(lambda: "runs in" in there.text(), what="what the task was asked to do")
     view = screen.query_one(TaskLog).view
     await there.until(lambda: len(view._ring.lines) >= 1_000)
     view.apply_pending()

@@ -107,7 +107,6 @@ class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
                 BLANK,
             ]
         )
-        self.call_after_refresh(self._words.refresh, layout=True)  # the log's first lines may come in the same frame
 
     def _offers(self) -> Cell:
         """What can be done now, by the keys that do it."""

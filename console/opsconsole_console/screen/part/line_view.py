@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import Cell, Span, cell, fit, width
+from opsconsole_console.widget.measured import Measured
 from opsconsole_console.widget.palette import Palette
 from opsconsole_console.widget.virtual_view import highlighted
 
@@ -25,7 +26,7 @@ class Line(NamedTuple):
 BLANK = Line(cell(""))
 
 
-class LineView(Widget):
+class LineView(Measured, Widget):
     """Lines of cells, cropped at the edge; as high as it has lines unless a stylesheet says otherwise.
 
     Its text can be selected with the mouse.

@@ -1,0 +1,61 @@
+"""Colours that stay are parsed once; others change what is shown; what was parsed isn't forgotten."""
+
+import pytest
+from textual.css.stylesheet import Stylesheet
+
+from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each source that is really parsed, in order."""
+    seen: list[str] = []
+    parse = Stylesheet._parse_rules
+    monkeypatch.setattr(SteadyStylesheet, "_parsed", {})
+
+    def noted(self: Stylesheet, css: str, *args: object, **options: object) -> object:
+        known = len(self._parse_cache)
+        rules = parse(self, css, *args, **options)  # type: ignore[arg-type]
+        if len(self._parse_cache) > known:
+            seen.append(css)
+        return rules
+
+    monkeypatch.setattr(SteadyStylesheet, "_parse_rules", noted)
+    return seen
+
+
+def _sheet(sources: int, colour: str = "#111111") -> SteadyStylesheet:
+    sheet = SteadyStylesheet({"ink": colour})
+    for number in range(sources):
+        sheet.add_source(f"#w{number} {{ color: $ink; }}", read_from=("", str(number)))
+    sheet.parse()
+    return sheet
+
+
+def _colour(sheet: SteadyStylesheet) -> str:
+    return sheet.rules[0].styles.color.hex
+
+
+def test_the_same_colours_again_parse_nothing(parsed: list[str]) -> None:
+    sheet = _sheet(3)
+    sheet.set_variables({"ink": "#111111"})
+    sheet.reparse()
+    assert len(parsed) == 3
+
+
+def test_other_colours_show_and_the_first_ones_come_back_without_parsing(parsed: list[str]) -> None:
+    sheet = _sheet(3)
+    sheet.set_variables({"ink": "#EEEEEE"})
+    sheet.reparse()
+    assert _colour(sheet) == "#EEEEEE"
+    sheet.set_variables({"ink": "#111111"})
+    sheet.reparse()
+    assert _colour(sheet) == "#111111"
+    assert len(parsed) == 6
+
+
+def test_one_more_kind_of_widget_parses_no_other_again(parsed: list[str]) -> None:
+    sheet = _sheet(100)
+    sheet.add_source("#last { color: $ink; }", read_from=("", "last"))
+    assert len(sheet.rules) == 101
+    assert len(parsed) == 101
