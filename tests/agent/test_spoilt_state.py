@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,6 +63,8 @@ FILES = (
     *(f"outputs/jobs/j0b0000000/{name}" for name in ("models", "logs")),
 )
 """All that agent and keeper open, but for the credential and what it is good for, without which there is no worker."""
+KEEPERS_OWN = "exit.log"
+"""The one file without which the end of what lives isn't known."""
 
 
 def spoil(path: Path, kind: str) -> None:
@@ -83,21 +86,47 @@ async def kill_keeper(agent: RunningAgent) -> None:
     await until(lambda: (found := find_process(pid)) is None or not found.alive, what="the keeper's death")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SPOILERS if kind not in {"dangling", "missing"}])
-@pytest.mark.parametrize("name", FILES, ids=lambda name: name.replace(A, "A"))
-async def test_new_work_goes_on(coordinator: FakeCoordinator, start_agent: StartAgent, name: str, kind: str) -> None:
+def groups() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every file with every kind, four at a time, none of them below another; each kind puts others together."""
+    for turn, kind in enumerate(kind for kind in SPOILERS if kind not in {"dangling", "missing"}):
+        made: list[list[str]] = [[KEEPERS_OWN]]
+        for name in (*FILES[turn::7], *(name for start in range(7) if start != turn for name in FILES[start::7])):
+            if name != KEEPERS_OWN:
+                fitting = (
+                    group for group in made[1:] if len(group) < 4 and not any(_nested(name, one) for one in group)
+                )
+                group = next(fitting, None)
+                if group is None:
+                    made.append([name])
+                else:
+                    group.append(name)
+        yield from ((kind, tuple(group)) for group in made)
+
+
+def _nested(one: str, other: str) -> bool:
+    first, second = Path(one), Path(other)
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), groups(), ids=lambda one: one if isinstance(one, str) else "+".join(one).replace(A, "A")
+)
+async def test_new_work_goes_on(
+    coordinator: FakeCoordinator, start_agent: StartAgent, names: tuple[str, ...], kind: str
+) -> None:
     agent = await start_agent()
     coordinator.assign(A, "sh", "-c", "echo up; exec sleep 86399")
     await until_up(coordinator)
     await agent.crash()
     await kill_keeper(agent)
-    spoil(agent.config.state_dir / name, kind)
+    for name in names:
+        spoil(agent.config.state_dir / name, kind)
     await start_agent()
     coordinator.assign(B, "sh", "-c", "echo new")
     await coordinator.until_state(B, "succeeded")
     await until(lambda: B in coordinator.forgotten, what="its log")
     assert coordinator.log(B) == b"new\n"
-    if name == "exit.log":  # nobody alive knows which process led it
+    if KEEPERS_OWN in names:  # nobody alive knows which process led it
         assert (await coordinator.until_state(A, "failed")).exit_known is False
         return
     await coordinator.until_state(A, "running")
