@@ -322,3 +322,24 @@ MUTATIONS = (
     Mutation("a pause that goes on once it has saved", _wrap(ending, "_park", _goes_on_after_saving), (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
+SEEN_AT = {
+    "a stale report accepted": 106,
+    "a restored backup that stops live work": 14,
+    "a loss counted twice": 106,
+    "a loss that still counts once it is over": 43,
+    "a slot freed before the kill is proven": 22,
+    "a cancel lost across a reconnection": 35,
+    "an adopted attempt replaced anyway": 177,
+    "a GPU given away twice after a rebuild": 36,
+    "a reservation that never expires": 120,
+    "a pause asked for twice": 22,
+    "a decision that the table doesn't have": 22,
+    "a job placed while nobody has its data": 17,
+    "a machine that is gone and still offers": 122,
+    "a tree that is lost and still counts as kept": 27,
+    "results that a restart forgets": 20,
+    "results given up with a connection": 119,
+    "results read before they are published": 65,
+    "a pause that goes on once it has saved": 36,
+}
+"""Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""
