@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from opsconsole.transfer import history, pending
+from opsconsole.transfer import fetch_memory, history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.bundle import bundle, folder_name
 from opsconsole.transfer.carrier import Carrier, Load
@@ -142,7 +142,7 @@ async def note(
     now_ms = time.time_ns() // 1_000_000
     offers = [*packed.offers, *await asyncio.to_thread(_offered, store_id, inherited, tell)]
     written: list[Pending] = [replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in offers]
-    written += (
+    fetches = [
         PendingFetch(
             store_id=store_id,
             job_id=job_id,
@@ -151,8 +151,10 @@ async def note(
             created_at_ms=now_ms,
         )
         for wish in map(wishes.fetch, wishes.fetches)
-    )
+    ]
+    written += fetches
     await asyncio.to_thread(_save, written)
+    await asyncio.to_thread(fetch_memory.remember, fetches)
     return written
 
 

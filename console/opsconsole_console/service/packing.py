@@ -89,6 +89,13 @@ def _upload_words(wishes: "Wishes", text: str) -> str:
     return f"{wish.name}/ {plural(number, 'file')}, {size(total)}"
 
 
+async def fetched_before(source: FleetSource, job_id: str) -> tuple[str, ...]:
+    """What this person wanted to have brought of a job, as the form takes it: a job that is made from it wants the same."""
+    from opsconsole.transfer.fetch_memory import wanted_of
+
+    return await asyncio.to_thread(wanted_of, await source.store_id(), job_id)
+
+
 class Packing:
     """Of one job: hashes and sends what it brings along, and writes down what is to go on after the submission."""
 

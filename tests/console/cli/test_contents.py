@@ -63,6 +63,8 @@ def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer
         (("--upload", "none", "--", "true"), 1, "--upload none: there is no file or folder 'none' here"),
         (("--bundle", "data.csv", "--", "true"), 1, "--bundle: there is no such folder: data.csv"),
         (("--fetch", "../x", "--", "true"), 2, "--fetch ../x: the pattern '../x' leads out of the folder"),
+        (("--fetch", "x:data.csv/y", "--", "true"), 2, "data.csv is no folder: name another folder behind the colon"),
+        (("--upload", "/", "--", "true"), 2, "--upload /: this is the whole machine: name a folder of it"),
         (("--bundle", "code", "--bundle-max", "1", "--", "true"), 1, "the largest: train.py 7 B"),
         (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), 2, "two uploads are called 'data.csv'"),
     ):
@@ -145,6 +147,24 @@ def test_a_clone_keeps_what_its_model_brought_unless_something_else_is_named(
     after = submitted(server)
     assert ([one.name for one in after.uploads], after.collect) == (["other"], ("x",))
     assert after.bundle == before.bundle
+
+
+def test_a_clone_brings_the_same_results_to_the_same_folder_unless_others_are_named(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_results(server, far, m="model", other="x")
+    job = run("submit", "--fetch", "m:out", "--fetch", "other", "--wait", "--", "true").out.strip()
+    (here / "out" / "m").unlink()
+    monkeypatch.chdir(here / "code")  # results go to where they went, wherever the clone is typed
+    ran = run("clone", job[:6], "--wait")
+    assert ran.code == 0, ran.err
+    clone = ran.out.strip()
+    assert (here / "out" / "m").read_text() == "model"
+    assert run("clone", job, "--fetch", "other:only").code == 0
+    assert [(one.pattern, one.folder.decode()) for one in pending.fetches()] == [("other", str(here / "code/only"))]
+    (here / "out" / "m").unlink()
+    assert run("clone", clone, "--wait").code == 0  # and a clone of a clone
+    assert (here / "out" / "m").exists()
 
 
 def test_a_run_collects_nothing(run: Run) -> None:
