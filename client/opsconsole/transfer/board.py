@@ -58,7 +58,7 @@ class TransferBoard:
 
         Without `replace`, files that are there already and differ are a failure. Raises what `place_of` raises.
         """
-        place = place_of(worker, folder)
+        place = place_of(worker, folder, writes=True)
         transfer = self._new(TransferKind.PUT, title(files, f"{worker.name}:{place.words}"), peer=worker.name)
 
         def work(load: Load) -> None:

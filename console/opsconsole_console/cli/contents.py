@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opsconsole.transfer.transfer import Transfer
     from opsconsole.transfer.wish import Wishes
     from opsconsole_protocol.api import JobRow
-    from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.ids import ContentId, JobId
     from opsconsole_protocol.spec import JobSpec
 
 _LOOK_S = 1.0
@@ -67,17 +67,23 @@ class Contents:
 
         return provisional(self.wishes)
 
-    async def pack(self, client: Client) -> Packed:
-        """Look at everything and send what the coordinator lacks. Raises OpsconsoleError."""
+    async def pack(self, client: Client, *, sends: bool = True) -> Packed:
+        """Look at everything and send what the coordinator lacks; without `sends`, only look. Raises OpsconsoleError."""
         from opsconsole.transfer.packing import Packed, pack
 
         if not self.wishes.bring_along:
             return Packed()
         line = ProgressLine(quiet=self._quiet)
         try:
-            return await pack(client, self.wishes, tell=line.say, on_progress=line.show)
+            return await pack(client, self.wishes, tell=line.say, on_progress=line.show, sends=sends)
         finally:
             line.clear()
+
+    async def supplied(self, client: Client, packed: Packed, spec: JobSpec) -> tuple[ContentId, ...]:
+        """What would be sent or offered from here with `spec`. Raises OpsconsoleError."""
+        from opsconsole.transfer.packing import supplied
+
+        return await supplied(client, packed, spec, self._say)
 
     @contextlib.asynccontextmanager
     async def noted(self, client: Client, job_id: JobId, packed: Packed, spec: JobSpec) -> AsyncIterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import stat
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,7 @@ from opsconsole_console.cli.option import add_json, add_limit
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.error import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -48,12 +46,15 @@ def list_files(args: argparse.Namespace) -> int:
     """`opsconsole ls`."""
 
     async def work(client: Client) -> tuple[list[FileEntry], FilePage | None]:
-        worker, root, folder = await _where(client, args)
+        worker, root, folder, hint = await _where(client, args)
         found: list[FileEntry] = []
         last = None
-        async for page in _pages(client, args, worker, root, folder):
-            found += page.entries
-            last = page
+        try:
+            async for page in _pages(client, args, worker, root, folder):
+                found += page.entries
+                last = page
+        except NotFound as error:
+            raise NotFound(f"{error.message}; {hint}" if hint else error.message) from None
         return found, last
 
     entries, page = with_client(args, work)
@@ -71,27 +72,26 @@ def list_files(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes]:
-    """Which worker, below what, and which folder. A worker's name goes before a job's id."""
+async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes, str]:
+    """Which worker, below what, which folder, and what may have been meant where that isn't there."""
     import os
 
-    from opsconsole.transfer.place import place_of
+    from opsconsole.transfer.place import label_hint, place_of
+    from opsconsole_console.cli.where import find_where
     from opsconsole_protocol.stream.message import FileRoot, RootKind
 
-    name, _, folder = args.where.partition(":")
-    for worker in await client.workers():
-        if name in {worker.name, worker.id}:
-            if args.of:
-                raise InvalidRequest(f"--of is about a job's folders: {name} is a worker")
-            place = place_of(worker, folder)
-            return worker.id, place.root, place.folder
-    job, index = split_task_id(name)
-    row = (await client.show(job, tasks_limit=0, events_limit=0)).job
-    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    where = await find_where(client, args.where)
+    if where.worker is not None:
+        if args.of:
+            raise InvalidRequest(f"--of is about a job's folders: {where.worker.name} is a worker")
+        place = place_of(where.worker, where.folder)
+        return where.worker.id, place.root, place.folder, label_hint(where.worker, where.folder)
+    assert where.job is not None  # noqa: S101 - for the type checker: it is one of the two
+    parts = [part for part in where.folder.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise InvalidRequest(f"{folder!r} leads out of its folder: name the folder without ..")
-    root = FileRoot(kind=RootKind(args.of or "output"), job_id=row.id, task_index=index)
-    return "", root, os.fsencode("/".join(parts))
+        raise InvalidRequest(f"{where.folder!r} leads out of its folder: name the folder without ..")
+    root = FileRoot(kind=RootKind(args.of or "output"), job_id=where.job.id, task_index=where.task_index)
+    return "", root, os.fsencode("/".join(parts)), ""
 
 
 async def _pages(
@@ -135,7 +135,8 @@ def _name(entry: FileEntry) -> str:
 
 
 def _cells(entry: FileEntry) -> tuple[str, ...]:
-    kinds = {"folder": stat.S_IFDIR, "link": stat.S_IFLNK, "file": stat.S_IFREG}
-    mode = stat.filemode(kinds.get(entry.kind, stat.S_IFCHR) | entry.mode)
+    from opsconsole_protocol.file_listing import mode_words
+
+    mode = mode_words(entry.kind, entry.mode, entry.special)
     size = fmt.size(entry.size) if entry.kind == "file" else ""
     return mode, size, fmt.stamp(entry.mtime_ms), _name(entry)

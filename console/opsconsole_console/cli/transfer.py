@@ -19,15 +19,12 @@ from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_protocol.content.glob import check_glob, literal, spelled
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.ids import split_task_id
-from opsconsole_protocol.mount import find_mount, mounts_of
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.transfer.board import TransferBoard
     from opsconsole.transfer.download import Brought
     from opsconsole.transfer.transfer import Transfer
-    from opsconsole_protocol.api import WorkerRow
 
 _GOES_ON = "stopped: the same command goes on where this one was"
 _ACTIONS = {
@@ -75,7 +72,9 @@ def put_files(args: argparse.Namespace) -> int:
     paths = [Path(one).expanduser() for one in files]
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
-        worker = await find_worker(client, name)
+        from opsconsole.transfer.place import find_worker
+
+        worker = find_worker(await client.workers(), name)
         return board.put(paths, worker, folder, replace=args.force, via=Via(args.via))
 
     row, _ = _carried_out(args, begin)
@@ -90,7 +89,7 @@ def get_files(args: argparse.Namespace) -> int:
 
     via = Via(args.via)
     to = args.to.expanduser()
-    name, colon, folder = args.id.partition(":")
+    name = args.id.partition(":")[0]
     if not name:
         raise InvalidRequest(f"{args.id!r} names no job and no worker: opsconsole get JOB, or WORKER:FOLDER")
     for pattern in args.patterns:
@@ -98,20 +97,23 @@ def get_files(args: argparse.Namespace) -> int:
     hints = [_pattern_hint(args.id)]
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
-        if not colon and any(name in {worker.name, worker.id} for worker in await client.workers()):
+        from opsconsole.transfer.place import label_hint, place_of
+        from opsconsole_console.cli.where import find_where
+
+        where = await find_where(client, args.id)
+        if where.job is not None:
+            patterns = _below(where.folder, args.patterns)
+            return board.get(where.job.id, patterns, to, task_index=where.task_index, force=args.force, via=via)
+        assert where.worker is not None  # noqa: S101 - for the type checker: it is one of the two
+        worker = where.worker
+        if ":" not in args.id:
             raise InvalidRequest(
                 f"{name} is a worker: name a folder of it, {name}:FOLDER, or {name}: for its input folder"
             )
-        if colon and not await _is_job(client, name):
-            from opsconsole.transfer.place import place_of
-
-            worker = await find_worker(client, name)
-            place = place_of(worker, folder)
-            if find_mount(mounts_of(worker.properties), folder) is not None:
-                hints.append(f"; did you mean {name}:{folder}: ?")
-            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
-        job, index = split_task_id(name)
-        return board.get(job, _below(folder, args.patterns), to, task_index=index, force=args.force, via=via)
+        place = place_of(worker, where.folder)
+        if hint := label_hint(worker, where.folder):
+            hints.append(f"; {hint}")
+        return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
 
     try:
         row, brought = _carried_out(args, begin)
@@ -136,29 +138,6 @@ def _tell_brought(args: argparse.Namespace, to: Path, row: dict[str, Any], broug
 
         say(f"opsconsole: not brought: {differing_words(brought.differing)}")
     return 0 if brought.is_whole else 1
-
-
-async def find_worker(client: Client, name: str) -> WorkerRow:
-    """The worker of this name or id. Raises NotFound that names the nearest one."""
-    workers = await client.workers()
-    for worker in workers:
-        if name in {worker.name, worker.id}:
-            return worker
-    import difflib
-
-    near = difflib.get_close_matches(name, [worker.name for worker in workers], 1)
-    raise NotFound(f"there is no worker {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole workers'}")
-
-
-async def _is_job(client: Client, name: str) -> bool:
-    """Whether no worker has this name, and a job does."""
-    if any(name in {worker.name, worker.id} for worker in await client.workers()):
-        return False
-    try:
-        await client.show(split_task_id(name)[0], tasks_limit=0, events_limit=0)
-    except OpsconsoleError:
-        return False
-    return True
 
 
 def _pattern_hint(where: str) -> str:

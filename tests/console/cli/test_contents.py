@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,42 @@ def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer
     assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
 
 
-def test_a_dry_run_sends_nothing(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+def test_a_dry_run_asks_about_what_would_be_brought_and_sends_nothing(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
     server.add_worker("gpu-a")
-    assert run("submit", "--dry-run", *BRING, "--", "true").code == 0
+    ran = run("submit", "--dry-run", *BRING, "--", "true")
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[:2] == ["bundle 1 file 7 B (would be sent)", "upload points.csv, 5 B (would be sent)"]
+    assert far.asked == []
+    assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
+    (asked,) = (one for one in server.asked if isinstance(one, api.AskCandidates))
+    assert run("submit", *BRING, "--", "true").code == 0
+    assert asked.spec == submitted(server)  # so each worker says how far it has just that
+    assert asked.spec.bundle is not None
+    assert set(asked.supplied) == {asked.spec.bundle.content_id, asked.spec.uploads[0].content_id}
+    far.keep_bytes_max = 4
+    (here / "data.csv").write_text("more")
+    (here / "large.csv").write_text("larger")
+    ran = run("submit", "--dry-run", "--upload", "data.csv", "--upload", "large.csv", "--", "true")
+    assert [line.rpartition(" (")[2] for line in ran.err.splitlines()[:2]] == [
+        "would be sent)", "goes to the worker once it is known)",
+    ]  # fmt: skip
+    assert pending.offers() == []
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["in earnest", "dry"])
+def test_a_dry_run_refuses_what_a_submission_refuses(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, words: tuple[str, ...]
+) -> None:
+    os.mkfifo(here / "code" / "pipe")
+    ran = run("submit", *words, "--upload", "code", "--", "true")
+    assert ran.code == 1
+    assert ran.err.startswith("opsconsole: 'pipe' is a fifo")
+    assert run("submit", *words, "--bundle", "code", "--bundle-max", "1", "--", "true").code == 1
+    far.keep_bytes_max = 4
+    ran = run("submit", *words, "--bundle", "code", "--", "true")
+    assert "more than the coordinator keeps" in ran.err
     assert far.asked == []
 
 
