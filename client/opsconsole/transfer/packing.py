@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from opsconsole.transfer import fetch_memory, history, pending
+from opsconsole.transfer import fetch_memory, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.bundle import bundle, folder_name
 from opsconsole.transfer.carrier import Carrier, Load
@@ -137,17 +137,8 @@ class _Packer:
         return Transfer(TransferKind.UPLOAD, title, on_change=self._on_progress)
 
     async def _carried_out(self, transfer: Transfer, work: Callable[[Load], T]) -> T:
-        try:
-            result = await self._carrier.run(work)
-        except BaseException as error:
-            transfer.ends(error)
-            raise
-        else:
-            transfer.ends()
-            return result
-        finally:
-            if transfer.row.way is not None:
-                await asyncio.to_thread(history.add, transfer.row)
+        with transfer.recorded(if_moved=True):
+            return await self._carrier.run(work)
 
 
 async def note(

@@ -26,6 +26,8 @@ class TransferPhase(StrEnum):
     SCANNING = "scanning"
     CONNECTING = "connecting"
     MOVING = "moving"
+    WAITING = "waiting"
+    """Somebody is away: it is tried again by itself. `note` says who."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -71,3 +73,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     def is_over(self) -> bool:
         """Whether it won't change any more."""
         return self.phase in _OVER
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something is being done for it, and it doesn't only wait."""
+        return not self.is_over and self.phase is not TransferPhase.WAITING

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from opsconsole.transfer import history
 from opsconsole.transfer.meter import Meter
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
-from opsconsole_protocol.error import OpsconsoleError
+from opsconsole_protocol.bound import cut
+from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.stream.error import StreamCancelled
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 OnChange = Callable[[TransferRow], None]
 _SHOWN_EVERY_S = 0.12
+TITLE_CHARACTERS_MAX = 200
+"""A title names files and folders, whose names may be of any length."""
 
 
 class Transfer:
@@ -30,13 +35,16 @@ class Transfer:
     What tells of it may be called from any thread, and so is `on_change`.
     """
 
+    is_patient = False
+    """Where somebody is away it waits, and is carried out again."""
+
     def __init__(
         self, kind: TransferKind, title: str, *, peer: str = "", job_id: str = "", on_change: OnChange | None = None
     ) -> None:
         self.error: OpsconsoleError | None = None
         """Why it failed."""
         self._row = TransferRow(
-            id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=title, peer=peer, job_id=job_id,
+            id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=cut(title, TITLE_CHARACTERS_MAX), peer=peer, job_id=job_id,
             started_at_ms=time.time_ns() // 1_000_000,
         )  # fmt: skip
         self._lock = threading.Lock()
@@ -58,6 +66,15 @@ class Transfer:
     def run_as(self, task: asyncio.Task[None]) -> None:
         """The task that carries it out."""
         self._task = task
+        task.add_done_callback(self._ended_unbegun)
+
+    def _ended_unbegun(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and not self._row.is_over:  # before it has taken its first step
+            self._is_cancelled()
+
+    def _is_cancelled(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError), self.recorded():
+            raise asyncio.CancelledError
 
     def shows(self, on_change: OnChange) -> None:
         """Have its changes shown from now on."""
@@ -65,7 +82,9 @@ class Transfer:
 
     def cancel(self) -> None:
         """End it. What has arrived stays for the next time."""
-        if self._task is not None:
+        if self._row.phase is TransferPhase.WAITING:
+            self._is_cancelled()
+        elif self._task is not None:
             self._task.cancel()
 
     async def wait(self) -> TransferRow:
@@ -86,12 +105,37 @@ class Transfer:
             raise self.error
         return self._row
 
+    @contextlib.contextmanager
+    def recorded(self, *, if_moved: bool = False) -> Iterator[None]:
+        """Within, it is carried out. However that ends, and whoever has ended it, it is over then and in the history.
+
+        `if_moved`: in the history only where a stream stood. One that waits isn't over.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self.ends(error)
+            raise
+        else:
+            self.ends()
+        finally:
+            if self._row.is_over and (self._row.way is not None or not if_moved):
+                history.add(self._row)
+
+    def begins_again(self) -> None:
+        """It has waited and is carried out once more."""
+        self.error = None
+        self._began_s = time.monotonic()
+        self._change(phase=TransferPhase.CONNECTING)
+
     # --- for whoever carries it out --------------------------------------------------------------------------------
 
     def is_about(self, title: str = "", *, peer: str = "", job_id: str = "") -> None:
         """Now it is known what it is about."""
         row = self._row
-        self._change(title=title or row.title, peer=peer or row.peer, job_id=job_id or row.job_id)
+        self._change(
+            title=cut(title, TITLE_CHARACTERS_MAX) or row.title, peer=peer or row.peer, job_id=job_id or row.job_id
+        )
 
     def says(self, note: str) -> None:
         """The way and why, or what is waited for, in one line."""
@@ -144,15 +188,18 @@ class Transfer:
         """It is over: well, or with an error."""
         phase = TransferPhase.DONE
         if error is not None:
-            is_cancelled = isinstance(error, asyncio.CancelledError | StreamCancelled)
+            is_cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt | StreamCancelled)
             phase = TransferPhase.CANCELLED if is_cancelled else TransferPhase.FAILED
         if isinstance(error, OpsconsoleError):
             self.error = error
+        if phase is TransferPhase.FAILED and self.is_patient and isinstance(error, Unavailable):
+            self._change(phase=TransferPhase.WAITING, note=cut(error.message), left_ms=None, rate_bytes_s=None)
+            return
         row = self._row
         seconds = max(time.monotonic() - self._began_s, 1e-3)
         moved = row.bytes_done - row.bytes_skipped
         self._change(
-            phase=phase, error="" if self.error is None else self.error.message, left_ms=None,
+            phase=phase, error="" if self.error is None else cut(self.error.message), left_ms=None,
             ended_at_ms=time.time_ns() // 1_000_000, rate_bytes_s=moved / seconds if moved > 0 else None,
         )  # fmt: skip
 

@@ -15,7 +15,6 @@ from opsconsole_console.cli.output import say
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.format import plural, size
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
-from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -34,7 +33,6 @@ _LOOK_S = 1.0
 _KNOWN_S = 5.0
 """How long a submission waits for the coordinator to know what is offered from here: without that it would say that the job waits for it."""
 _FILES_SHOWN = 20
-_BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
 RESUME = "an open console, or `opsconsole transfers resume`, goes on with it"
 
 
@@ -236,12 +234,17 @@ class Telling:
         self._tell = tell
         self._line = ProgressLine(is_live=False)
         self._begun: set[str] = set()
+        self._waits: set[tuple[str, str]] = set()
 
     def __call__(self, row: TransferRow) -> None:
         if row.is_over:
             done = "fetched" if row.kind == "get" else "sent"
             words = f"not {done}: {row.title}: {row.error}" if row.error else f"{done} {row.title}: {summary(row)}"
             self._tell(words)
+        elif row.phase == "waiting":
+            if (row.id, row.note) not in self._waits:
+                self._waits.add((row.id, row.note))
+                self._tell(f"{row.title} waits: {row.note}")
         elif row.phase == "moving" and row.id not in self._begun:
             self._begun.add(row.id)
             doing = "fetching" if row.kind == "get" else "sending"
@@ -252,8 +255,9 @@ class Telling:
 
 async def _waits(client: Client, job_id: str) -> bool:
     """Whether the job has tasks that may still want something from here."""
-    counts = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.task_counts
-    return any(counts.get(state) for state in _BEFORE_START)
+    from opsconsole.outcome import may_begin
+
+    return may_begin((await client.show(job_id, tasks_limit=0, events_limit=0)).job)
 
 
 def _shown_folder(path: Path) -> str:

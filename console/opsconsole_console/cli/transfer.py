@@ -13,7 +13,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.cli.content_option import add_via
 from opsconsole_console.cli.interruption import explained
 from opsconsole_console.cli.option import add_action, add_json, add_limit
-from opsconsole_console.cli.output import plain, put, put_json, put_table, say
+from opsconsole_console.cli.output import cut, plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.transfer.board import TransferBoard
     from opsconsole.transfer.download import Brought
+    from opsconsole.transfer.pending import PendingFetch, PendingGet
+    from opsconsole.transfer.row import TransferRow
     from opsconsole.transfer.transfer import Transfer
+    from opsconsole_protocol.ids import ContentId
 
+CELL_MAX = 300
+"""Cells of a line's last column where it isn't a terminal that cuts it: names may be of any length."""
 _GOES_ON = "stopped: the same command goes on where this one was"
 _ACTIONS = {
     "list": "what waits to be sent or brought, and what has been transferred lately",
@@ -204,28 +209,46 @@ def transfers(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from opsconsole.transfer import history, pending
 
+    arrived: frozenset[ContentId] = frozenset()
     if pending.offers():
         with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
-            with_client(args, _drop_ended)
+            arrived = with_client(args, _drop_ended)
     offers, fetches, gets = pending.offers(), pending.fetches(), pending.interrupted()
     rows = history.read(args.limit)
     if args.json:
-        put_json(*({"pending": "offer", "id": one.id, **_readable(plain(one))} for one in offers))
+        put_json(
+            *(
+                {"pending": "offer", "id": one.id, **_readable(plain(one)), "arrived": one.content_id in arrived}
+                for one in offers
+            )
+        )
         put_json(*({"pending": "fetch", "id": one.id, **_readable(plain(one))} for one in fetches))
         put_json(*({"pending": "get", "id": one.id, **_readable(plain(one))} for one in gets))
         put_json(*({"pending": None, **plain(one)} for one in rows))
         return 0
-    waiting = [(one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes)) for one in offers]
-    waiting += [(one.id, "bring", one.pattern, one.job_id, f"to {os.fsdecode(one.folder)}") for one in fetches]
-    waiting += [(one.id, "bring", one.what, one.of, f"to {os.fsdecode(one.folder)}: interrupted") for one in gets]
+    waiting = [
+        (one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes))
+        for one in offers
+        if one.content_id not in arrived
+    ]
+    waiting += [
+        (one.id, "bring", one.pattern, one.job_id, f"to {_folder(one)}{f': {one.why}' if one.why else ''}")
+        for one in fetches
+    ]
+    waiting += [(one.id, "bring", one.what, one.of, f"to {_folder(one)}: {one.why or 'interrupted'}") for one in gets]
     if waiting:
-        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), waiting)
+        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), [tuple(cut(cell, CELL_MAX) for cell in row) for row in waiting])
         put("")
+    for one in offers:
+        if one.content_id in arrived:
+            say(
+                f"{one.name} has arrived; it stays offered until {' and '.join(one.job_ids)} has ended, for a retry elsewhere ({one.id})"
+            )
     if rows:
         put_table(
             ("TIME", "KIND", "PHASE", "WHAT"),
             (
-                (fmt.stamp(row.started_at_ms), row.kind, row.phase, f"{row.title}: {row.error or summary(row)}")
+                (fmt.stamp(row.started_at_ms), row.kind, row.phase, cut(f"{row.title}: {_outcome(row)}", CELL_MAX))
                 for row in rows
             ),
         )
@@ -234,12 +257,26 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _drop_ended(client: Client) -> None:
+async def _drop_ended(client: Client) -> frozenset[ContentId]:
+    """Let go of what ended jobs wanted. Returns what no job waits for now: it may be wanted again by a retry."""
     from opsconsole.transfer.board import TransferBoard
 
     board = TransferBoard(client)
-    await board.drop_ended_offers()
-    await board.close()
+    try:
+        return await board.drop_ended_offers()
+    finally:
+        await board.close()
+
+
+def _folder(one: PendingFetch | PendingGet) -> str:
+    return os.fsdecode(one.folder)
+
+
+def _outcome(row: TransferRow) -> str:
+    """How one ended."""
+    if row.phase == "cancelled":
+        return "cancelled, the rest is brought next time"
+    return row.error or summary(row)
 
 
 def _text(path: str) -> str:

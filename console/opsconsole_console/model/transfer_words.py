@@ -31,7 +31,7 @@ def size_words(row: TransferRow) -> str:
 
 def progress_words(row: TransferRow) -> str:
     """What stands behind the bar of one that is under way: size, rate, time left, way."""
-    if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING}:
+    if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING, TransferPhase.WAITING}:
         return row.note or ("looking at the files" if row.phase is TransferPhase.SCANNING else "connecting")
     left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
     parts = (size_words(row), rate_words(row), left, row.way_words)

@@ -1,6 +1,7 @@
 """What goes wrong with trees of files."""
 
 from opsconsole_protocol.error import Conflict, LimitExceeded, OpsconsoleError, from_code
+from opsconsole_protocol.stream.error import StreamCancelled
 
 
 class ContentChanged(Conflict):
@@ -29,7 +30,7 @@ class NoRoom(LimitExceeded):
 
 def from_peer(code: str, message: str) -> OpsconsoleError:
     """The error that the other end of a transfer named."""
-    for kind in (ContentChanged, CacheChanged, DiskFull, NoRoom):
+    for kind in (ContentChanged, CacheChanged, DiskFull, NoRoom, StreamCancelled):
         if kind.code == code:
             return kind(message)
     return from_code(code, message)

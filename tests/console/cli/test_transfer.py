@@ -236,7 +236,7 @@ ENTRIES = (
     FileEntry(b"data", FileKind.FOLDER, mtime_ms=NOW_MS, mode=0o755),
     FileEntry(b"a\n\xff", FileKind.FILE, size=12_345, mtime_ms=NOW_MS, mode=0o644),
     FileEntry(b"link", FileKind.LINK, mode=0o777, leads_to=FileKind.FILE),
-    FileEntry(b"pipe", FileKind.OTHER),
+    FileEntry(b"pipe", FileKind.OTHER, special="p"),
 )
 
 
@@ -252,7 +252,7 @@ def test_a_workers_folder_is_listed(run: Run, server: FakeServer) -> None:
     query = asked(server).query
     assert (query.root.mount, query.folder, query.sort, query.descending) == ("lab", b"x/y", "size", True)
     long = run("ls", "gpu-a", "-l").out.splitlines()
-    assert [line.split()[0] for line in long[1:]] == ["drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", "c---------"]
+    assert [line.split()[0] for line in long[1:]] == ["drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", "p---------"]
     assert "12 kB" in long[2]
     assert asked(server).query.root.mount == "input"
 

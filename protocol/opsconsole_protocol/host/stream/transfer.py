@@ -10,6 +10,7 @@ from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stream import Buffer, Stream
+from opsconsole_protocol.host.transfer_thread import GRACE_S
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
 from opsconsole_protocol.stream.ladder import Experience
@@ -204,13 +205,14 @@ class _Counted:
 
 @contextlib.contextmanager
 def _closed_on(cancel: threading.Event, stream: Stream) -> Iterator[None]:
-    """Close the stream when `cancel` is set: who waits in it for the other end sees no event."""
+    """Close the stream soon after `cancel` is set: who waits in it for the other end sees no event."""
     is_done = threading.Event()
 
     def watch() -> None:
         while not is_done.is_set():
             if cancel.wait(_CANCEL_LOOK_S):
-                stream.close()
+                if not is_done.wait(GRACE_S):
+                    stream.close()
                 return
 
     watcher = threading.Thread(target=watch, name="transfer cancel", daemon=True)

@@ -141,8 +141,9 @@ def test_a_cancelled_transfer_ends_on_both_sides(tmp_path: Path) -> None:
         progress=lambda _: cancel.set(),
     )
     assert isinstance(sent, StreamCancelled)
-    assert isinstance(received, OpsconsoleError)
-    assert "cancelled" in received.message
+    assert isinstance(
+        received, StreamCancelled
+    )  # so that it is no failure there, neither of the transfer nor of its way
     assert not (tmp_path / "there").exists()
 
 
