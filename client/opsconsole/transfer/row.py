@@ -54,7 +54,9 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_skipped: int = 0
-    """What was on the other side already; part of `bytes_done`."""
+    """What was on the other side already, and holes of files, which nobody sends; part of `bytes_done`."""
+    bytes_empty: int = 0
+    """Those holes; part of `bytes_skipped`."""
     files_done: int = 0
     files_total: int = 0
     rate_bytes_s: float | None = None
@@ -68,6 +70,11 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     def way_words(self) -> str:
         """`relay` or `webrtc with aiortc`; empty before a way was taken."""
         return "" if self.way is None else way_words(self.way, self.engine)
+
+    @property
+    def bytes_known(self) -> int:
+        """What was on the other side already."""
+        return self.bytes_skipped - self.bytes_empty
 
     @property
     def is_over(self) -> bool:

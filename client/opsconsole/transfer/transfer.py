@@ -51,8 +51,8 @@ class Transfer:
         self._meter = Meter()
         self._began_s = time.monotonic()
         self._shown_s = 0.0
-        self._before = (0, 0, 0)
-        """Bytes and files of the parts that are done, and how many of the bytes needn't be moved."""
+        self._before = (0, 0, 0, 0)
+        """Bytes and files of the parts that are done, how many of the bytes needn't be moved, and how many of those are holes."""
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
 
@@ -152,20 +152,28 @@ class Transfer:
 
     def scanned(self, bytes_done: int, bytes_total: int) -> None:
         """Note how much of what there is has been read, before anything moves."""
-        self._count(bytes_done, bytes_total, 0, 0, 0)
+        self._count(bytes_done, bytes_total, 0, 0, 0, 0)
+
+    def is_looked_for(self, note: str, bytes_done: int, bytes_total: int) -> None:
+        """The other end reads what it has, before it can say what there is to be moved."""
+        if self._row.phase is not TransferPhase.SCANNING:
+            self._change(phase=TransferPhase.SCANNING, note=note)
+        size, files, _, _ = self._before
+        self._change(bytes_done=size + bytes_done, bytes_total=size + bytes_total, files_done=files)
 
     def moved(self, progress: Progress) -> None:
         """How far the part that moves is."""
-        size, files, skipped = self._before
+        self.enters(TransferPhase.MOVING)
+        size, files, skipped, empty = self._before
         self._count(
             size + progress.bytes_done, size + progress.bytes_total, files + progress.files_done,
-            files + progress.files_total, skipped + progress.bytes_skipped,
+            files + progress.files_total, skipped + progress.bytes_skipped, empty + progress.bytes_empty,
         )  # fmt: skip
 
     def next_part(self) -> None:
         """What comes now is counted on top of what there was."""
         row = self._row
-        self._before = (row.bytes_done, row.files_done, row.bytes_skipped)
+        self._before = (row.bytes_done, row.files_done, row.bytes_skipped, row.bytes_empty)
 
     def stays(self, files: int, bytes: int) -> None:  # noqa: A002 - as in a summary
         """Take back what was counted of files that aren't wanted, since what differs from them stays as it is."""
@@ -178,9 +186,9 @@ class Transfer:
     def begins_to_move(self) -> None:
         """What was counted so far was only looked at."""
         with self._lock:
-            self._meter, self._before = Meter(), (0, 0, 0)
+            self._meter, self._before = Meter(), (0, 0, 0, 0)
         self._change(
-            phase=TransferPhase.CONNECTING, bytes_done=0, bytes_total=0, bytes_skipped=0, files_done=0, files_total=0,
+            phase=TransferPhase.CONNECTING, bytes_done=0, bytes_total=0, bytes_skipped=0, bytes_empty=0, files_done=0, files_total=0,
             rate_bytes_s=None, left_ms=None,
         )  # fmt: skip
 
@@ -203,7 +211,9 @@ class Transfer:
             ended_at_ms=time.time_ns() // 1_000_000, rate_bytes_s=moved / seconds if moved > 0 else None,
         )  # fmt: skip
 
-    def _count(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int, skipped: int) -> None:
+    def _count(
+        self, bytes_done: int, bytes_total: int, files_done: int, files_total: int, skipped: int, empty: int
+    ) -> None:
         now_s = time.monotonic()
         with self._lock:
             self._meter.count(bytes_done - skipped, now_s)
@@ -211,7 +221,7 @@ class Transfer:
             is_shown = now_s - self._shown_s >= _SHOWN_EVERY_S or bytes_done >= bytes_total
         self._change(
             is_shown=is_shown, bytes_done=bytes_done, bytes_total=bytes_total, files_done=files_done,
-            files_total=files_total, bytes_skipped=skipped, rate_bytes_s=rate, left_ms=left_ms,
+            files_total=files_total, bytes_skipped=skipped, bytes_empty=empty, rate_bytes_s=rate, left_ms=left_ms,
         )  # fmt: skip
 
     def _change(self, *, is_shown: bool = True, **fields: object) -> None:

@@ -223,7 +223,8 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not fetched: {line}")
     if brought.differing:
-        say(f"opsconsole: not fetched: {differing_words(brought.differing)}")
+        elsewhere = f"`opsconsole get {transfer.row.job_id} --to DIR` brings {{them}} elsewhere"
+        say(f"opsconsole: not fetched: {differing_words(brought.differing, elsewhere)}")
     return brought.is_whole
 
 

@@ -252,7 +252,7 @@ def _list(args: argparse.Namespace) -> int:
                 for row in rows
             ),
         )
-    if not waiting and not rows:
+    if not waiting and not rows and not arrived:
         say("nothing has been transferred from this machine yet")
     return 0
 

@@ -53,7 +53,7 @@ def end_words(row: TransferRow) -> str:
         return row.error
     took = fmt.duration(None if row.ended_at_ms is None else row.ended_at_ms - row.started_at_ms)
     moved = row.bytes_total - row.bytes_skipped
-    if moved <= 0 and row.bytes_total:
+    if moved <= 0 and row.bytes_known:
         return f"{size_words(row)}, all of which was there already"
     files = f"{fmt.plural(row.files_total, 'file')}, " if row.files_total != 1 else ""
     rate = rate_words(row)

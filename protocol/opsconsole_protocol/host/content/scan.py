@@ -154,7 +154,9 @@ class _Scan:
 
     def file(self, path: bytes) -> Entry:
         """The entry of a file, which is read unless its hash is known."""
+        before = self._done
         for _ in range(_TRIES):
+            self._done = before
             descriptor = self._beneath.open_file(path)
             try:
                 status = os.fstat(descriptor)
@@ -164,14 +166,16 @@ class _Scan:
                 leaves = self._cache.leaves(key) if self._cache is not None else None
                 is_known = leaves is not None
                 if leaves is None:
-                    leaves = leaves_of(descriptor, status.st_size, buffer=self._buffer, cancel=self._cancel)
+                    leaves = leaves_of(
+                        descriptor, status.st_size, buffer=self._buffer, cancel=self._cancel, progress=self._note
+                    )
                 if signature(os.fstat(descriptor)) != key:
                     continue
             finally:
                 os.close(descriptor)
             if self._cache is not None and not is_known:
                 self._cache.remember(key, leaves)
-            self._note(status.st_size)
+            self._note(before + status.st_size - self._done)
             return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, status.st_size, file_digest(leaves))
         raise ContentChanged(f"{shown(path)} is being written: try again when that has ended")
 
