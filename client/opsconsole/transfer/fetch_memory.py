@@ -14,7 +14,7 @@ from opsconsole.transfer.pending import PendingFetch
 from opsconsole.transfer.user_folder import record_folder
 from opsconsole.transfer.wish import written_fetch
 
-MEMORY_BYTES_MAX = 4 << 20
+WANTED_BYTES_MAX = 4 << 20
 """Of the whole file; when it is reached, the older half goes."""
 
 
@@ -23,12 +23,12 @@ def remember(fetches: Iterable[PendingFetch]) -> None:
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in fetches)
     if lines:
         with contextlib.suppress(OSError):
-            line_file.append(_path(), lines, MEMORY_BYTES_MAX)
+            line_file.append(_path(), lines, WANTED_BYTES_MAX)
 
 
 def wanted_of(store_id: str, job_id: str) -> tuple[str, ...]:
     """What was wanted of a job, each as PATTERN:DIR (`wish.written_fetch`)."""
-    known = parse(line_file.read(_path(), MEMORY_BYTES_MAX))
+    known = parse(line_file.read(_path(), WANTED_BYTES_MAX))
     mine = (one for one in known if (one.store_id, one.job_id) == (store_id, job_id))
     return tuple(dict.fromkeys(written_fetch(one.pattern, Path(os.fsdecode(one.folder))) for one in mine))
 

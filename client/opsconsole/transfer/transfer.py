@@ -16,6 +16,7 @@ from opsconsole.transfer import history
 from opsconsole.transfer.meter import Meter
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.content.error import PeerCancelled
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.stream.error import StreamCancelled
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 OnChange = Callable[[TransferRow], None]
 _SHOWN_EVERY_S = 0.12
-TITLE_CHARACTERS_MAX = 200
+TRANSFER_TITLE_CHARACTERS_MAX = 200
 """A title names files and folders, whose names may be of any length."""
 
 
@@ -44,7 +45,7 @@ class Transfer:
         self.error: OpsconsoleError | None = None
         """Why it failed."""
         self._row = TransferRow(
-            id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=cut(title, TITLE_CHARACTERS_MAX), peer=peer, job_id=job_id,
+            id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=cut(title, TRANSFER_TITLE_CHARACTERS_MAX), peer=peer, job_id=job_id,
             started_at_ms=time.time_ns() // 1_000_000,
         )  # fmt: skip
         self._lock = threading.Lock()
@@ -134,7 +135,9 @@ class Transfer:
         """Now it is known what it is about."""
         row = self._row
         self._change(
-            title=cut(title, TITLE_CHARACTERS_MAX) or row.title, peer=peer or row.peer, job_id=job_id or row.job_id
+            title=cut(title, TRANSFER_TITLE_CHARACTERS_MAX) or row.title,
+            peer=peer or row.peer,
+            job_id=job_id or row.job_id,
         )
 
     def says(self, note: str) -> None:
@@ -196,18 +199,22 @@ class Transfer:
         """It is over: well, or with an error."""
         phase = TransferPhase.DONE
         if error is not None:
-            is_cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt | StreamCancelled)
+            is_cancelled = isinstance(
+                error, asyncio.CancelledError | KeyboardInterrupt | StreamCancelled | PeerCancelled
+            )
             phase = TransferPhase.CANCELLED if is_cancelled else TransferPhase.FAILED
         if isinstance(error, OpsconsoleError):
             self.error = error
         if phase is TransferPhase.FAILED and self.is_patient and isinstance(error, Unavailable):
             self._change(phase=TransferPhase.WAITING, note=cut(error.message), left_ms=None, rate_bytes_s=None)
             return
+        words = "this program has failed in the middle of it" if phase is TransferPhase.FAILED else ""
+        words = words if self.error is None else cut(self.error.message)
         row = self._row
         seconds = max(time.monotonic() - self._began_s, 1e-3)
         moved = row.bytes_done - row.bytes_skipped
         self._change(
-            phase=phase, error="" if self.error is None else cut(self.error.message), left_ms=None,
+            phase=phase, error=words, left_ms=None,
             ended_at_ms=time.time_ns() // 1_000_000, rate_bytes_s=moved / seconds if moved > 0 else None,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from opsconsole_protocol.ids import ContentId
 
 
 class Looking(NamedTuple):
-    """The sender reads so many bytes to know what there is, and has read the first of them. Nothing has to be answered."""
+    """The sender reads `total` bytes to know what there is, and has read `done` of them. Nothing has to be answered."""
 
     done: int
     total: int

@@ -15,7 +15,7 @@ from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.pending import PendingFetch, PendingGet
 from opsconsole.transfer.results_here import results_of
 from opsconsole.transfer.row import TransferPhase, TransferRow
-from opsconsole.transfer.transfer import TITLE_CHARACTERS_MAX
+from opsconsole.transfer.transfer import TRANSFER_TITLE_CHARACTERS_MAX
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, NotFound, ProtocolError, Unavailable
 from opsconsole_protocol.ids import JobId
@@ -412,7 +412,7 @@ async def test_a_name_of_any_length_makes_a_row_that_can_be_read(
     with pytest.raises(NotFound):
         await board.put([tmp_path / ("x" * 10_000)], WORKER).result()
     (row,) = await board.history()
-    assert len(row.title) <= TITLE_CHARACTERS_MAX
+    assert len(row.title) <= TRANSFER_TITLE_CHARACTERS_MAX
     assert len(row.error) < 300
 
 

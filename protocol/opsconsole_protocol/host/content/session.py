@@ -81,7 +81,7 @@ class LookTeller:
         self._told_s = time.monotonic()
 
     def tell(self, done: int, total: int) -> None:
-        """So many bytes have been read, of so many. Raises StreamLost."""
+        """Of `total` bytes, `done` have been read. Raises StreamLost."""
         now_s = time.monotonic()
         if now_s - self._told_s >= LOOK_EVERY_S:
             self._told_s = now_s
