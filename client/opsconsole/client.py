@@ -29,7 +29,7 @@ from opsconsole_protocol.error import (
     NoWorkersAvailableError,
     Unavailable,
 )
-from opsconsole_protocol.ids import JobId, job_id
+from opsconsole_protocol.ids import ContentId, JobId, job_id
 from opsconsole_protocol.log import LogLine, LogQuery
 from opsconsole_protocol.spec import JobSpec, PauseBy, check_fields, check_spec
 from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
@@ -295,10 +295,13 @@ class Client(FleetRequests):
         """Why a job is in its state."""
         return await self._ask(api.Why(id=id), api.WhyAnswer)
 
-    async def candidates(self, spec: JobSpec) -> api.Candidates:
-        """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right."""
+    async def candidates(self, spec: JobSpec, supplied: Sequence[ContentId] = ()) -> api.Candidates:
+        """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right.
+
+        `supplied`: trees of the spec that will be sent, or offered, before it is submitted.
+        """
         _check(spec)
-        return await self._ask(api.AskCandidates(spec=spec), api.Candidates)
+        return await self._ask(api.AskCandidates(spec=spec, supplied=tuple(supplied)), api.Candidates)
 
     # --- files -------------------------------------------------------------------------------------------------
 

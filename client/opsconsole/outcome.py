@@ -9,10 +9,17 @@ EXIT_FAILED = 1
 SIGNAL_BASE = 128
 _FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
 
+_BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
+
 
 def is_finished_state(state: str) -> bool:
     """Whether a job or task in this state has ended. A state that this version doesn't know doesn't count as an end."""
     return state in _FINISHED
+
+
+def may_begin(row: JobRow) -> bool:
+    """Whether a job has tasks that haven't begun, so that they may still want what it brings along."""
+    return any(row.task_counts.get(state) for state in _BEFORE_START)
 
 
 def ran_ms(row: JobRow | TaskRow | AttemptRow, now_ms: int) -> int | None:

@@ -3,6 +3,7 @@
 Nothing here moves files: a page and a piece are small, and travel over the links that exist.
 """
 
+import stat
 from enum import StrEnum
 from typing import Annotated
 
@@ -52,6 +53,16 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     mode: Annotated[int, Meta(ge=0, le=_ALL_MODE_BITS)] = 0
     leads_to: FileKind | None = None
     """What a link leads to; None where that is outside the root, or nowhere."""
+    special: Annotated[str, Meta(max_length=1)] = ""
+    """Of another kind, its letter in `ls -l`: p a pipe, s a socket, c or b a device."""
+
+
+_SIGNS = {FileKind.FILE: "-", FileKind.FOLDER: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
+
+
+def mode_words(kind: FileKind, mode: int, special: str = "") -> str:
+    """Kind and permissions as `ls -l` writes them."""
+    return (special or _SIGNS[kind]) + stat.filemode(mode)[1:]
 
 
 class FileQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,7 +17,8 @@ import msgspec
 from textual.color import ColorParseError
 
 from opsconsole import endpoint, saved_coordinator, sweep
-from opsconsole.transfer import history, results_here
+from opsconsole.transfer import history, line_file, results_here
+from opsconsole.transfer.pending import PendingFetch
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
 from opsconsole_agent.dataset import folder as folder_of
 from opsconsole_agent.dataset.source import Refused
@@ -59,7 +60,7 @@ from opsconsole_protocol.dataset import BrokenDataset
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, ProtocolError, VersionMismatch
 from opsconsole_protocol.host import private_file
 from opsconsole_protocol.host.content import hash_cache, pin, record
-from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.link import decode_frame, log_chunk
 from opsconsole_protocol.link.codec import agent_codec, coordinator_codec
 from opsconsole_protocol.report import line
@@ -431,6 +432,14 @@ def _files() -> Iterator[Decoder]:
         (moved, moved + b"\n{\n" + moved),
     )
     result = b'["L2hvbWUvYS9tb2RlbHMvYQ==",3,1]'
+    fetch = msgspec.json.encode(PendingFetch(store_id="s", job_id=JobId("j"), pattern="m", folder=b"/o"))
+    yield Decoder(
+        "records in lines",
+        line_file.__name__,
+        lambda data: list(line_file.records(data.splitlines(), PendingFetch)),
+        (),
+        (fetch, fetch + b"\n[\n" + fetch),
+    )
     yield Decoder("results here", results_here.__name__, results_here.parse, (), (result, result + b"\n[\n" + result))
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))

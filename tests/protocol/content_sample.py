@@ -2,10 +2,12 @@
 
 import msgspec
 
-from opsconsole_protocol import api
+from opsconsole_protocol import api, link
+from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.stream.message import FileRoot, OpenStream, PeerKind, ReadFiles, RootKind, StreamGrant
 
 TREE = ContentId("5f" * 32)
 UPLOAD = Upload(
@@ -16,6 +18,12 @@ SPEC = JobSpec(command=("train",), uploads=(UPLOAD,), bundle=BUNDLE, setup="uv s
 VERDICT = api.Verdict(
     worker_id="w", worker="gpu1", accepted=False, reason="waits for 12 GB", lacks_content=True, lacks_bytes=12_000
 )  # fmt: skip
+SUPPLIED = api.Verdict(
+    worker_id="w", worker="gpu1", accepted=True, reason="free", lacks_bytes=2_000, supply="has 12 of 12 GB of its data"
+)  # fmt: skip
+READ = ReadFiles(root=FileRoot(kind=RootKind.OUTPUT, job_id="j0b"), tells=True)
+GRANT = StreamGrant(stream_id="s", secret="x", is_initiator=False, purpose=READ, peer=PeerKind.HOST)
+PIPES = FilePage(entries=(FileEntry(b"pipe", FileKind.OTHER, mode=0o644, special="p"),), total=1)
 COLLECTED = api.CollectedRow(
     state="kept", attempt_id="j0b.0.0.abcd", worker="gpu1", content_id=TREE, files=2, bytes=30, reason="r"
 )  # fmt: skip
@@ -45,5 +53,11 @@ SAMPLES: dict[str, msgspec.Struct] = {
         1,
         api.Candidates(verdicts=(VERDICT,), text="waits for 12 GB from host mbp-7, which is not connected"),
     ),
+    "client_call_job_request_supplied_1": api.Call(1, api.AskCandidates(spec=SPEC, supplied=(TREE,))),
+    "server_answer_candidates_supply_1": api.Answer(1, api.Candidates(verdicts=(SUPPLIED,), text="gpu1: the only one")),
+    "client_call_ask_for_stream_tells_1": api.Call(1, api.AskForStream(open=OpenStream(purpose=READ, peer="gpu1"))),
+    "coordinator_serve_stream_tells_1": link.ServeStream(grant=GRANT),
+    "agent_file_list_special_1": link.FileList(check_id=7, page=PIPES),
+    "server_answer_file_list_special_1": api.Answer(1, api.FileList(page=PIPES, worker="gpu1")),
     "server_answer_detail_contents_1": api.Answer(1, api.DetailAnswer(detail=DETAIL)),
 }  # fmt: skip

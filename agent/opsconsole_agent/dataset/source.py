@@ -64,7 +64,7 @@ def find_here(base: str, strict: Sequence[str], path: str, also: str) -> Found:
     rows: list[file_child.Row] = page["rows"]  # type: ignore[assignment]
     sources = [
         Source(_text(name), size, _opener(base, strict, f"{path}/{name}" if path else name, also))
-        for name, kind_, size, _, _, leads_to in rows
+        for name, kind_, size, _, _, leads_to, _ in rows
         if "file" in {kind_, leads_to}
     ]
     return Found(_text(whole), sources, is_folder=True, is_cut=bool(page["more"] or page["truncated"]))

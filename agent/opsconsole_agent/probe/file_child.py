@@ -32,8 +32,8 @@ _LOOK_AT_CLOCK_EVERY = 256
 
 UserIds = tuple[int, int, list[int]]
 """uid, gid and groups."""
-Row = tuple[str, str, int, int, int, str | None]
-"""Name, kind, bytes, time of change in ms, mode, and the kind of what a link leads to."""
+Row = tuple[str, str, int, int, int, str | None, str]
+"""Name, kind, bytes, time of change in ms, mode, the kind of what a link leads to, and the letter of another kind (`FileEntry`)."""
 
 
 class Refused(Exception):
@@ -353,7 +353,8 @@ def _row(root: Root, above: bytes, name: bytes, folder: int, shown: bytes | None
             leads_to = _kind(target.st_mode)
             size = target.st_size if leads_to == "file" else 0
     text = (shown or name).decode("utf-8", "surrogateescape")
-    return text, kind, size, found.st_mtime_ns // 1_000_000, stat.S_IMODE(found.st_mode), leads_to
+    special = stat.filemode(found.st_mode)[0] if kind == "other" else ""
+    return text, kind, size, found.st_mtime_ns // 1_000_000, stat.S_IMODE(found.st_mode), leads_to, special
 
 
 def _kind(mode: int) -> str:

@@ -102,7 +102,7 @@ class FileLook:
         return result["answer"]
 
 
-def _entry(name: str, kind: str, size: int, mtime_ms: int, mode: int, leads_to: str | None) -> FileEntry:
+def _entry(name: str, kind: str, size: int, mtime_ms: int, mode: int, leads_to: str | None, special: str) -> FileEntry:
     return FileEntry(
         name.encode("utf-8", "surrogateescape"),
         FileKind(kind),
@@ -110,4 +110,5 @@ def _entry(name: str, kind: str, size: int, mtime_ms: int, mode: int, leads_to: 
         mtime_ms,
         mode,
         None if leads_to is None else FileKind(leads_to),
+        special,
     )

@@ -234,7 +234,7 @@ def publish(own: str, user: UserIds | None = None) -> str:
 
 
 def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
-    """Measure the output folders of these jobs that exist. No link is followed, not even in place of a folder.
+    """Measure the output folders of these jobs that exist. No link is followed: one in place of a folder counts by itself.
 
     Return `found`, a list of job id, bytes, time of change in ns and device:inode; and `more`, whether some weren't
     measured within `budget_s`. Raises Refused.
@@ -249,14 +249,14 @@ def measure_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dic
                 return {"found": found, "more": True}
             with contextlib.suppress(OSError):
                 seen = os.stat(job_id, dir_fd=jobs, follow_symlinks=False)
-                if stat.S_ISDIR(seen.st_mode):
-                    size = seen.st_blocks * 512 + _bytes_below(job_id, jobs, end_s)
-                    found.append((job_id, size, seen.st_mtime_ns, f"{seen.st_dev}:{seen.st_ino}"))
+                below = _bytes_below(job_id, jobs, end_s) if stat.S_ISDIR(seen.st_mode) else 0
+                size = seen.st_blocks * 512 + below
+                found.append((job_id, size, seen.st_mtime_ns, f"{seen.st_dev}:{seen.st_ino}"))
     return {"found": found, "more": False}
 
 
 def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict[str, object]:
-    """Remove the output folders of these jobs.
+    """Remove the output folders of these jobs, or what a task has put in the place of one: a link goes, and not where it leads.
 
     Return `removed`, the job ids of those that were; `troubles`, in words why others weren't; and `more`, whether some
     weren't begun within `budget_s`. Raises Refused.
@@ -271,7 +271,10 @@ def remove_outputs(folder: str, job_ids: Iterable[str], budget_s: float) -> dict
             if time.monotonic() > end_s:
                 return {"removed": removed, "troubles": troubles, "more": True}
             try:
-                shutil.rmtree(job_id, dir_fd=jobs)  # works by descriptors, so it follows no link
+                if stat.S_ISDIR(os.stat(job_id, dir_fd=jobs, follow_symlinks=False).st_mode):
+                    shutil.rmtree(job_id, dir_fd=jobs)  # works by descriptors, so it follows no link
+                else:
+                    os.unlink(job_id, dir_fd=jobs)
             except FileNotFoundError:
                 continue
             except OSError as error:

@@ -1,5 +1,7 @@
 """Files of this worker as somebody else asks for them: a manifest of what is meant, and where its bytes are."""
 
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +16,15 @@ from opsconsole_protocol.content.path import check_path, check_target, shown
 from opsconsole_protocol.content.task_folder import task_folder, task_patterns
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.host.content.hash_cache import HashCache
-from opsconsole_protocol.host.content.scan import scan, scan_file
+from opsconsole_protocol.host.content.scan import Select, scan, scan_file
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind
 
 _ATTEMPTS = b"attempts"
 """In a task's output folder: what attempts left that weren't accepted. It is sent only where it is named."""
+
+
+OnLook = Callable[[int, int], None]
 
 
 class Place(Protocol):
@@ -56,6 +61,37 @@ class FileTree(NamedTuple):
         return FolderSource(self.root, self.manifest, names=self.names, cache=cache)
 
 
+class Looking:
+    """How folders are looked at for one stream. `tell` hears how many bytes have been read in all, and of how many."""
+
+    def __init__(self, cache: HashCache, cancel: threading.Event, tell: OnLook | None = None) -> None:
+        self._cache = cache
+        self._cancel = cancel
+        self._tell = tell
+        self._before = 0
+
+    def scan(
+        self, root: Path, paths: Sequence[bytes] | None, left_out: list[str], select: Select | None = None
+    ) -> Manifest:
+        """See `scan`; what can't be sent is added to `left_out`."""
+        found = scan(
+            root, paths=paths, select=select, cache=self._cache, progress=self._counted, cancel=self._cancel,
+            refused=left_out.append,
+        )  # fmt: skip
+        self._before += found.size_bytes
+        return found
+
+    def scan_file(self, path: Path, name: bytes) -> Entry:
+        """See `scan_file`."""
+        entry = scan_file(path, name, cache=self._cache, progress=self._counted, cancel=self._cancel).entries[0]
+        self._before += entry.size
+        return entry
+
+    def _counted(self, done: int, total: int) -> None:
+        if self._tell is not None:
+            self._tell(self._before + done, self._before + total)
+
+
 def below(place: Place, folder: bytes) -> bytes:
     """The path of a folder below the base of a place. Raises InvalidRequest for one that leads elsewhere."""
     if folder:
@@ -71,8 +107,7 @@ def read_tree(
     place: Place,
     purpose: ReadFiles,
     input_folders: Sequence[str],
-    cache: HashCache,
-    cancel: threading.Event,
+    looking: Looking,
 ) -> FileTree:
     """What `purpose` asks for, and nothing of tasks. Blocks: what wasn't hashed before is read.
 
@@ -84,19 +119,15 @@ def read_tree(
         check_glob(pattern)
     top = below(place, purpose.folder)
     if purpose.root.kind is RootKind.INPUT:
-        return _inputs(place, purpose, input_folders, cache, cancel)
+        return _inputs(place, purpose, input_folders, looking)
     left_out: list[str] = []
     chosen = _Choice(purpose, top)
     root = Path(place.base)
-    found = scan(
-        root, paths=[top] if top else None, select=chosen.select, cache=cache, cancel=cancel, refused=left_out.append
-    )
+    found = looking.scan(root, [top] if top else None, left_out, chosen.select)
     return _made(root, chosen.choose((entry.path, entry) for entry in found.entries), purpose, left_out)
 
 
-def read_tasks(
-    purpose: ReadFiles, find: Callable[[FileRoot], Place], cache: HashCache, cancel: threading.Event
-) -> FileTree:
+def read_tasks(purpose: ReadFiles, find: Callable[[FileRoot], Place], looking: Looking) -> FileTree:
     """What `purpose` asks for of several tasks, each in its folder. Blocks. Raises as `read_tree` does."""
     names: dict[bytes, bytes] = {}
     entries: list[Entry] = []
@@ -109,7 +140,7 @@ def read_tasks(
         above = task_folder(task) + b"/"
         try:
             place = find(root)
-            tree = read_tree(place, wanted, (), cache, cancel)
+            tree = read_tree(place, wanted, (), looking)
         except NotFound:
             continue  # it has left nothing of this
         except Conflict as error:
@@ -198,8 +229,7 @@ def _inputs(
     place: Place,
     purpose: ReadFiles,
     input_folders: Sequence[str],
-    cache: HashCache,
-    cancel: threading.Event,
+    looking: Looking,
 ) -> FileTree:
     """The inputs of a task: its folder of inputs has a link to each."""
     folder = Path(place.base).joinpath(*place.strict)
@@ -221,10 +251,10 @@ def _inputs(
             continue
         lies_at = os.fsencode(target)[1:]
         if not target.is_dir():
-            entry = scan_file(target, link, cache=cache, cancel=cancel).entries[0]
+            entry = looking.scan_file(target, link)
             found.append((link, msgspec.structs.replace(entry, path=lies_at)))
             continue
-        inner = scan(target, paths=[rest] if rest else None, cache=cache, cancel=cancel, refused=left_out.append)
+        inner = looking.scan(target, [rest] if rest else None, left_out)
         found += [
             (link + b"/" + entry.path, msgspec.structs.replace(entry, path=lies_at + b"/" + entry.path))
             for entry in inner.entries

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from opsconsole_agent.transfer.file_tree import Place, below, read_tasks, read_tree
+from opsconsole_agent.transfer.file_tree import Looking, OnLook, Place, below, read_tasks, read_tree
 from opsconsole_agent.transfer.link_broker import LinkBroker, Mailbox
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
-from opsconsole_protocol.host.content.session import receive, refuse, send
+from opsconsole_protocol.host.content.session import LookTeller, receive, refuse, send
 from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.content.source import FolderSource
 from opsconsole_protocol.host.content.store import ContentStore
@@ -123,7 +123,7 @@ class StreamServer:
             return
         holder = f"stream.{grant.stream_id}"
         try:
-            source, left_out = self._source(purpose, holder, cancel)
+            source, left_out = self._source(purpose, holder, LookTeller(stream).tell, cancel)
         except OpsconsoleError as error:
             refuse(stream, error)
             raise
@@ -139,17 +139,20 @@ class StreamServer:
         finally:
             self._store.unpin(holder)
 
-    def _source(self, purpose: object, holder: str, cancel: threading.Event) -> tuple[FolderSource, tuple[str, ...]]:
+    def _source(
+        self, purpose: object, holder: str, looks: OnLook, cancel: threading.Event
+    ) -> tuple[FolderSource, tuple[str, ...]]:
         """What is sent, and why what else was asked for isn't. Raises OpsconsoleError and OSError."""
         if isinstance(purpose, FetchContent):
             self._store.pin(holder, purpose.content_id)
             return self._store.source(purpose.content_id, cancel=cancel), ()
         if isinstance(purpose, ReadFiles):
             hashes = self._store.hashes
+            looking = Looking(hashes, cancel, looks if purpose.tells else None)
             if purpose.tasks:
-                found = read_tasks(purpose, self._find, hashes, cancel)
+                found = read_tasks(purpose, self._find, looking)
             else:
-                found = read_tree(self._find(purpose.root), purpose, self._input_folders, hashes, cancel)
+                found = read_tree(self._find(purpose.root), purpose, self._input_folders, looking)
             for line in found.left_out:
                 _log.info("not sent: %s", line)
             return found.source(hashes), found.left_out

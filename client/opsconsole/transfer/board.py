@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from opsconsole.ask import ask
-from opsconsole.outcome import is_finished_state
+from opsconsole.outcome import is_finished_state, may_begin
 from opsconsole.transfer import history, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.carrier import Carrier, Load
 from opsconsole.transfer.download import Brought, Destination, Part, get, get_part
 from opsconsole.transfer.offer import SUBMITTED_MS, OfferServer
-from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
+from opsconsole.transfer.pending import Pending, PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.place import place_of
 from opsconsole.transfer.put import put, title
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole.transfer.transfer import OnChange, Transfer
-from opsconsole_protocol.api import DetailAnswer, ShowJob, WorkerRow
+from opsconsole_protocol.api import DetailAnswer, JobRow, ShowJob, WorkerRow
 from opsconsole_protocol.content.glob import spelled
 from opsconsole_protocol.error import NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.stream.message import FileRoot, Via
 
 if TYPE_CHECKING:
-    from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.ids import ContentId, JobId
 
 ROWS_MAX = 500
 """Transfers that are shown; the oldest that have ended go first."""
@@ -46,6 +46,8 @@ class TransferBoard:
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._transfers: dict[str, Transfer] = {}
+        self._patient: dict[str, tuple[Pending, Transfer]] = {}
+        """What is tried until nobody is away, by the ids of what is pending."""
         self.brought: dict[str, Brought] = {}
         """What each `get` has brought, by the id of the transfer."""
 
@@ -58,7 +60,7 @@ class TransferBoard:
 
         Without `replace`, files that are there already and differ are a failure. Raises what `place_of` raises.
         """
-        place = place_of(worker, folder)
+        place = place_of(worker, folder, writes=True)
         transfer = self._new(TransferKind.PUT, title(files, f"{worker.name}:{place.words}"), peer=worker.name)
 
         def work(load: Load) -> None:
@@ -76,12 +78,13 @@ class TransferBoard:
         force: bool = False,
         mark: str = "",
         via: Via = Via.AUTO,
+        again: Transfer | None = None,
     ) -> Transfer:
         """Bring a job's results, or those of one task, to below a folder of this machine.
 
-        See `download.get` and, for `force` and `mark`, `download.Destination`.
+        See `download.get` and, for `force` and `mark`, `download.Destination`. `again`: one that has waited, and goes on.
         """
-        transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job)
+        transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job, again=again)
         where = Destination(to, force, mark)
 
         def work(load: Load) -> None:
@@ -104,12 +107,13 @@ class TransferBoard:
         *,
         force: bool = False,
         via: Via = Via.AUTO,
+        again: Transfer | None = None,
     ) -> Transfer:
         """Bring what matches in a folder of a worker, counted from that folder, to below a folder of this machine.
 
-        What is there and differs stays as it is, unless `force`.
+        What is there and differs stays as it is, unless `force`. `again`: one that has waited, and goes on.
         """
-        transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id)
+        transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id, again=again)
 
         def work(load: Load) -> None:
             part = Part(worker, root, tuple(map(spelled, patterns)), folder)
@@ -133,9 +137,14 @@ class TransferBoard:
         return tuple(transfer.row for transfer in reversed(self._transfers.values()))
 
     def cancel(self, id: str) -> None:  # noqa: A002
-        """End one that is under way. What has arrived stays for the next time."""
-        if (transfer := self._transfers.get(id)) is not None:
-            transfer.cancel()
+        """End one that is under way, or that waits. What has arrived stays for the next time."""
+        if (transfer := self._transfers.get(id)) is None:
+            return
+        for one, waiting in list(self._patient.values()):
+            if waiting is transfer and transfer.row.phase is TransferPhase.WAITING:
+                pending.remove(one)
+                del self._patient[one.id]
+        transfer.cancel()
 
     async def history(self, limit: int = 200) -> list[TransferRow]:
         """What this person has transferred from this machine, the newest first."""
@@ -181,14 +190,23 @@ class TransferBoard:
         """Sends these and no others. For who waits until they have arrived."""
         return OfferServer(self._carrier, only={one.content_id for one in only}, on_start=self._begun)
 
-    async def drop_ended_offers(self) -> None:
-        """Let go of what is offered for jobs that have ended. Raises OpsconsoleError where the coordinator can't be asked."""
+    async def drop_ended_offers(self) -> frozenset[ContentId]:
+        """Let go of what is offered for jobs that have ended, and return what of the rest no job waits for at the moment.
+
+        Raises OpsconsoleError where the coordinator can't be asked.
+        """
+        arrived: set[ContentId] = set()
         for offer in await self.pending_offers():
+            is_early = time.time_ns() // 1_000_000 - offer.created_at_ms < SUBMITTED_MS
+            waits = False
             for job_id in offer.job_ids:
-                state = await self._state(job_id)
-                is_early = time.time_ns() // 1_000_000 - offer.created_at_ms < SUBMITTED_MS
-                if is_finished_state(state) if state is not None else not is_early:
+                job = await self._job(job_id)
+                waits = waits or (may_begin(job) if job is not None else is_early)
+                if is_finished_state(job.state) if job is not None else not is_early:
                     await asyncio.to_thread(pending.release, offer, job_id)
+            if not waits:
+                arrived.add(offer.content_id)
+        return frozenset(arrived)
 
     async def fetch_pending(self, job_id: JobId | None = None) -> list[Transfer]:
         """Bring the pending results of one job, or of all, as far as the jobs have ended. Those that came are forgotten.
@@ -201,10 +219,10 @@ class TransferBoard:
             with pending.claimed(one) as is_mine:
                 if not is_mine:
                     continue
-                state = await self._state(one.job_id)
-                if state is None:
+                job = await self._job(one.job_id)
+                if job is None:
                     pending.remove(one)
-                elif is_finished_state(state):
+                elif is_finished_state(job.state):
                     done.append(await self._fetch(one))
         return done
 
@@ -219,28 +237,47 @@ class TransferBoard:
 
     async def _get_again(self, one: PendingGet) -> Transfer:
         to = Path(os.fsdecode(one.folder))
+        again = self._again(one)
         if one.root is not None:
             transfer = self.get_files(
-                one.worker, one.root, one.below, one.patterns, to, force=one.force, via=one.via
+                one.worker, one.root, one.below, one.patterns, to, force=one.force, via=one.via, again=again
             )  # fmt: skip
         else:
-            transfer = self.get(one.job, one.patterns, to, task_index=one.task_index, force=one.force, via=one.via)
-        await transfer.wait()
+            transfer = self.get(
+                one.job, one.patterns, to, task_index=one.task_index, force=one.force, via=one.via, again=again
+            )  # fmt: skip
+        await self._tried(one, transfer)
         if not isinstance(transfer.error, Unavailable):
             pending.remove(one)
         return transfer
 
-    async def _state(self, job_id: JobId) -> str | None:
-        """A job's state; None where it was removed, or never submitted."""
+    def _again(self, one: Pending) -> Transfer | None:
+        """The transfer that has tried it before and waits: there is one of it, however often it is tried."""
+        _, before = self._patient.get(one.id, (one, None))
+        return before if before is not None and before.row.phase is TransferPhase.WAITING else None
+
+    async def _tried(self, one: Pending, transfer: Transfer) -> None:
+        """Wait for the end of a try; where somebody is away, that is written down beside what waits."""
+        transfer.is_patient = True
+        self._patient[one.id] = one, transfer
+        row = await transfer.wait()
+        if row.phase is TransferPhase.WAITING:
+            await asyncio.to_thread(pending.note_why, one, row.note)
+        else:
+            self._patient.pop(one.id, None)
+
+    async def _job(self, job_id: JobId) -> JobRow | None:
+        """A job; None where it was removed, or never submitted."""
         try:
             asked = ShowJob(id=job_id, tasks_limit=0, events_limit=0)
-            return (await ask(self._requester, asked, DetailAnswer)).detail.job.state
+            return (await ask(self._requester, asked, DetailAnswer)).detail.job
         except NotFound:
             return None
 
     async def _fetch(self, one: PendingFetch) -> Transfer:
-        transfer = self.get(one.job_id, (one.pattern,), Path(os.fsdecode(one.folder)), mark=one.job_id)
-        await transfer.wait()
+        to = Path(os.fsdecode(one.folder))
+        transfer = self.get(one.job_id, (one.pattern,), to, mark=one.job_id, again=self._again(one))
+        await self._tried(one, transfer)
         brought = self.brought.get(transfer.row.id)
         is_whole = transfer.row.phase is TransferPhase.DONE and brought is not None and not brought.missing
         if is_whole or isinstance(transfer.error, NotFound):
@@ -256,7 +293,7 @@ class TransferBoard:
 
     async def close(self) -> None:
         """Cancel what is under way and wait for its end."""
-        under_way = [transfer for transfer in self._transfers.values() if not transfer.row.is_over]
+        under_way = [transfer for transfer in self._transfers.values() if transfer.row.is_under_way]
         for transfer in under_way:
             transfer.cancel()
         self._carrier.close()
@@ -265,7 +302,12 @@ class TransferBoard:
 
     # --- one transfer ----------------------------------------------------------------------------------------------
 
-    def _new(self, kind: TransferKind, about: str, *, peer: str = "", job_id: str = "") -> Transfer:
+    def _new(
+        self, kind: TransferKind, about: str, *, peer: str = "", job_id: str = "", again: Transfer | None = None
+    ) -> Transfer:
+        if again is not None:
+            again.begins_again()
+            return again
         return Transfer(kind, about, peer=peer, job_id=job_id, on_change=self._tell)
 
     def _begun(self, transfer: Transfer) -> None:
@@ -280,24 +322,12 @@ class TransferBoard:
 
     async def _carry_out(self, transfer: Transfer, work: Callable[[Load], None], noted: PendingGet | None) -> None:
         """`noted`: what is written down while it goes on, for whoever goes on with it if this process is killed."""
-        try:
-            with contextlib.ExitStack() as stack:
-                if noted is not None:
-                    store_id, now_ms = await self._requester.store_id(), time.time_ns() // 1_000_000
-                    stack.enter_context(pending.kept(replace(noted, store_id=store_id, created_at_ms=now_ms)))
-                await self._carrier.run(work)
-        except OpsconsoleError as error:
-            transfer.ends(error)
-        except asyncio.CancelledError as error:
-            transfer.ends(error)
-            history.add(transfer.row)
-            raise
-        except BaseException as error:
-            transfer.ends(error)
-            raise
-        else:
-            transfer.ends()
-        await asyncio.to_thread(history.add, transfer.row)
+        with contextlib.suppress(OpsconsoleError), contextlib.ExitStack() as stack:
+            stack.enter_context(transfer.recorded())
+            if noted is not None:
+                store_id, now_ms = await self._requester.store_id(), time.time_ns() // 1_000_000
+                stack.enter_context(pending.kept(replace(noted, store_id=store_id, created_at_ms=now_ms)))
+            await self._carrier.run(work)
 
     def _keep(self, transfer: Transfer) -> None:
         self._transfers[transfer.row.id] = transfer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole.transfer.code_files import check_size, code_files
 from opsconsole.transfer.local_source import LocalSource
-from opsconsole.transfer.upload import TRIES, keep
+from opsconsole.transfer.upload import TRIES, Keep
 from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.error import LimitExceeded
 from opsconsole_protocol.job_content import Bundle
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opsconsole.transfer.transfer import Transfer
 
 
-def bundle(load: Load, transfer: Transfer, folder: Path, bytes_max: int) -> Bundle:
+def bundle(load: Load, transfer: Transfer, folder: Path, bytes_max: int, keep: Keep) -> Bundle:
     """Take a snapshot of the code in a folder and have the coordinator keep it. Blocks. Raises OpsconsoleError.
 
     What changes meanwhile is looked at again, so that the snapshot is of one moment for each file.

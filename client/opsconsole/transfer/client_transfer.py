@@ -10,10 +10,11 @@ from pathlib import Path
 from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.packing import note, pack
+from opsconsole.transfer.place import find_worker
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
 from opsconsole_protocol.ids import JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import Via
@@ -56,9 +57,7 @@ class ClientTransfers:
         interruption the same call goes on where it was. `via` is auto, direct, webrtc or relay. Raises NotFound for an unknown
         worker, file or mount, and what the way there raises.
         """
-        worker = next((one for one in workers if name in {one.name, one.id}), None)
-        if worker is None:
-            raise NotFound(f"there is no worker {name!r}: see `opsconsole workers`")
+        worker = find_worker(workers, name)
         return await self._board.put(_paths(files), worker, folder, replace=replace, via=_via(via)).result()
 
     async def get(

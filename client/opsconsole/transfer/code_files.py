@@ -56,17 +56,26 @@ def code_files(folder: Path) -> CodeFiles:
     return CodeFiles(tuple(paths), commit, dirty)
 
 
-def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> None:
-    """Raise LimitExceeded that names the biggest offenders where the code is larger than `bytes_max`."""
+class CodeSize(NamedTuple):
+    """Of code, as its manifest counts it: symbolic links are no files."""
+
+    files: int
+    bytes: int
+
+
+def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> CodeSize:
+    """How much it is. Raises LimitExceeded that names the biggest offenders where the code is larger than `bytes_max`."""
     sizes: dict[bytes, int] = {}
     for path in paths:
         try:
-            sizes[path] = (folder / os.fsdecode(path)).lstat().st_size
+            status = (folder / os.fsdecode(path)).lstat()
         except OSError:
             continue  # gone meanwhile: the scan says so
+        if stat.S_ISREG(status.st_mode):
+            sizes[path] = status.st_size
     total = sum(sizes.values())
     if total <= bytes_max:
-        return
+        return CodeSize(len(sizes), total)
     named = ", ".join(f"{os.fsdecode(path)} {size_words(size)}" for path, size in _offenders(sizes, total))
     raise LimitExceeded(
         f"the code in {folder} has {size_words(total)}, more than {size_words(bytes_max)}; the largest: {named}: name them "

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from opsconsole.outcome import is_finished_state
 from opsconsole.transfer.results_here import note
 from opsconsole_protocol.api import DetailAnswer, JobDetail, ShowJob
 from opsconsole_protocol.content.glob import as_shown, check_glob, matches, spelled
 from opsconsole_protocol.content.manifest import EntryKind, Manifest
+from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.content.task_folder import split_task_folder, task_patterns
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, ProtocolError, Unavailable
 from opsconsole_protocol.stream.error import StreamCancelled
@@ -155,19 +157,24 @@ def get_part(load: Load, transfer: Transfer, part: Part, to: Destination, via: V
         sinks.append(_sink(manifest, to))
         return sinks[-1]
 
-    has_stood = False
+    has_stood = is_kept = False
 
     def work(stream: Stream) -> Summary:
         nonlocal has_stood
         has_stood = True
-        return receive(stream, make_sink, progress=transfer.moved, cancel=load.cancel)
+        return receive(stream, make_sink, progress=transfer.moved, looking=looking, cancel=load.cancel)
+
+    def looking(done: int, total: int) -> None:
+        transfer.is_looked_for(f"{part.worker} reads its files to know what to send", done, total)
 
     transfer.next_part()
-    purpose = ReadFiles(root=part.root, folder=part.below, patterns=part.patterns, tasks=part.tasks)
+    purpose = ReadFiles(root=part.root, folder=part.below, patterns=part.patterns, tasks=part.tasks, tells=True)
 
     def granted(grant: StreamGrant) -> None:
+        nonlocal is_kept
         brought.missing.clear()
-        if grant.peer is not PeerKind.COORDINATOR:
+        is_kept = grant.peer is PeerKind.COORDINATOR
+        if not is_kept:
             return
         transfer.says(f"{part.worker} can't be asked: this is what the coordinator has collected")
         kept = grant.purpose.tasks if isinstance(grant.purpose, ReadFiles) else ()
@@ -182,7 +189,9 @@ def get_part(load: Load, transfer: Transfer, part: Part, to: Destination, via: V
     except NotFound:
         if not has_stood:
             raise
-        return brought  # the worker has looked, and says so
+        if is_kept:
+            brought.missing.append(f"{part.worker} can't be asked, and nothing of this was collected")
+        return brought  # whoever has looked says so
     note(to.folder, sinks[-1].placed)
     if summary.left_out:
         brought.left_out.append(_left_out_words(summary, part.worker))
@@ -213,7 +222,11 @@ def parts_of(detail: JobDetail, patterns: Sequence[str]) -> list[Part]:
     job = detail.job
     begun = [task for task in detail.tasks if task.worker is not None]
     if not begun:
-        raise NotFound(f"{job.id} has not been started yet: it has no results")
+        task = detail.tasks[0] if len(detail.tasks) == 1 else None
+        name, reason = (job.id, job.reason) if task is None or job.num_tasks == 1 else (task.id, task.reason)
+        reason = reason or job.reason
+        when = "was never started" if is_finished_state(job.state) else "has not been started yet"
+        raise NotFound(f"{name} {when}, so that it has no results{f': {reason}' if reason else ''}")
     root = FileRoot(kind=RootKind.OUTPUT, job_id=job.id)
     if job.num_tasks == 1:
         return [Part(begun[0].worker or "", root, tuple(patterns))]
@@ -228,12 +241,12 @@ def parts_of(detail: JobDetail, patterns: Sequence[str]) -> list[Part]:
     ]
 
 
-def differing_words(paths: Sequence[bytes]) -> str:
-    """Which files differ from what is here, in a line."""
+def differing_words(paths: Sequence[bytes], remedy: str = "--force replaces {them}, --to takes another folder") -> str:
+    """Which files differ from what is here, in a line, and what can be done."""
     names = ", ".join(os.fsdecode(path) for path in paths[:_SHOWN_MAX])
     more = f" and {len(paths) - _SHOWN_MAX:,} more" if len(paths) > _SHOWN_MAX else ""
     differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
-    return f"{names}{more}: what is here already {differ}; --force replaces {them}, --to takes another folder"
+    return f"{names}{more}: what is here already {differ}; {remedy.format(them=them)}"
 
 
 def _tasks_words(tasks: Sequence[int]) -> str:
@@ -271,7 +284,8 @@ def _sink(manifest: Manifest, to: Destination) -> PlacingSink:
     try:
         to.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Conflict(f"{to.folder} can't be made ({error.strerror}): name another folder with --to") from None
+        remedy = "make room for it there" if to.mark else "name another folder with --to"
+        raise Conflict(f"{shown(os.fsencode(to.folder))} can't be made ({error.strerror}): {remedy}") from None
     if to.force:
         return PlacingSink(manifest, to.folder, b"", replace=True)
     return SparingSink(manifest, to.folder, b"", mark=to.mark.encode())

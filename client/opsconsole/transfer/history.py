@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -28,13 +29,7 @@ def read(limit: int) -> list[TransferRow]:
 
 def parse(data: bytes, limit: int) -> list[TransferRow]:
     """The newest of these lines, the newest first; what can't be read is left out."""
-    found: list[TransferRow] = []
-    for line in reversed(data.splitlines()):
-        if len(found) >= limit:
-            break
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found.append(msgspec.json.decode(line, type=TransferRow))
-    return found
+    return list(itertools.islice(line_file.records(reversed(data.splitlines()), TransferRow), limit))
 
 
 def _path() -> Path:

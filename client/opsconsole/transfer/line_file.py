@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 
 def append(path: Path, lines: bytes, bytes_max: int) -> None:
@@ -24,6 +29,13 @@ def read(path: Path, bytes_max: int) -> bytes:
             return file.read(2 * bytes_max)
     except OSError:
         return b""
+
+
+def records(lines: Iterable[bytes], kind: type[T]) -> Iterator[T]:
+    """What these lines of JSON say; what can't be read is left out."""
+    for line in lines:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            yield msgspec.json.decode(line, type=kind)
 
 
 @contextlib.contextmanager

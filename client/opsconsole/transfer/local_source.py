@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from opsconsole.transfer.user_folder import cache_folder
 from opsconsole_protocol.content.manifest import Entry, EntryKind, Manifest
+from opsconsole_protocol.content.path import shown
 from opsconsole_protocol.error import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class LocalSource:
                 real = existing(path)
                 top = os.fsencode(Path(os.path.abspath(path)).name)  # noqa: PTH100 - without following links
                 if top in tops:
-                    raise InvalidRequest(f"{tops[top]} and {path} have the same name: put them one after the other")
+                    raise InvalidRequest(
+                        f"{shown(os.fsencode(tops[top]))} and {shown(os.fsencode(path))} have the same name: put them one after the other"
+                    )
                 tops[top] = path
                 counted = _after(entries, progress)
                 for entry, whole in _looked_at(real, top, cache, counted, cancel):
@@ -100,7 +103,7 @@ def existing(path: Path) -> Path:
     try:
         return path.resolve(strict=True)
     except (OSError, RuntimeError):
-        raise NotFound(f"there is no file or folder {str(path)!r} here") from None
+        raise NotFound(f"there is no file or folder {shown(os.fsencode(path))} here") from None
 
 
 @contextmanager

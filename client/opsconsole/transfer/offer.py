@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole.ask import ask
-from opsconsole.transfer import history, pending
+from opsconsole.transfer import pending
 from opsconsole.transfer.broker import RequestSignaller
 from opsconsole.transfer.carrier import Carrier, Load
 from opsconsole.transfer.local_source import LocalSource
@@ -58,7 +58,8 @@ class OfferServer:
         self._carrier = carrier
         self._only = only
         self._on_start = on_start
-        self._claims = ExitStack()
+        self._claims: dict[ContentId, ExitStack] = {}
+        self._cancelled: set[ContentId] = set()
         self._offers: dict[ContentId, PendingOffer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,22 +71,23 @@ class OfferServer:
     async def run(self) -> None:
         """Serve until cancelled. A coordinator that can't be reached, or can't take offers now, is tried again."""
         back_off_s = _BACK_OFF_FIRST_S
-        with self._claims:
-            try:
-                while True:
-                    try:
-                        is_idle = not await self._once()
-                        back_off_s = _BACK_OFF_FIRST_S
-                    except (Unavailable, Conflict, LimitExceeded):  # or this machine offered by another token just now
-                        await asyncio.sleep(back_off_s)
-                        back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
-                        continue
-                    if is_idle:
-                        await asyncio.sleep(_LOOK_S)
-            finally:
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            while True:
+                try:
+                    is_idle = not await self._once()
+                    back_off_s = _BACK_OFF_FIRST_S
+                except (Unavailable, Conflict, LimitExceeded):  # or this machine offered by another token just now
+                    await asyncio.sleep(back_off_s)
+                    back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
+                    continue
+                if is_idle:
+                    await asyncio.sleep(_LOOK_S)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for claim in self._claims.values():
+                claim.close()
 
     async def _once(self) -> bool:
         """Offer once and wait for an answer. Return whether there was anything to offer."""
@@ -111,12 +113,14 @@ class OfferServer:
     def _claim(self, store_id: str) -> None:
         """Take up what has been written down since."""
         for offer in pending.offers(store_id):
-            if offer.content_id in self._offers or (self._only is not None and offer.content_id not in self._only):
+            if offer.content_id in self._offers or offer.content_id in self._cancelled:
+                continue
+            if self._only is not None and offer.content_id not in self._only:
                 continue
             claim = ExitStack()
             if claim.enter_context(pending.claimed(offer)):
                 self._offers[offer.content_id] = offer
-                self._claims.push(claim)
+                self._claims[offer.content_id] = claim
             else:
                 claim.close()
         for content_id, offer in list(self._offers.items()):
@@ -155,19 +159,36 @@ class OfferServer:
         )
         if self._on_start is not None:
             self._on_start(transfer)
+        task = asyncio.create_task(self._send(transfer, offer, grant))
+        transfer.run_as(task)
         try:
-            await self._carrier.run(lambda load: _send(load, transfer, offer, grant))
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait((task,))
+            raise
+        if task.cancelled():  # by a person: it isn't offered from here until it is asked for anew
+            self._let_go(offer)
+            await self._report(grant, "it was cancelled where it comes from")
+        else:
+            task.result()
+
+    async def _send(self, transfer: Transfer, offer: PendingOffer, grant: StreamGrant) -> None:
+        try:
+            with transfer.recorded():
+                await self._carrier.run(lambda load: _send(load, transfer, offer, grant))
         except OpsconsoleError as error:
-            transfer.ends(error)
             if not isinstance(error, StreamLost):  # else it goes on over another stream
                 await self._report(grant, error.message)
-        except BaseException as error:
-            transfer.ends(error)
-            raise
         else:
-            transfer.ends()
             self.served.add(offer.content_id)
-        await asyncio.to_thread(history.add, transfer.row)
+
+    def _let_go(self, offer: PendingOffer) -> None:
+        """Somebody has cancelled it here: another process may send it, this one doesn't any more."""
+        self._offers.pop(offer.content_id, None)
+        self._cancelled.add(offer.content_id)
+        if (claim := self._claims.pop(offer.content_id, None)) is not None:
+            claim.close()
 
     async def _report(self, grant: StreamGrant, error: str) -> None:
         """Let the coordinator know why the worker doesn't get it from here."""

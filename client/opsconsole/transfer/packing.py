@@ -16,15 +16,16 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from opsconsole.transfer import history, pending
+from opsconsole.transfer import fetch_memory, pending
 from opsconsole.transfer.broker import StreamRequester
 from opsconsole.transfer.bundle import bundle, folder_name
 from opsconsole.transfer.carrier import Carrier, Load
+from opsconsole.transfer.local_source import LocalSource
 from opsconsole.transfer.pending import Pending, PendingFetch, PendingOffer
 from opsconsole.transfer.row import TransferKind, TransferRow
 from opsconsole.transfer.this_host import this_host
 from opsconsole.transfer.transfer import OnChange, Transfer
-from opsconsole.transfer.upload import upload
+from opsconsole.transfer.upload import Keep, Kept, keep, upload, will_keep
 from opsconsole.transfer.wish import WishedUpload, Wishes
 from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.job_content import Bundle, Upload
@@ -51,9 +52,16 @@ class Packed:
 
 
 async def pack(
-    requester: StreamRequester, wishes: Wishes, *, tell: Callable[[str], None], on_progress: OnChange | None = None
+    requester: StreamRequester,
+    wishes: Wishes,
+    *,
+    tell: Callable[[str], None],
+    on_progress: OnChange | None = None,
+    sends: bool = True,
 ) -> Packed:
     """Look at what is wished for, hash what isn't known yet, and send the coordinator what it lacks and takes.
+
+    Without `sends` nothing is sent: all is looked at, refused and named as for a submission (`supplied` says what would be sent).
 
     `tell` gets a line for each thing, on this loop; `on_progress` is called from threads. Raises OpsconsoleError, and
     InvalidRequest for what can't be brought along.
@@ -62,7 +70,7 @@ async def pack(
     if not wishes.bring_along:
         return Packed()
     carrier = Carrier(requester)
-    packer = _Packer(carrier, tell, on_progress)
+    packer = _Packer(carrier, tell, on_progress, sends=sends)
     try:
         code = None
         if wishes.bundle is not None:
@@ -76,23 +84,29 @@ async def pack(
 class _Packer:
     """One call of `pack`."""
 
-    def __init__(self, carrier: Carrier, tell: Callable[[str], None], on_progress: OnChange | None) -> None:
+    def __init__(
+        self, carrier: Carrier, tell: Callable[[str], None], on_progress: OnChange | None, *, sends: bool
+    ) -> None:
         self.offers: list[PendingOffer] = []
+        self._keep: Keep = keep if sends else self._would_keep
+        self._to_be_sent: set[ContentId] = set()
         self._carrier = carrier
         self._tell = tell
         self._on_progress = on_progress
 
     async def bundle(self, folder: Path, bytes_max: int) -> Bundle:
         transfer = self._transfer(f"the code in {folder_name(folder)}")
-        code = await self._carried_out(transfer, lambda load: bundle(load, transfer, folder, bytes_max))
-        self._tell(f"bundle {code.files:,} {_files(code.files)} {size_words(code.size_bytes)} ({_sent(transfer.row)})")
+        code = await self._carried_out(transfer, lambda load: bundle(load, transfer, folder, bytes_max, self._keep))
+        self._tell(
+            f"bundle {code.files:,} {_files(code.files)} {size_words(code.size_bytes)} ({self._sent(code.content_id, transfer.row)})"
+        )
         return code
 
     async def upload(self, wish: WishedUpload) -> Upload:
         transfer = self._transfer(wish.name)
         host = await asyncio.to_thread(this_host)
-        one = await self._carried_out(transfer, lambda load: upload(load, transfer, wish, host))
-        sent = "goes to the worker once it is known" if one.host_id else _sent(transfer.row)
+        one = await self._carried_out(transfer, lambda load: upload(load, transfer, wish, host, self._keep))
+        sent = "goes to the worker once it is known" if one.host_id else self._sent(one.content_id, transfer.row)
         self._tell(f"upload {replace(one, host='').words} ({sent})")
         if one.host_id:
             store_id = await self._carrier.requester.store_id()
@@ -104,21 +118,27 @@ class _Packer:
             )  # fmt: skip
         return one
 
+    def _would_keep(self, load: Load, transfer: Transfer, source: LocalSource) -> bool:
+        """In place of `keep` where nothing is sent."""
+        del transfer
+        kept = will_keep(load, source)
+        if kept is Kept.TO_BE_SENT:
+            self._to_be_sent.add(source.manifest.content_id)
+        return kept is not Kept.TOO_LARGE
+
+    def _sent(self, content_id: ContentId, row: TransferRow) -> str:
+        """What of it had to be sent, or would have to be."""
+        if content_id in self._to_be_sent:
+            return "would be sent"
+        moved = row.bytes_done - row.bytes_skipped
+        return "nothing to send" if row.way is None or moved == 0 else f"{size_words(moved)} sent"
+
     def _transfer(self, title: str) -> Transfer:
         return Transfer(TransferKind.UPLOAD, title, on_change=self._on_progress)
 
     async def _carried_out(self, transfer: Transfer, work: Callable[[Load], T]) -> T:
-        try:
-            result = await self._carrier.run(work)
-        except BaseException as error:
-            transfer.ends(error)
-            raise
-        else:
-            transfer.ends()
-            return result
-        finally:
-            if transfer.row.way is not None:
-                await asyncio.to_thread(history.add, transfer.row)
+        with transfer.recorded(if_moved=True):
+            return await self._carrier.run(work)
 
 
 async def note(
@@ -142,7 +162,7 @@ async def note(
     now_ms = time.time_ns() // 1_000_000
     offers = [*packed.offers, *await asyncio.to_thread(_offered, store_id, inherited, tell)]
     written: list[Pending] = [replace(offer, job_ids=(job_id,), created_at_ms=now_ms) for offer in offers]
-    written += (
+    fetches = [
         PendingFetch(
             store_id=store_id,
             job_id=job_id,
@@ -151,9 +171,22 @@ async def note(
             created_at_ms=now_ms,
         )
         for wish in map(wishes.fetch, wishes.fetches)
-    )
+    ]
+    written += fetches
     await asyncio.to_thread(_save, written)
+    await asyncio.to_thread(fetch_memory.remember, fetches)
     return written
+
+
+async def supplied(
+    requester: StreamRequester, packed: Packed, spec: JobSpec, tell: Callable[[str], None]
+) -> tuple[ContentId, ...]:
+    """What of a spec that `packed` was put into this machine would send or offer with it (see `AskCandidates.supplied`)."""
+    inherited = [one for one in spec.uploads if one.host_id and one not in packed.uploads]
+    store_id = await requester.store_id() if inherited else ""
+    offers = await asyncio.to_thread(_offered, store_id, inherited, tell)
+    code = () if packed.bundle is None else (packed.bundle.content_id,)
+    return (*code, *(one.content_id for one in packed.uploads), *(one.content_id for one in offers))
 
 
 def provisional(wishes: Wishes) -> Packed:
@@ -190,9 +223,3 @@ def _save(written: list[Pending]) -> None:
 
 def _files(number: int) -> str:
     return "file" if number == 1 else "files"
-
-
-def _sent(row: TransferRow) -> str:
-    """What had to be sent of it."""
-    moved = row.bytes_done - row.bytes_skipped
-    return "nothing to send" if row.way is None or moved == 0 else f"{size_words(moved)} sent"

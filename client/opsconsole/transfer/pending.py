@@ -60,6 +60,8 @@ class PendingFetch(msgspec.Struct, frozen=True, kw_only=True):
     folder: bytes
     """Where they are to lie: absolute, as the system has it."""
     created_at_ms: int = 0
+    why: str = ""
+    """Why they couldn't be brought when it was tried last, in a line."""
 
     @property
     def id(self) -> str:
@@ -83,11 +85,15 @@ class PendingGet(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
     via: Via = Via.AUTO
     created_at_ms: int = 0
+    why: str = ""
+    """Why it couldn't be brought when it was tried last, in a line."""
 
     @property
     def id(self) -> str:
         """By which a person names it."""
-        return _short(msgspec.json.encode(msgspec.structs.replace(self, created_at_ms=0)).decode())
+        fields = msgspec.to_builtins(self)
+        del fields["why"]
+        return _short(msgspec.json.encode(fields | {"created_at_ms": 0}).decode())
 
     @property
     def what(self) -> str:
@@ -131,6 +137,14 @@ def release(one: Pending, job_id: JobId) -> None:
         remove(one)
     else:
         write_record(_path(one), msgspec.structs.replace(now, job_ids=left))
+
+
+def note_why(one: Pending, why: str) -> None:
+    """It couldn't be done now. That it can't be written down stops nothing."""
+    now = _read(_path(one), type(one))
+    if now is not None and not isinstance(now, PendingOffer) and now.why != why:
+        with contextlib.suppress(PrivateFileError, OSError):
+            write_record(_path(one), msgspec.structs.replace(now, why=why))
 
 
 def exists(one: Pending) -> bool:

@@ -52,11 +52,7 @@ def results_of(folder: Path, paths: Iterable[bytes]) -> set[bytes]:
 
 def parse(data: bytes) -> list[Result]:
     """What these lines say, the newest last; what can't be read is left out."""
-    found: list[Result] = []
-    for line in data.splitlines():
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found.append(msgspec.json.decode(line, type=Result))
-    return found
+    return list(line_file.records(data.splitlines(), Result))
 
 
 def _is_as_it_came(one: Result | None) -> bool:

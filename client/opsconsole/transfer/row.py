@@ -26,6 +26,8 @@ class TransferPhase(StrEnum):
     SCANNING = "scanning"
     CONNECTING = "connecting"
     MOVING = "moving"
+    WAITING = "waiting"
+    """Somebody is away: it is tried again by itself. `note` says who."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -52,7 +54,9 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_skipped: int = 0
-    """What was on the other side already; part of `bytes_done`."""
+    """What was on the other side already, and holes of files, which nobody sends; part of `bytes_done`."""
+    bytes_empty: int = 0
+    """Those holes; part of `bytes_skipped`."""
     files_done: int = 0
     files_total: int = 0
     rate_bytes_s: float | None = None
@@ -68,6 +72,16 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
         return "" if self.way is None else way_words(self.way, self.engine)
 
     @property
+    def bytes_known(self) -> int:
+        """What was on the other side already."""
+        return self.bytes_skipped - self.bytes_empty
+
+    @property
     def is_over(self) -> bool:
         """Whether it won't change any more."""
         return self.phase in _OVER
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something is being done for it, and it doesn't only wait."""
+        return not self.is_over and self.phase is not TransferPhase.WAITING

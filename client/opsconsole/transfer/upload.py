@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from opsconsole.transfer.local_source import LocalSource
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from opsconsole_protocol.host.content.session import Summary
     from opsconsole_protocol.host.stream.stream import Stream
 
+Keep = Callable[["Load", "Transfer", LocalSource], bool]
+"""`keep`, or what stands for it."""
 TRIES = 3
 """How often a tree that changes under our hands is looked at again."""
 
 
-def upload(load: Load, transfer: Transfer, wish: WishedUpload, host: ThisHost) -> Upload:
+def upload(load: Load, transfer: Transfer, wish: WishedUpload, host: ThisHost, keep: Keep) -> Upload:
     """Hash a file or folder and have the coordinator keep it, if it takes it. Blocks. Raises OpsconsoleError."""
     for left in reversed(range(TRIES)):
         try:
@@ -45,6 +49,23 @@ def upload(load: Load, transfer: Transfer, wish: WishedUpload, host: ThisHost) -
     raise AssertionError("the last try returns or raises")
 
 
+class Kept(Enum):
+    """What becomes of a tree that the coordinator is asked to keep."""
+
+    ALREADY = "already"
+    TO_BE_SENT = "to be sent"
+    TOO_LARGE = "too large"
+
+
+def will_keep(load: Load, source: LocalSource) -> Kept:
+    """Ask the coordinator whether it keeps a tree. Raises OpsconsoleError."""
+    manifest = source.manifest
+    answer = load.ask(FindContents(content_ids=(manifest.content_id,)), ContentsAnswer)
+    if manifest.content_id in answer.kept:
+        return Kept.ALREADY
+    return Kept.TO_BE_SENT if manifest.size_bytes <= answer.keep_bytes_max else Kept.TOO_LARGE
+
+
 def keep(load: Load, transfer: Transfer, source: LocalSource) -> bool:
     """Have the coordinator keep a tree, and return whether it does; it takes none that are too large. Raises OpsconsoleError.
 
@@ -53,11 +74,8 @@ def keep(load: Load, transfer: Transfer, source: LocalSource) -> bool:
     from opsconsole_protocol.host.content.session import send
 
     manifest = source.manifest
-    answer = load.ask(FindContents(content_ids=(manifest.content_id,)), ContentsAnswer)
-    if manifest.content_id in answer.kept:
-        return True
-    if manifest.size_bytes > answer.keep_bytes_max:
-        return False
+    if (kept := will_keep(load, source)) is not Kept.TO_BE_SENT:
+        return kept is Kept.ALREADY
 
     def work(stream: Stream) -> Summary:
         return send(stream, source.source, progress=transfer.moved, cancel=load.cancel)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.content.glob import check_glob, spelled
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.input_name import check_input_name
+from opsconsole_protocol.input_name import NAME_BYTES_MAX, check_input_name
 
 BUNDLE_BYTES_DEFAULT = 500_000_000
+_SHOWN_CHARACTERS = 100
+_PATH_BEGINS = re.compile(r":(?=[/~])")
 
 
 class WishedUpload(NamedTuple):
@@ -52,7 +56,7 @@ class Wishes:
         for text in self.fetches:
             self.fetch(text)
         if self.bundle is not None and not (self.cwd / self.bundle).is_dir():
-            raise NotFound(f"--bundle: there is no such folder: {self.bundle}")
+            raise NotFound(f"--bundle: there is no such folder: {cut(str(self.bundle), _SHOWN_CHARACTERS)}")
 
     def upload(self, text: str) -> WishedUpload:
         """What one PATH[:NAME] means: a name follows the last colon, unless there is a file of the whole name. Raises InvalidRequest, and NotFound."""
@@ -60,24 +64,65 @@ class Wishes:
         if not os.path.lexists(self.cwd / path) and ":" in text:
             before, _, name = text.rpartition(":")
             path = Path(before)
+        option = f"--upload {cut(text, _SHOWN_CHARACTERS)}"
         whole = self.cwd / path.expanduser()
-        if not whole.exists():
-            raise NotFound(f"--upload {text}: there is no file or folder {str(path)!r} here")
+        if not _exists(whole):
+            raise NotFound(f"{option}: there is no file or folder {cut(str(path), _SHOWN_CHARACTERS)!r} here")
+        own = Path(os.path.abspath(whole)).name  # noqa: PTH100 - without following links
+        if not own:
+            raise InvalidRequest(f"{option}: this is the whole machine: name a folder of it")
         try:
-            name = name or Path(os.path.abspath(whole)).name  # noqa: PTH100 - without following links
-            check_input_name(name, "the task's folder of inputs")
+            check_input_name(name or own, "the task's folder of inputs")
         except OpsconsoleError as error:
-            raise InvalidRequest(f"--upload {text}: {error.message}") from None
-        return WishedUpload(whole, name)
+            remedy = "" if name else "; give it another name with --upload PATH:NAME"
+            raise InvalidRequest(f"{option}: {error.message}{remedy}") from None
+        return WishedUpload(whole, name or own)
 
     def fetch(self, text: str) -> WishedFetch:
-        """What one PATTERN[:DIR] means: a folder follows the last colon. Raises InvalidRequest."""
-        pattern, colon, folder = text.rpartition(":")
+        """What one PATTERN[:DIR] means: a folder follows the last colon, or the first one before a whole path. Raises InvalidRequest."""
+        option = f"--fetch {cut(text, _SHOWN_CHARACTERS)}"
+        begin = _PATH_BEGINS.search(text)
+        pattern, colon, folder = (
+            text.rpartition(":") if begin is None else (text[: begin.start()], ":", text[begin.end() :])
+        )
         if not colon:
             pattern, folder = text, ""
         pattern = spelled(pattern)
         try:
             check_glob(pattern)
         except OpsconsoleError as error:
-            raise InvalidRequest(f"--fetch {text}: {error.message}") from None
-        return WishedFetch(pattern, Path(os.path.abspath(self.cwd / Path(folder).expanduser())))  # noqa: PTH100 - as it is called
+            raise InvalidRequest(f"{option}: {error.message}") from None
+        whole = Path(os.path.abspath(self.cwd / Path(folder).expanduser()))  # noqa: PTH100 - as it is called
+        if why := _unusable(whole):
+            raise InvalidRequest(f"{option}: {why}: name another folder behind the colon")
+        return WishedFetch(pattern, whole)
+
+
+def written_fetch(pattern: str, folder: Path) -> str:
+    """PATTERN:DIR as `Wishes.fetch` reads it, wherever that is done."""
+    return f"{pattern}:{folder}"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # a name that is too long for any file
+
+
+def _unusable(folder: Path) -> str:
+    """Why no files can be brought into a folder, which need not be there yet; empty where they can, as far as that can be seen."""
+    if any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in folder.parts):
+        return f"{cut(str(folder), _SHOWN_CHARACTERS)} has a name of more than {NAME_BYTES_MAX} bytes"
+    there = next(one for one in (folder, *folder.parents) if _lexists(one))
+    what = cut(str(there), _SHOWN_CHARACTERS)
+    if not there.is_dir():
+        return f"{what} is {'a link that leads nowhere' if there.is_symlink() and not there.exists() else 'no folder'}"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"nothing may be written in {what}"
+
+
+def _lexists(path: Path) -> bool:
+    try:
+        return os.path.lexists(path)
+    except (OSError, ValueError):
+        return False

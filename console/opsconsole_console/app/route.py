@@ -109,8 +109,11 @@ async def _again(shell: Shell, job_id: str) -> Made:
     """The dialog for a new job, filled in from an old one."""
     from opsconsole_console.model.draft import from_spec
     from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
+    from opsconsole_console.service.packing import fetched_before
 
-    return NewJobScreen(shell.model, shell.source, from_spec((await _detail(shell, job_id)).spec))
+    detail = await _detail(shell, job_id)
+    draft = from_spec(detail.spec, await fetched_before(shell.source, detail.job.id))
+    return NewJobScreen(shell.model, shell.source, draft)
 
 
 async def _detail(shell: Shell, job_id: str) -> JobDetail:

@@ -21,7 +21,8 @@ def add(group: Group) -> None:
     parser = group.verb(
         "clone", clone, usage="opsconsole clone ID [options] [-- CMD [ARG…]]",
         epilog="Everything is as it was for ID but what is given here; --env adds to its environment, --set to its\n"
-        "template's parameters. Of JOB/task-N only that task is submitted. The new job's id is printed.",
+        "template's parameters. Results that you had brought of ID (--fetch) are brought of the new job, to the same folder.\n"
+        "Of JOB/task-N only that task is submitted. The new job's id is printed.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
     add_job(parser, or_task=True)
@@ -34,9 +35,21 @@ def clone(args: argparse.Namespace) -> int:
     job, index = split_task_id(args.id)
 
     async def spec(client: Client) -> JobSpec:
-        base = (await client.show(job, tasks_limit=0, events_limit=0)).spec
+        detail = await client.show(job, tasks_limit=0, events_limit=0)
+        base = detail.spec
+        if not args.fetch:
+            args.fetch = await fetched_before(client, detail.job.id)
         named = args.template or (base.template if args.set and not args.command else None)
         template = await find_template(client, named) if named is not None else None
         return changed_spec(base, index, args, args.command, template)
 
     return submit_spec(args, spec)
+
+
+async def fetched_before(client: Client, job_id: str) -> list[str]:
+    """What this person wanted to have brought of that job, as `--fetch` takes it."""
+    import asyncio
+
+    from opsconsole.transfer.fetch_memory import wanted_of
+
+    return list(await asyncio.to_thread(wanted_of, await client.store_id(), job_id))

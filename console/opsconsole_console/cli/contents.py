@@ -15,7 +15,6 @@ from opsconsole_console.cli.output import say
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.format import plural, size
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
-from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
     from opsconsole.transfer.transfer import Transfer
     from opsconsole.transfer.wish import Wishes
     from opsconsole_protocol.api import JobRow
-    from opsconsole_protocol.ids import JobId
+    from opsconsole_protocol.ids import ContentId, JobId
     from opsconsole_protocol.spec import JobSpec
 
 _LOOK_S = 1.0
 _KNOWN_S = 5.0
 """How long a submission waits for the coordinator to know what is offered from here: without that it would say that the job waits for it."""
 _FILES_SHOWN = 20
-_BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
 RESUME = "an open console, or `opsconsole transfers resume`, goes on with it"
 
 
@@ -67,17 +65,23 @@ class Contents:
 
         return provisional(self.wishes)
 
-    async def pack(self, client: Client) -> Packed:
-        """Look at everything and send what the coordinator lacks. Raises OpsconsoleError."""
+    async def pack(self, client: Client, *, sends: bool = True) -> Packed:
+        """Look at everything and send what the coordinator lacks; without `sends`, only look. Raises OpsconsoleError."""
         from opsconsole.transfer.packing import Packed, pack
 
         if not self.wishes.bring_along:
             return Packed()
         line = ProgressLine(quiet=self._quiet)
         try:
-            return await pack(client, self.wishes, tell=line.say, on_progress=line.show)
+            return await pack(client, self.wishes, tell=line.say, on_progress=line.show, sends=sends)
         finally:
             line.clear()
+
+    async def supplied(self, client: Client, packed: Packed, spec: JobSpec) -> tuple[ContentId, ...]:
+        """What would be sent or offered from here with `spec`. Raises OpsconsoleError."""
+        from opsconsole.transfer.packing import supplied
+
+        return await supplied(client, packed, spec, self._say)
 
     @contextlib.asynccontextmanager
     async def noted(self, client: Client, job_id: JobId, packed: Packed, spec: JobSpec) -> AsyncIterator[None]:
@@ -219,7 +223,8 @@ def tell_fetched(board: TransferBoard, transfer: Transfer, *, quiet: bool) -> bo
     for line in (*brought.missing, *brought.left_out):
         say(f"opsconsole: not fetched: {line}")
     if brought.differing:
-        say(f"opsconsole: not fetched: {differing_words(brought.differing)}")
+        elsewhere = f"`opsconsole get {transfer.row.job_id} --to DIR` brings {{them}} elsewhere"
+        say(f"opsconsole: not fetched: {differing_words(brought.differing, elsewhere)}")
     return brought.is_whole
 
 
@@ -230,12 +235,17 @@ class Telling:
         self._tell = tell
         self._line = ProgressLine(is_live=False)
         self._begun: set[str] = set()
+        self._waits: set[tuple[str, str]] = set()
 
     def __call__(self, row: TransferRow) -> None:
         if row.is_over:
             done = "fetched" if row.kind == "get" else "sent"
             words = f"not {done}: {row.title}: {row.error}" if row.error else f"{done} {row.title}: {summary(row)}"
             self._tell(words)
+        elif row.phase == "waiting":
+            if (row.id, row.note) not in self._waits:
+                self._waits.add((row.id, row.note))
+                self._tell(f"{row.title} waits: {row.note}")
         elif row.phase == "moving" and row.id not in self._begun:
             self._begun.add(row.id)
             doing = "fetching" if row.kind == "get" else "sending"
@@ -246,8 +256,9 @@ class Telling:
 
 async def _waits(client: Client, job_id: str) -> bool:
     """Whether the job has tasks that may still want something from here."""
-    counts = (await client.show(job_id, tasks_limit=0, events_limit=0)).job.task_counts
-    return any(counts.get(state) for state in _BEFORE_START)
+    from opsconsole.outcome import may_begin
+
+    return may_begin((await client.show(job_id, tasks_limit=0, events_limit=0)).job)
 
 
 def _shown_folder(path: Path) -> str:

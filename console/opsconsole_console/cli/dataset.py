@@ -10,7 +10,6 @@ from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_console.cli.transfer import find_worker
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -66,11 +65,11 @@ def _here(where: str) -> DatasetDescription:
 
 async def _there(client: Client, args: argparse.Namespace) -> DatasetAnswer:
     from opsconsole.ask import ask
-    from opsconsole.transfer.place import place_of
+    from opsconsole.transfer.place import find_worker, place_of
     from opsconsole_protocol.api import DatasetAnswer, DescribeDataset
     from opsconsole_protocol.dataset import DatasetQuery, is_url
 
-    worker = await find_worker(client, args.worker)
+    worker = find_worker(await client.workers(), args.worker)
     if is_url(args.where):
         query = DatasetQuery(url=args.where)
     else:

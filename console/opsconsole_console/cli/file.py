@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import stat
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,7 @@ from opsconsole_console.cli.option import add_json, add_limit
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import split_task_id
+from opsconsole_protocol.error import InvalidRequest, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from opsconsole_protocol.stream.message import FileRoot
 
 _OF = ("output", "input", "work")
+_NOTES_MAX = 4
 
 
 def add(group: Group) -> None:
@@ -48,12 +47,17 @@ def list_files(args: argparse.Namespace) -> int:
     """`opsconsole ls`."""
 
     async def work(client: Client) -> tuple[list[FileEntry], FilePage | None]:
-        worker, root, folder = await _where(client, args)
+        worker, root, folder, hint, tasks = await _where(client, args)
+        if args.find and tasks > 1:
+            return await _found_in_tasks(client, args, root, tasks)
         found: list[FileEntry] = []
         last = None
-        async for page in _pages(client, args, worker, root, folder):
-            found += page.entries
-            last = page
+        try:
+            async for page in _pages(client, args, worker, root, folder):
+                found += page.entries
+                last = page
+        except NotFound as error:
+            raise NotFound(f"{error.message}; {hint}" if hint else error.message) from None
         return found, last
 
     entries, page = with_client(args, work)
@@ -71,41 +75,77 @@ def list_files(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes]:
-    """Which worker, below what, and which folder. A worker's name goes before a job's id."""
+async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes, str, int]:
+    """Which worker, below what, which folder, what may have been meant where that isn't there, and of how many tasks it is."""
     import os
 
-    from opsconsole.transfer.place import place_of
+    from opsconsole.transfer.place import label_hint, place_of
+    from opsconsole_console.cli.where import find_where
     from opsconsole_protocol.stream.message import FileRoot, RootKind
 
-    name, _, folder = args.where.partition(":")
-    for worker in await client.workers():
-        if name in {worker.name, worker.id}:
-            if args.of:
-                raise InvalidRequest(f"--of is about a job's folders: {name} is a worker")
-            place = place_of(worker, folder)
-            return worker.id, place.root, place.folder
-    job, index = split_task_id(name)
-    row = (await client.show(job, tasks_limit=0, events_limit=0)).job
-    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    where = await find_where(client, args.where)
+    if where.worker is not None:
+        if args.of:
+            raise InvalidRequest(f"--of is about a job's folders: {where.worker.name} is a worker")
+        place = place_of(where.worker, where.folder)
+        return where.worker.id, place.root, place.folder, label_hint(where.worker, where.folder), 1
+    assert where.job is not None  # noqa: S101 - for the type checker: it is one of the two
+    parts = [part for part in where.folder.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise InvalidRequest(f"{folder!r} leads out of its folder: name the folder without ..")
-    root = FileRoot(kind=RootKind(args.of or "output"), job_id=row.id, task_index=index)
-    return "", root, os.fsencode("/".join(parts))
+        raise InvalidRequest(f"{where.folder!r} leads out of its folder: name the folder without ..")
+    root = FileRoot(kind=RootKind(args.of or "output"), job_id=where.job.id, task_index=where.task_index)
+    tasks = where.job.num_tasks if where.task_index is None and not parts else 1
+    return "", root, os.fsencode("/".join(parts)), "", tasks
+
+
+async def _found_in_tasks(
+    client: Client, args: argparse.Namespace, root: FileRoot, tasks: int
+) -> tuple[list[FileEntry], FilePage]:
+    """What is found in the folders of a job's tasks, one after the other, as far as their workers can be asked."""
+    from msgspec.structs import replace
+
+    from opsconsole_protocol.file_listing import FilePage
+
+    found: list[FileEntry] = []
+    notes: dict[str, list[int]] = {}
+    is_cut = False
+    for index in range(tasks):
+        if len(found) >= args.limit:
+            is_cut = True
+            break
+        try:
+            async for page in _pages(client, args, "", replace(root, task_index=index), b"", len(found)):
+                found += (replace(one, name=b"task-%d/%s" % (index, one.name)) for one in page.entries)
+                is_cut = is_cut or page.truncated
+                if page.note:
+                    notes.setdefault(page.note, []).append(index)
+                if page.more and len(found) >= args.limit:
+                    is_cut = True
+        except (NotFound, Unavailable) as error:
+            notes.setdefault(error.message, []).append(index)
+    note = "; ".join(f"{_tasks_words(indexes)}: {words}" for words, indexes in list(notes.items())[:_NOTES_MAX])
+    more = f"; and {len(notes) - _NOTES_MAX} more" if len(notes) > _NOTES_MAX else ""
+    return found, FilePage(entries=(), total=len(found), truncated=is_cut, note=note + more)
+
+
+def _tasks_words(indexes: list[int]) -> str:
+    names = ", ".join(f"task-{index}" for index in indexes[:_NOTES_MAX])
+    return names if len(indexes) <= _NOTES_MAX else f"{names} and {len(indexes) - _NOTES_MAX:,} more"
 
 
 async def _pages(
-    client: Client, args: argparse.Namespace, worker: str, root: FileRoot, folder: bytes
+    client: Client, args: argparse.Namespace, worker: str, root: FileRoot, folder: bytes, before: int = 0
 ) -> AsyncIterator[FilePage]:
+    """`before`: how many entries of the limit are found already."""
     from opsconsole.ask import ask
     from opsconsole_protocol.api import FileList, ListFiles
     from opsconsole_protocol.file_listing import LISTING_ENTRIES_MAX, FileQuery, FileSort
 
     offset = 0
-    while offset < args.limit:
+    while before + offset < args.limit:
         query = FileQuery(
             root=root, folder=folder, sort=FileSort(args.sort), descending=args.reverse, offset=offset,
-            limit=min(LISTING_ENTRIES_MAX, args.limit - offset), pattern=args.find,
+            limit=min(LISTING_ENTRIES_MAX, args.limit - before - offset), pattern=args.find,
         )  # fmt: skip
         page = (await ask(client, ListFiles(worker=worker, query=query), FileList)).page
         yield page
@@ -135,7 +175,8 @@ def _name(entry: FileEntry) -> str:
 
 
 def _cells(entry: FileEntry) -> tuple[str, ...]:
-    kinds = {"folder": stat.S_IFDIR, "link": stat.S_IFLNK, "file": stat.S_IFREG}
-    mode = stat.filemode(kinds.get(entry.kind, stat.S_IFCHR) | entry.mode)
+    from opsconsole_protocol.file_listing import mode_words
+
+    mode = mode_words(entry.kind, entry.mode, entry.special)
     size = fmt.size(entry.size) if entry.kind == "file" else ""
     return mode, size, fmt.stamp(entry.mtime_ms), _name(entry)

@@ -109,8 +109,7 @@ def _about(verdict: Verdict, row: WorkerRow | None) -> str:
         first = row.gpus[0]
         memory = f"{fmt.gibibytes(first.memory_total_mb)}GB, " if first.memory_total_mb is not None else ""
         parts.append(f"{memory}{first.name}" if len(row.gpus) == 1 else f"{len(row.gpus)} × {memory}{first.name}")
-    if verdict.input:
-        parts.append(verdict.input)
+    parts += [words for words in (verdict.input, verdict.supply) if words]
     if text := estimate(verdict):
         parts.append(text)
     return f" ({', '.join(parts)})" if parts else ""

@@ -86,9 +86,11 @@ def summary(row: TransferRow) -> str:
     """`3 files, 12 MB (4.0 MB of it was there already) by a direct connection in 2s, 6 MB/s`."""
     files = "" if row.files_total == 1 else f"{fmt.plural(row.files_total, 'file')}, "
     place = "here" if row.kind == "get" else "there"
-    if row.bytes_total and row.bytes_skipped == row.bytes_total:
+    if row.bytes_total and row.bytes_known == row.bytes_total:
         return f"{files}{fmt.size(row.bytes_total)}, already {place}"
-    known = f" ({fmt.size(row.bytes_skipped)} of it was {place} already)" if row.bytes_skipped else ""
+    parts = [f"{fmt.size(row.bytes_known)} of it was {place} already"] if row.bytes_known else []
+    parts += [f"{fmt.size(row.bytes_empty)} of it is empty"] if row.bytes_empty else []
+    known = f" ({', '.join(parts)})" if parts else ""
     way = "" if row.way is None else f" by {WAYS.get(row.way, row.way)}{f' with {row.engine}' if row.engine else ''}"
     took = "" if row.ended_at_ms is None else f" in {fmt.duration(row.ended_at_ms - row.started_at_ms, figures=2)}"
     rate = "" if row.rate_bytes_s is None else f", {fmt.size(row.rate_bytes_s)}/s"

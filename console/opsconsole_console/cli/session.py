@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_REPORT_S = 10.0
+"""Between two lines about a connection that is tried again."""
 RECONNECT_S = 60.0
 """How long a waiting command tries to get a lost coordinator back: a restart takes seconds."""
 
@@ -41,11 +44,12 @@ async def open_client(args: argparse.Namespace, *, retry_for_s: float = 0.0) -> 
     """A client of the coordinator that arguments, environment, config or data folder name."""
     from opsconsole.client import Client
 
-    reported: set[str] = set()
+    reported: dict[str, float] = {}
 
     def on_retry(message: str) -> None:
-        if message not in reported:
-            reported.add(message)
+        now_s = time.monotonic()
+        if message not in reported and now_s - max(reported.values(), default=-_REPORT_S) >= _REPORT_S:
+            reported[message] = now_s  # a message may count the seconds, and so be another one each time
             say(f"opsconsole: {message}: trying for {retry_for_s:g} s to get it back")
 
     return await Client.open(await target_source(args), retry_for_s=retry_for_s, on_retry=on_retry)

@@ -16,12 +16,13 @@ from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError,
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from opsconsole.client import Client
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
     from opsconsole_protocol.api import JobDetail, JobRow, TemplateRow
+    from opsconsole_protocol.ids import ContentId
     from opsconsole_protocol.spec import JobSpec
 
 _USAGE = "opsconsole submit [options] -- CMD [ARG…]"
@@ -113,11 +114,12 @@ class _Submission:
         if args.template is not None:
             apply_defaults(args, (await find_template(client, args.template)).defaults)
         args.packed = contents.check()
-        if args.dry_run:
-            return await _dry_run(client, args, _without_contents(await self._spec(client)))
         if contents.wishes.bring_along:
             await self._spec(client)  # a mistake in it shouldn't cost a long hashing
-        args.packed = await contents.pack(client)
+        args.packed = await contents.pack(client, sends=not args.dry_run)
+        if args.dry_run:
+            spec = await self._spec(client)
+            return await _dry_run(client, args, spec, await contents.supplied(client, args.packed, spec))
         async with contextlib.AsyncExitStack() as stack:
             row = await self._submit(client, stack)
             if args.wait or args.follow:
@@ -168,13 +170,6 @@ class _Submission:
         return code
 
 
-def _without_contents(spec: JobSpec) -> JobSpec:
-    """What a dry run asks about: which worker has what a job brings along is known only once that has been hashed."""
-    from msgspec.structs import replace
-
-    return replace(spec, uploads=(), bundle=None, setup="")
-
-
 async def find_template(client: Client, name: str) -> TemplateRow:
     """The template of that name. Raises NotFound that names the nearest one."""
     templates = {template.name: template for template in await client.templates()}
@@ -205,10 +200,10 @@ async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> 
     narrator.candidates(answer, workers)
 
 
-async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec) -> int:
+async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec, supplied: Sequence[ContentId]) -> int:
     from opsconsole_console.cli.wait import put_verdicts
 
-    answer = await client.candidates(spec)
+    answer = await client.candidates(spec, supplied)
     if args.json:
         put_json({"text": answer.text, "verdicts": answer.verdicts})
     else:

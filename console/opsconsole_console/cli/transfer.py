@@ -13,22 +13,24 @@ from opsconsole_console import format as fmt
 from opsconsole_console.cli.content_option import add_via
 from opsconsole_console.cli.interruption import explained
 from opsconsole_console.cli.option import add_action, add_json, add_limit
-from opsconsole_console.cli.output import plain, put, put_json, put_table, say
+from opsconsole_console.cli.output import cut, plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.progress_line import ProgressLine, summary
 from opsconsole_console.cli.session import RECONNECT_S, with_client
 from opsconsole_protocol.content.glob import check_glob, literal, spelled
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError
-from opsconsole_protocol.ids import split_task_id
-from opsconsole_protocol.mount import find_mount, mounts_of
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.transfer.board import TransferBoard
     from opsconsole.transfer.download import Brought
+    from opsconsole.transfer.pending import PendingFetch, PendingGet
+    from opsconsole.transfer.row import TransferRow
     from opsconsole.transfer.transfer import Transfer
-    from opsconsole_protocol.api import WorkerRow
+    from opsconsole_protocol.ids import ContentId
 
+CELL_MAX = 300
+"""Cells of a line's last column where it isn't a terminal that cuts it: names may be of any length."""
 _GOES_ON = "stopped: the same command goes on where this one was"
 _ACTIONS = {
     "list": "what waits to be sent or brought, and what has been transferred lately",
@@ -75,7 +77,9 @@ def put_files(args: argparse.Namespace) -> int:
     paths = [Path(one).expanduser() for one in files]
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
-        worker = await find_worker(client, name)
+        from opsconsole.transfer.place import find_worker
+
+        worker = find_worker(await client.workers(), name)
         return board.put(paths, worker, folder, replace=args.force, via=Via(args.via))
 
     row, _ = _carried_out(args, begin)
@@ -90,7 +94,7 @@ def get_files(args: argparse.Namespace) -> int:
 
     via = Via(args.via)
     to = args.to.expanduser()
-    name, colon, folder = args.id.partition(":")
+    name = args.id.partition(":")[0]
     if not name:
         raise InvalidRequest(f"{args.id!r} names no job and no worker: opsconsole get JOB, or WORKER:FOLDER")
     for pattern in args.patterns:
@@ -98,20 +102,23 @@ def get_files(args: argparse.Namespace) -> int:
     hints = [_pattern_hint(args.id)]
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
-        if not colon and any(name in {worker.name, worker.id} for worker in await client.workers()):
+        from opsconsole.transfer.place import label_hint, place_of
+        from opsconsole_console.cli.where import find_where
+
+        where = await find_where(client, args.id)
+        if where.job is not None:
+            patterns = _below(where.folder, args.patterns)
+            return board.get(where.job.id, patterns, to, task_index=where.task_index, force=args.force, via=via)
+        assert where.worker is not None  # noqa: S101 - for the type checker: it is one of the two
+        worker = where.worker
+        if ":" not in args.id:
             raise InvalidRequest(
                 f"{name} is a worker: name a folder of it, {name}:FOLDER, or {name}: for its input folder"
             )
-        if colon and not await _is_job(client, name):
-            from opsconsole.transfer.place import place_of
-
-            worker = await find_worker(client, name)
-            place = place_of(worker, folder)
-            if find_mount(mounts_of(worker.properties), folder) is not None:
-                hints.append(f"; did you mean {name}:{folder}: ?")
-            return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
-        job, index = split_task_id(name)
-        return board.get(job, _below(folder, args.patterns), to, task_index=index, force=args.force, via=via)
+        place = place_of(worker, where.folder)
+        if hint := label_hint(worker, where.folder):
+            hints.append(f"; {hint}")
+        return board.get_files(worker.name, place.root, place.folder, args.patterns, to, force=args.force, via=via)
 
     try:
         row, brought = _carried_out(args, begin)
@@ -136,29 +143,6 @@ def _tell_brought(args: argparse.Namespace, to: Path, row: dict[str, Any], broug
 
         say(f"opsconsole: not brought: {differing_words(brought.differing)}")
     return 0 if brought.is_whole else 1
-
-
-async def find_worker(client: Client, name: str) -> WorkerRow:
-    """The worker of this name or id. Raises NotFound that names the nearest one."""
-    workers = await client.workers()
-    for worker in workers:
-        if name in {worker.name, worker.id}:
-            return worker
-    import difflib
-
-    near = difflib.get_close_matches(name, [worker.name for worker in workers], 1)
-    raise NotFound(f"there is no worker {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole workers'}")
-
-
-async def _is_job(client: Client, name: str) -> bool:
-    """Whether no worker has this name, and a job does."""
-    if any(name in {worker.name, worker.id} for worker in await client.workers()):
-        return False
-    try:
-        await client.show(split_task_id(name)[0], tasks_limit=0, events_limit=0)
-    except OpsconsoleError:
-        return False
-    return True
 
 
 def _pattern_hint(where: str) -> str:
@@ -225,42 +209,74 @@ def transfers(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from opsconsole.transfer import history, pending
 
+    arrived: frozenset[ContentId] = frozenset()
     if pending.offers():
         with contextlib.suppress(OpsconsoleError):  # what is known here is listed without a coordinator, too
-            with_client(args, _drop_ended)
+            arrived = with_client(args, _drop_ended)
     offers, fetches, gets = pending.offers(), pending.fetches(), pending.interrupted()
     rows = history.read(args.limit)
     if args.json:
-        put_json(*({"pending": "offer", "id": one.id, **_readable(plain(one))} for one in offers))
+        put_json(
+            *(
+                {"pending": "offer", "id": one.id, **_readable(plain(one)), "arrived": one.content_id in arrived}
+                for one in offers
+            )
+        )
         put_json(*({"pending": "fetch", "id": one.id, **_readable(plain(one))} for one in fetches))
         put_json(*({"pending": "get", "id": one.id, **_readable(plain(one))} for one in gets))
         put_json(*({"pending": None, **plain(one)} for one in rows))
         return 0
-    waiting = [(one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes)) for one in offers]
-    waiting += [(one.id, "bring", one.pattern, one.job_id, f"to {os.fsdecode(one.folder)}") for one in fetches]
-    waiting += [(one.id, "bring", one.what, one.of, f"to {os.fsdecode(one.folder)}: interrupted") for one in gets]
+    waiting = [
+        (one.id, "send", one.name, " ".join(one.job_ids), fmt.size(one.size_bytes))
+        for one in offers
+        if one.content_id not in arrived
+    ]
+    waiting += [
+        (one.id, "bring", one.pattern, one.job_id, f"to {_folder(one)}{f': {one.why}' if one.why else ''}")
+        for one in fetches
+    ]
+    waiting += [(one.id, "bring", one.what, one.of, f"to {_folder(one)}: {one.why or 'interrupted'}") for one in gets]
     if waiting:
-        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), waiting)
+        put_table(("ID", "WAITS TO", "WHAT", "OF", ""), [tuple(cut(cell, CELL_MAX) for cell in row) for row in waiting])
         put("")
+    for one in offers:
+        if one.content_id in arrived:
+            say(
+                f"{one.name} has arrived; it stays offered until {' and '.join(one.job_ids)} has ended, for a retry elsewhere ({one.id})"
+            )
     if rows:
         put_table(
             ("TIME", "KIND", "PHASE", "WHAT"),
             (
-                (fmt.stamp(row.started_at_ms), row.kind, row.phase, f"{row.title}: {row.error or summary(row)}")
+                (fmt.stamp(row.started_at_ms), row.kind, row.phase, cut(f"{row.title}: {_outcome(row)}", CELL_MAX))
                 for row in rows
             ),
         )
-    if not waiting and not rows:
+    if not waiting and not rows and not arrived:
         say("nothing has been transferred from this machine yet")
     return 0
 
 
-async def _drop_ended(client: Client) -> None:
+async def _drop_ended(client: Client) -> frozenset[ContentId]:
+    """Let go of what ended jobs wanted. Returns what no job waits for now: it may be wanted again by a retry."""
     from opsconsole.transfer.board import TransferBoard
 
     board = TransferBoard(client)
-    await board.drop_ended_offers()
-    await board.close()
+    try:
+        return await board.drop_ended_offers()
+    finally:
+        await board.close()
+
+
+def _folder(one: PendingFetch | PendingGet) -> str:
+    return os.fsdecode(one.folder)
+
+
+def _outcome(row: TransferRow) -> str:
+    """How one ended."""
+    if row.phase == "cancelled":
+        return "cancelled, the rest is brought next time"
+    return row.error or summary(row)
 
 
 def _text(path: str) -> str:

@@ -129,7 +129,7 @@ def _cells(verdict: Verdict) -> tuple[str, str, str]:
     reason = verdict.reason or "; ".join(failed)
     is_said = verdict.lacks_file and len(verdict.inputs) <= 1  # what it is refused for is said once
     files = "" if is_said else verdict.input
-    parts = [part for part in (reason, files, estimate(verdict)) if part]
+    parts = [part for part in (reason, files, verdict.supply, estimate(verdict)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 
 

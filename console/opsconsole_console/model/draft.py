@@ -1,7 +1,7 @@
 """A job as it is being typed: texts become a checked spec, or one error a field. Pure."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -102,8 +102,8 @@ class Checked:
     """What is still to be made ready before the submission."""
 
 
-def from_spec(spec: JobSpec) -> Draft:
-    """A draft that would submit the same job again."""
+def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
+    """A draft that would submit the same job again. `fetches`: what is to be brought of it, each PATTERN[:DIR]."""
     resources = spec.resources
     return Draft(
         command=shlex.join(shown_command(spec)),
@@ -129,6 +129,7 @@ def from_spec(spec: JobSpec) -> Draft:
         start_within=spell_limit(spec.scheduling_timeout_ms),
         hold="yes" if spec.held else "",
         setup=spec.setup,
+        fetch=shlex.join(fetches),
         collect=shlex.join(spec.collect),
         metric_pattern=spec.metric_pattern,
         pause_by="" if spec.pause_by is PauseBy.FREEZE else spec.pause_by,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from opsconsole_protocol.api import WorkerRow
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
+from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, mode_words
 from opsconsole_protocol.mount import INPUT, mounts_of
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
@@ -27,6 +27,7 @@ class FileRow:
     mtime_ms: int = 0
     mode: int = 0
     leads_to: FileKind | None = None
+    special: str = ""
     note: str = ""
     path: str = ""
     """Of a mount: its whole path on the worker."""
@@ -36,6 +37,11 @@ class FileRow:
     def id(self) -> str:
         """By which a table knows it."""
         return self.name.hex()
+
+    @property
+    def mode_words(self) -> str:
+        """Kind and permissions as `ls -l` writes them."""
+        return mode_words(self.kind, self.mode, self.special)
 
     @property
     def text(self) -> str:
@@ -167,7 +173,7 @@ def job_rows(job_id: str) -> list[FileRow]:
 
 def file_rows(entries: Iterable[FileEntry]) -> list[FileRow]:
     """What a page lists, as lines."""
-    return [FileRow(one.name, one.kind, one.size, one.mtime_ms, one.mode, one.leads_to) for one in entries]
+    return [FileRow(one.name, one.kind, one.size, one.mtime_ms, one.mode, one.leads_to, one.special) for one in entries]
 
 
 def count_words(rows: Sequence[FileRow], page: FilePage, *, searching: bool) -> str:
@@ -177,11 +183,3 @@ def count_words(rows: Sequence[FileRow], page: FilePage, *, searching: bool) -> 
     if here < total:
         return f"first {here:,} of {total:,}{'+' if page.truncated else ''} {what}"
     return f"{total:,}{'+' if page.truncated else ''} {what}"
-
-
-def mode_words(row: FileRow) -> str:
-    """Kind and permissions as `ls -l` writes them."""
-    sign = {FileKind.FOLDER: "d", FileKind.LINK: "l", FileKind.FILE: "-", FileKind.OTHER: "?"}[row.kind]
-    return sign + "".join(
-        letter if row.mode >> shift & 1 else "-" for shift, letter in zip(range(8, -1, -1), "rwx" * 3, strict=True)
-    )

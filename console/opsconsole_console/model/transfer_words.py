@@ -31,7 +31,7 @@ def size_words(row: TransferRow) -> str:
 
 def progress_words(row: TransferRow) -> str:
     """What stands behind the bar of one that is under way: size, rate, time left, way."""
-    if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING}:
+    if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING, TransferPhase.WAITING}:
         return row.note or ("looking at the files" if row.phase is TransferPhase.SCANNING else "connecting")
     left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
     parts = (size_words(row), rate_words(row), left, row.way_words)
@@ -53,7 +53,7 @@ def end_words(row: TransferRow) -> str:
         return row.error
     took = fmt.duration(None if row.ended_at_ms is None else row.ended_at_ms - row.started_at_ms)
     moved = row.bytes_total - row.bytes_skipped
-    if moved <= 0 and row.bytes_total:
+    if moved <= 0 and row.bytes_known:
         return f"{size_words(row)}, all of which was there already"
     files = f"{fmt.plural(row.files_total, 'file')}, " if row.files_total != 1 else ""
     rate = rate_words(row)

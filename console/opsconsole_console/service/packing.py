@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +68,9 @@ def _code_words(wishes: "Wishes") -> str:
         raise InvalidRequest("name a folder of code")
     folder = wishes.cwd / wishes.bundle
     code = code_files(folder)
-    check_size(folder, code.paths, wishes.bundle_bytes_max)
+    found = check_size(folder, code.paths, wishes.bundle_bytes_max)
     commit = f" at {code.commit[:9]}{', changed since' if code.dirty else ''}" if code.commit else ""
-    return f"code of {folder.resolve().name}: {plural(len(code.paths), 'file')}{commit}"
+    return f"code of {folder.resolve().name}: {plural(found.files, 'file')}{commit}"
 
 
 def _upload_words(wishes: "Wishes", text: str) -> str:
@@ -79,14 +80,24 @@ def _upload_words(wishes: "Wishes", text: str) -> str:
     number, total = 0, 0
     for folder, _, names in os.walk(wish.path):
         for name in names:
+            try:
+                status = (Path(folder) / name).lstat()
+            except OSError:
+                continue  # gone meanwhile: the scan says so
+            if not stat.S_ISREG(status.st_mode):
+                continue  # as the manifest counts it
             number += 1
             if number > _FILES_LOOKED_AT:
                 return f"{wish.name}/ more than {_FILES_LOOKED_AT:,} files, {size(total)} and more"
-            try:
-                total += (Path(folder) / name).lstat().st_size
-            except OSError:
-                continue  # gone meanwhile: the scan says so
+            total += status.st_size
     return f"{wish.name}/ {plural(number, 'file')}, {size(total)}"
+
+
+async def fetched_before(source: FleetSource, job_id: str) -> tuple[str, ...]:
+    """What this person wanted to have brought of a job, as the form takes it: a job that is made from it wants the same."""
+    from opsconsole.transfer.fetch_memory import wanted_of
+
+    return await asyncio.to_thread(wanted_of, await source.store_id(), job_id)
 
 
 class Packing:

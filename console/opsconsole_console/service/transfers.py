@@ -113,8 +113,8 @@ class Transfers:
 
     @property
     def under_way(self) -> "list[TransferRow]":
-        """Those that haven't ended."""
-        return [row for row in self.rows if not row.is_over]
+        """Those that haven't ended, and don't only wait for somebody who is away."""
+        return [row for row in self.rows if row.is_under_way]
 
     def put(self, files: Sequence[Path], worker: WorkerRow, folder: str) -> None:
         """Begin to bring files of this machine to a worker. Raises OpsconsoleError."""

@@ -73,17 +73,21 @@ def missing_bytes(contents: Iterable[Content], worker: Worker) -> int | None:
 
 
 def supply_words(contents: Sequence[Content], lacks_bytes: int | None) -> str:
-    """How far a worker has what a job brings along: `has its data already`, `lacks 1.2 of 12 GB`; empty where that is nothing."""
+    """How far a worker has what a job brings along: `has 3.1 of 3.1 GB of its data`; empty where that is nothing.
+
+    `lacks_bytes`: as `missing_bytes` has it.
+    """
     if not contents:
         return ""
-    if lacks_bytes is None:
-        return "has its data already"
     size_bytes = sum(one.size_bytes for one in contents)
-    lack, whole = size_words(lacks_bytes), size_words(size_bytes)
+    whole = size_words(size_bytes)
     if lacks_bytes == size_bytes:
         return f"has none of its data yet, {whole}"
-    number, _, unit = lack.partition(" ")
-    return f"lacks {number if whole.endswith(f' {unit}') else lack} of {whole}"
+    has = size_words(size_bytes - (lacks_bytes or 0))
+    if lacks_bytes is not None and has == whole:  # a little is lacking, or a file without bytes
+        return f"lacks {size_words(lacks_bytes)} of {whole} of its data"
+    number, _, unit = has.partition(" ")
+    return f"has {number if whole.endswith(f' {unit}') else has} of {whole} of its data"
 
 
 def arriving(spec: JobSpec, here: Collection[ContentId], done_bytes: int) -> tuple[ContentId, int] | None:

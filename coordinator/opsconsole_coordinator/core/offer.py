@@ -1,12 +1,13 @@
 """The offers of all workers for a task. Workers are asked here what judging them showed to be unknown."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, judge, judge_again, judge_all
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.question import Question
+from opsconsole_protocol.ids import ContentId
 
 
 def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
@@ -34,9 +35,13 @@ def renew_offer(fleet: Fleet, offer: Offer, demand: Demand, now_ms: int) -> Offe
     return renewed
 
 
-def shortage_of(fleet: Fleet, demand: Demand) -> str:
-    """What nobody who is there has of what a job brings along, in words; empty where all of it can be had."""
-    return fleet.contents.shortage(demand.contents, fleet.workers) if demand.contents else ""
+def shortage_of(fleet: Fleet, demand: Demand, supplied: Collection[ContentId] = ()) -> str:
+    """What nobody who is there has of what a job brings along, in words; empty where all of it can be had.
+
+    `supplied`: what will be there before the job is.
+    """
+    contents = [one for one in demand.contents if one.content_id not in supplied]
+    return fleet.contents.shortage(contents, fleet.workers) if contents else ""
 
 
 def ask(fleet: Fleet, questions: Iterable[Question], now_ms: int) -> None:

@@ -39,6 +39,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         lacks_file=offer.lacks_file,
         lacks_content=offer.lacks_content,
         lacks_bytes=lacks_bytes,
+        supply=supply_words(demand.contents, lacks_bytes),
     )
 
 

@@ -1,7 +1,7 @@
 """Rows for people and scripts, from entities in memory or from the store alike."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
@@ -31,6 +31,7 @@ from opsconsole_protocol.api import (
     Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.spec import JobSpec
@@ -306,12 +307,13 @@ def outputs_row(row: JobRow) -> OutputsRow:
     return OutputsRow(path=row.output_path, files=row.output_files, bytes=row.output_bytes)
 
 
-def candidates(fleet: Fleet, spec: JobSpec, now_ms: int) -> Candidates:
+def candidates(fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line.
 
-    It is told from what workers have said so far. Raises InvalidRequest for a requirement that can't be read.
+    It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
+    for a requirement that can't be read.
     """
-    return _verdicts(fleet, demand_for(spec), now_ms)
+    return _verdicts(fleet, demand_for(spec), now_ms, supplied)
 
 
 def demand_for(spec: JobSpec) -> Demand:
@@ -347,9 +349,10 @@ def _counts_text(job: Job) -> str:
     return (str(job.state) if len(job.tasks) == 1 else counts) + (f" on {shown}" if shown else "")
 
 
-def _verdicts(fleet: Fleet, demand: Demand, now_ms: int) -> Candidates:
+def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
     known = estimate.estimates(fleet, demand.spec)
-    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
+    shortage = shortage_of(fleet, demand, supplied)
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     rows = tuple(
         verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers

@@ -152,6 +152,8 @@ class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
 
     spec: JobSpec
     wait_ms: _Wait = 2_000
+    supplied: Annotated[tuple[BoundedContentId, ...], Meta(max_length=CONTENTS_MAX)] = ()
+    """Trees of the spec that will be sent, or offered, before it is submitted: that nobody has them yet is no obstacle."""
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):

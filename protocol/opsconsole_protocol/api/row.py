@@ -345,6 +345,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """The job is refused because nobody who is connected has a file or folder that it brings along; `reason` says from where it has to come."""
     lacks_bytes: int | None = None
     """How much of what the job brings along the worker would be sent; null where it has all of it, or that is nothing."""
+    supply: str = ""
+    """How far the worker has that already, in words; empty where the job brings nothing along."""
 
 
 class InputRow(Row, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What goes wrong with trees of files."""
 
-from opsconsole_protocol.error import Conflict, LimitExceeded, OpsconsoleError, from_code
+from opsconsole_protocol.error import Conflict, LimitExceeded, OpsconsoleError, Unavailable, from_code
 
 
 class ContentChanged(Conflict):
@@ -27,9 +27,15 @@ class NoRoom(LimitExceeded):
     code = "no_room"
 
 
+class PeerCancelled(Unavailable):
+    """The program at the other end has ended its side of a transfer. It may go on over another stream."""
+
+    code = "cancelled"
+
+
 def from_peer(code: str, message: str) -> OpsconsoleError:
     """The error that the other end of a transfer named."""
-    for kind in (ContentChanged, CacheChanged, DiskFull, NoRoom):
+    for kind in (ContentChanged, CacheChanged, DiskFull, NoRoom, PeerCancelled):
         if kind.code == code:
             return kind(message)
     return from_code(code, message)

@@ -12,7 +12,7 @@ import msgspec
 from opsconsole_protocol.bound import TEXT_CHARACTERS_MAX, cut
 from opsconsole_protocol.content.digest import CHUNK_BYTES, DIGEST_BYTES
 from opsconsole_protocol.content.error import from_peer
-from opsconsole_protocol.content.manifest import ENTRIES_MAX, FILE_BYTES_MAX
+from opsconsole_protocol.content.manifest import CONTENT_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 
 HEAD_BYTES = 5
@@ -23,6 +23,7 @@ WHY_BYTES_MAX = 140
 _HEAD = struct.Struct(">BI")
 _PLACE = struct.Struct(">II")
 PLACE_BYTES = _PLACE.size
+_LOOK = struct.Struct(">QQ")
 
 
 class FrameKind(IntEnum):
@@ -50,6 +51,8 @@ class FrameKind(IntEnum):
     """R: the tree is whole, and where it belongs."""
     FAIL = 11
     """Both: it can't go on, and why. It is answered by another one, and nothing follows."""
+    LOOK = 12
+    """S, before the offer, and only if it was asked for: how many bytes it has read so far to know what there is, and of how many."""
 
 
 _LONGEST = {
@@ -64,6 +67,7 @@ _LONGEST = {
     FrameKind.ACK: 4,
     FrameKind.DONE: 0,
     FrameKind.FAIL: 4 * TEXT_CHARACTERS_MAX + 256,
+    FrameKind.LOOK: _LOOK.size,
 }
 _FIRST_ROOM_BYTES = 16 << 10
 _LONGEST_FRAME_BYTES = HEAD_BYTES + max(_LONGEST.values())
@@ -129,6 +133,21 @@ def read_place(body: memoryview) -> tuple[int, int, memoryview]:
         raise ProtocolError("the other end sent bytes of files without their place")
     first, second = _PLACE.unpack_from(body)
     return first, second, body[PLACE_BYTES:]
+
+
+def look(done: int, total: int) -> bytes:
+    """A LOOK frame."""
+    return frame(FrameKind.LOOK, _LOOK.pack(done, total))
+
+
+def read_look(body: memoryview) -> tuple[int, int]:
+    """Read the body of LOOK. Raises ProtocolError."""
+    if len(body) != _LOOK.size:
+        raise ProtocolError("the other end says how far it has looked in a way that can't be read")
+    done, total = _LOOK.unpack(body)
+    if not done <= total <= CONTENT_BYTES_MAX:
+        raise ProtocolError("the other end says that it has looked at more than there can be")
+    return done, total
 
 
 def read_offer(body: memoryview) -> Offer:

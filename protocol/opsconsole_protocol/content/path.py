@@ -11,7 +11,6 @@ PATH_BYTES_MAX = 4_096
 PARTS_MAX = 128
 """A tree may be this deep."""
 _SHOWN_CHARACTERS = 120
-_ADVICE = "leave it out (of code by a line in .opsconsoleignore)"
 _NO_NAMES = (b"", b".", b"..")
 
 
@@ -51,11 +50,11 @@ def check_target(path: bytes, target: bytes) -> None:
     if not target or len(target) > PATH_BYTES_MAX or b"\0" in target:
         raise InvalidRequest(f"the symlink {shown(path)} has a target that no path can be")
     if target.startswith(b"/"):
-        raise InvalidRequest(f"the symlink {shown(path)} leads out of the tree, to {shown(target)}: {_ADVICE}")
+        raise InvalidRequest(f"the symlink {shown(path)} leads out of the tree, to {shown(target)}")
     parts = [part for part in target.split(b"/") if part not in (b"", b".")]
     ups = next((place for place, part in enumerate(parts) if part != b".."), len(parts))
     if ups > path.count(b"/") or b".." in parts[ups:]:
-        raise InvalidRequest(f"the symlink {shown(path)} leads out of the tree, to {shown(target)}: {_ADVICE}")
+        raise InvalidRequest(f"the symlink {shown(path)} leads out of the tree, to {shown(target)}")
 
 
 def parent(path: bytes) -> bytes:

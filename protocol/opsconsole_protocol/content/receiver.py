@@ -11,6 +11,7 @@ from opsconsole_protocol.content.frame import (
     check_leaves,
     frame,
     read_failure,
+    read_look,
     read_offer,
     read_place,
 )
@@ -20,6 +21,13 @@ from opsconsole_protocol.content.round import ACK_EVERY, batches, chunk_size, ro
 from opsconsole_protocol.content.sender import TRANSFER_VERSION, AwaitFrame, SendFrame
 from opsconsole_protocol.error import LimitExceeded, ProtocolError, VersionMismatch
 from opsconsole_protocol.ids import ContentId
+
+
+class Looking(NamedTuple):
+    """The sender reads `total` bytes to know what there is, and has read `done` of them. Nothing has to be answered."""
+
+    done: int
+    total: int
 
 
 class Offered(NamedTuple):
@@ -54,7 +62,7 @@ class Finish(NamedTuple):
     """Everything is here: put the tree where it belongs."""
 
 
-ReceiverStep = AwaitFrame | SendFrame | Offered | OfferedLeaves | TakeChunk | TakeFiles | Finish
+ReceiverStep = AwaitFrame | SendFrame | Looking | Offered | OfferedLeaves | TakeChunk | TakeFiles | Finish
 
 
 class Receiver:
@@ -89,7 +97,7 @@ class Receiver:
         yield SendFrame(frame(FrameKind.DONE))
 
     def _manifest(self) -> Generator[ReceiverStep, Any, Manifest]:
-        offer = read_offer((yield from self._next(FrameKind.OFFER)))
+        offer = read_offer((yield from self._first()))
         if offer.version != TRANSFER_VERSION:
             raise VersionMismatch(
                 f"the other end sends files in version {offer.version}, this one knows {TRANSFER_VERSION}: update the older one"
@@ -179,8 +187,20 @@ class Receiver:
         if self._taken % ACK_EVERY == 0:
             yield SendFrame(frame(FrameKind.ACK, self._taken.to_bytes(4, "big")))
 
+    def _first(self) -> Generator[ReceiverStep, Any, memoryview]:
+        """The offer, after whatever the sender says of its looking."""
+        while True:
+            arrived: Frame = yield AwaitFrame()
+            if arrived.kind is not FrameKind.LOOK:
+                return self._expected_body(arrived, FrameKind.OFFER)
+            yield Looking(*read_look(arrived.body))
+
     def _next(self, expected: FrameKind) -> Generator[ReceiverStep, Any, memoryview]:
         arrived: Frame = yield AwaitFrame()
+        return self._expected_body(arrived, expected)
+
+    @staticmethod
+    def _expected_body(arrived: Frame, expected: FrameKind) -> memoryview:
         if arrived.kind is FrameKind.FAIL:
             raise read_failure(arrived.body)
         if arrived.kind is not expected:

@@ -46,10 +46,11 @@ class SendChunk(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """Take note how much of some large files is there already, or needn't be sent."""
+    """Take note how much of some large files is there already, or needn't be sent: these chunks, by entry and number."""
 
     size: int
     files: int
+    chunks: list[tuple[int, int]]
 
 
 class SendBatch(NamedTuple):
@@ -110,8 +111,8 @@ class Sender:
         chunks = [(index, number) for index in one for number in range(self.manifest.entries[index].chunks)]
         flags = read_bits((yield from self._next(FrameKind.CHUNKS)), len(chunks))
         entries = self.manifest.entries
-        spared = (chunk for chunk, flag in zip(chunks, flags, strict=True) if not flag)
-        yield Skip(sum(chunk_size(entries[index], number) for index, number in spared), len(one))
+        spared = [chunk for chunk, flag in zip(chunks, flags, strict=True) if not flag]
+        yield Skip(sum(chunk_size(entries[index], number) for index, number in spared), len(one), spared)
         for (index, number), flag in zip(chunks, flags, strict=True):
             if flag:
                 yield from self._make_room()

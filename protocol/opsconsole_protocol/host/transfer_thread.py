@@ -18,8 +18,12 @@ class Closable(Protocol):
         """Wake whoever waits in it."""
 
 
+GRACE_S = 0.5
+"""How long a transfer that is cancelled has to tell its other end so, before what it may be waiting in is closed."""
+
+
 class Cancel(threading.Event):
-    """Set once a transfer is to end. What a thread may be waiting in then is closed."""
+    """Set once a transfer is to end. What a thread is still waiting in a moment later is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +33,23 @@ class Cancel(threading.Event):
     def set(self) -> None:
         """End it."""
         with self._mutex:
+            is_first = not self.is_set()
             super().set()
+            has_open = bool(self._open)
+        if is_first and has_open:
+            closing = threading.Timer(GRACE_S, self._close)
+            closing.daemon = True
+            closing.start()
+
+    def _close(self) -> None:
+        with self._mutex:
             opened, self._open = self._open, []
         for one in opened:
             one.close()
 
     @contextlib.contextmanager
     def closing(self, one: Closable) -> Iterator[None]:
-        """Close `one` when this is set, at once if it is set already."""
+        """Close `one` soon after this is set, at once if it is set already."""
         with self._mutex:
             is_set = self.is_set()
             if not is_set:
@@ -95,12 +108,11 @@ class TransferThreads:
 
         threading.Thread(target=run, name="opsconsole-transfer", daemon=True).start()
         try:
-            return await done
+            return await asyncio.shield(done)
         except asyncio.CancelledError:
             cancel.set()
+            done.add_done_callback(lambda ended: ended.exception())  # nobody else looks at it
             await asyncio.wait([done], timeout=_END_TIMEOUT_S)
-            if done.done() and not done.cancelled():
-                done.exception()  # nobody else looks at it
             raise
 
     def close(self) -> None:

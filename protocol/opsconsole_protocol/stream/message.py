@@ -119,6 +119,8 @@ class ReadFiles(msgspec.Struct, frozen=True, kw_only=True, tag="read_files"):
     """Of a job with several: the results of these, each in its folder `task-N`; patterns count as `content.task_folder` says."""
     roots: Annotated[tuple[FileRoot, ...], Meta(max_length=TASKS_MAX)] = ()
     """Of each of `tasks`; filled in by the coordinator."""
+    tells: bool = False
+    """The initiator knows LOOK frames (`content.frame`): while the worker reads what it doesn't know yet, it may say so."""
 
 
 class WriteFiles(msgspec.Struct, frozen=True, kw_only=True, tag="write_files"):

@@ -11,7 +11,7 @@ import pytest
 from opsconsole_agent.probe import file_child
 from opsconsole_agent.probe.file_look import FileLook, FilePlace
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError, Unavailable
-from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FileQuery, FileSort, PartQuery
+from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FileQuery, FileSort, PartQuery, mode_words
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
@@ -138,8 +138,11 @@ def test_only_what_is_regular_is_a_file(lab: Path) -> None:
     os.mkfifo(lab / "runs/fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(lab / "runs/socket"))
-        kinds = {entry.name: entry.kind for entry in listed(lab, b"runs").entries}
-    assert kinds == {b"7": FileKind.FOLDER, b"fifo": FileKind.OTHER, b"socket": FileKind.OTHER}
+        entries = listed(lab, b"runs").entries
+    assert {entry.name: entry.kind for entry in entries} == {
+        b"7": FileKind.FOLDER, b"fifo": FileKind.OTHER, b"socket": FileKind.OTHER
+    }  # fmt: skip
+    assert [mode_words(one.kind, one.mode, one.special)[0] for one in entries] == ["d", "p", "s"]
 
 
 # --- links, and ways out -----------------------------------------------------------------------------------------

@@ -105,8 +105,14 @@ def test_no_link_on_the_way_to_an_output_or_in_it_is_followed(
     jobs = tmp_path / "out" / "jobs"
     (jobs / "linked").symlink_to(tmp_path / "precious")
     (jobs / "ended" / "out").symlink_to(tmp_path / "precious")
-    removed, _, _ = leaving.remove_outputs(state, io, ["linked", "ended"])
-    assert [one.job_id for one in removed] == ["ended"]
+    (jobs / "file").write_bytes(b"x")
+    found, _ = leaving.look_at_outputs(state, io, ["linked", "ended", "file"])
+    assert {one.path for one in found} == {str(jobs / name) for name in ("linked", "ended", "file")}, (
+        "all of it is named"
+    )
+    removed, troubles, _ = leaving.remove_outputs(state, io, ["linked", "ended", "file"])
+    assert (sorted(one.job_id for one in removed), troubles) == (["ended", "file", "linked"], [])
+    assert not any((jobs / name).is_symlink() or (jobs / name).exists() for name in ("linked", "ended", "file"))
     assert (tmp_path / "precious" / "file").exists()
     jobs.rename(tmp_path / "elsewhere")
     jobs.symlink_to(tmp_path / "elsewhere")

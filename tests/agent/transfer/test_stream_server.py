@@ -11,6 +11,7 @@ import pytest
 from opsconsole_agent.probe.file_look import FilePlace
 from opsconsole_agent.transfer.link_broker import LinkBroker
 from opsconsole_agent.transfer.stream_server import WAITING_MAX, Sessions, StreamServer
+from opsconsole_protocol.content.digest import CHUNK_BYTES
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.session import receive, send
@@ -54,6 +55,8 @@ class Bench:
             RootKind.INPUT: FilePlace(str(tmp_path / "attempts"), ("a", "inputs")),
         }
         self.store = ContentStore(tmp_path / "state" / "content", 1 << 30)
+        self.looks: list[tuple[int, int]] = []
+        """What was heard of the worker's reading before it knew what to send."""
         self._number = 0
         self._mine: dict[str, Stream] = {}
         broker = LinkBroker(lambda _: None)
@@ -78,10 +81,16 @@ class Bench:
         """Receive what is sent into a folder; the files that have come. Raises what the server refuses with."""
         destination = self.folder / to
         stream = self.serve(purpose)
-        try:
-            await asyncio.to_thread(
-                receive, stream, lambda manifest: FolderSink(manifest, self.folder / f"{to}.new", destination)
+
+        def work() -> None:
+            receive(
+                stream,
+                lambda manifest: FolderSink(manifest, self.folder / f"{to}.new", destination),
+                looking=lambda done, total: self.looks.append((done, total)),
             )
+
+        try:
+            await asyncio.to_thread(work)
         finally:
             stream.close()
         return sorted(str(path.relative_to(destination)) for path in destination.rglob("*") if not path.is_dir())
@@ -122,6 +131,20 @@ async def test_a_tree_of_the_store_is_sent_and_kept_meanwhile(bench: Bench, tmp_
     await until(lambda: bench.store.holders() == {})
     with pytest.raises(NotFound, match="is not in this store"):
         await bench.fetch(FetchContent(content_id=ContentId("ab" * 32)), "other")
+
+
+async def test_whoever_wants_to_know_hears_how_far_the_worker_has_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsconsole_protocol.host.content.session.LOOK_EVERY_S", 0.0)
+    large = outputs(bench) / "models" / "best.ckpt"
+    large.write_bytes(os.urandom(3 * CHUNK_BYTES))
+    await bench.fetch(ReadFiles(root=OUTPUT, folder=b"models"), "older client")
+    assert bench.looks == []
+    large.write_bytes(os.urandom(3 * CHUNK_BYTES))
+    await bench.fetch(ReadFiles(root=OUTPUT, folder=b"models", tells=True))
+    assert bench.looks[-1] == (3 * CHUNK_BYTES + 4, 3 * CHUNK_BYTES + 4)
+    assert bench.looks[0][0] < bench.looks[-1][0]
 
 
 @pytest.mark.parametrize(

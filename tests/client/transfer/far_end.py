@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from opsconsole.transfer.broker import RequestBroker
 from opsconsole_protocol import api
 from opsconsole_protocol.content.glob import matches
 from opsconsole_protocol.content.manifest import Entry, Manifest
@@ -18,7 +19,18 @@ from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.host.stream.transfer import Broker
-from opsconsole_protocol.stream.message import FileRoot, KeepContent, Purpose, ReadFiles, RootKind, Via, Way, WriteFiles
+from opsconsole_protocol.stream.message import (
+    FileRoot,
+    KeepContent,
+    PeerKind,
+    Purpose,
+    ReadFiles,
+    RootKind,
+    StreamGrant,
+    Via,
+    Way,
+    WriteFiles,
+)
 from tests.client.fake_server import FakeServer
 
 
@@ -32,6 +44,8 @@ class FarEnd:
         self.keep_bytes_max = 1 << 30
         self.asked: list[tuple[Purpose, str, Via]] = []
         self.away: set[str] = set()
+        self.collected: set[str] = set()
+        """Workers that are away, and of whose results the coordinator has collected some, though nothing of what is asked for."""
         self.left_out: tuple[str, ...] = ()
         """What workers say that they can't send."""
         self.lies: Callable[[Manifest], Manifest] = lambda manifest: manifest
@@ -57,7 +71,7 @@ class FarEnd:
 
     def move(
         self,
-        broker: Broker,  # noqa: ARG002 - as the real one
+        broker: Broker,
         purpose: Purpose,
         *,
         peer: str,
@@ -72,6 +86,10 @@ class FarEnd:
         self.asked.append((purpose, peer, via))
         if peer in self.away:
             raise Unavailable(f"{peer} is not connected")
+        if peer in self.collected and isinstance(broker, RequestBroker) and broker._granted is not None:
+            broker._granted(
+                StreamGrant(stream_id="s", secret="x", is_initiator=True, purpose=purpose, peer=PeerKind.COORDINATOR)
+            )
         tell("direct: both are here")
         near, far = socket.socketpair()
         near_stream, far_stream = SocketStream(near, Way.DIRECT), SocketStream(far, Way.DIRECT)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.pending import PendingFetch, PendingGet
 from opsconsole.transfer.results_here import results_of
 from opsconsole.transfer.row import TransferPhase, TransferRow
+from opsconsole.transfer.transfer import TRANSFER_TITLE_CHARACTERS_MAX
 from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, NotFound, ProtocolError, Unavailable
 from opsconsole_protocol.ids import JobId
@@ -170,9 +171,9 @@ async def test_gets_that_were_killed_go_on_and_what_cant_be_reached_stays(
     pending.save(away)
     far.away.add("gpu-b")
     done = await board.get_interrupted()
-    assert sorted(transfer.row.phase for transfer in done) == ["done", "done", "failed"]
+    assert sorted(transfer.row.phase for transfer in done) == ["done", "done", "waiting"]
     assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["a", "f"]
-    assert await board.interrupted_gets() == [away]
+    assert [one.id for one in await board.interrupted_gets()] == [away.id]
 
 
 async def test_a_get_that_ended_leaves_no_note(
@@ -333,12 +334,86 @@ async def test_what_cant_be_had_at_the_moment_stays_pending_and_what_isnt_there_
         pending.save(one)
     far.away.add("gpu-a")
     (transfer,) = await board.fetch_pending()
-    assert transfer.row.phase is TransferPhase.FAILED
-    assert await board.pending_fetches() == [wish]
+    assert transfer.row.phase is TransferPhase.WAITING
+    assert [one.pattern for one in await board.pending_fetches()] == ["m"]
     far.away.clear()
     (transfer,) = await board.fetch_pending()
     assert isinstance(transfer.error, NotFound)
     assert await board.pending_fetches() == []
+
+
+def interrupted(tmp_path: Path) -> PendingGet:
+    return PendingGet(store_id="store", job=JOB, patterns=("m",), folder=os.fsencode(tmp_path / "to"))
+
+
+def wanted(tmp_path: Path) -> PendingFetch:
+    return PendingFetch(store_id="store", job_id=JobId(JOB), pattern="m", folder=os.fsencode(tmp_path / "to"))
+
+
+@pytest.mark.parametrize("make", [interrupted, wanted])
+async def test_what_is_tried_again_while_a_worker_is_away_is_one_line_that_says_so(
+    board: TransferBoard,
+    server: FakeServer,
+    far: FarEnd,
+    tmp_path: Path,
+    make: Callable[[Path], PendingGet | PendingFetch],
+) -> None:
+    """A hundred failures stood in the history, and pushed out what had come."""
+    server.add_job(JOB)
+    server.finish(JOB)
+    results(far, m="model")
+    one = make(tmp_path)
+    pending.save(one)
+    far.away.add("gpu-a")
+    for _ in range(3):
+        await board.fetch_pending()
+        await board.get_interrupted()
+    (row,) = board.rows
+    assert (row.phase, row.note, row.is_over) == (TransferPhase.WAITING, "gpu-a is not connected", False)
+    assert await board.history() == []
+    waiting: list[PendingGet | PendingFetch] = [*await board.pending_fetches(), *await board.pending_gets()]
+    assert [(one.id, one.why) for one in waiting] == [(one.id, "gpu-a is not connected")]
+    far.away.clear()
+    await board.fetch_pending()
+    await board.get_interrupted()
+    assert (tmp_path / "to" / "m").read_text() == "model"
+    assert [(row.id, row.phase) for row in await board.history()] == [(row.id, TransferPhase.DONE)]
+    assert board.rows[0].phase is TransferPhase.DONE
+    assert not [*await board.pending_fetches(), *await board.pending_gets()]
+
+
+async def test_one_that_waits_is_let_go_of_when_it_is_cancelled(
+    board: TransferBoard, server: FakeServer, far: FarEnd, tmp_path: Path
+) -> None:
+    server.add_job(JOB)
+    server.finish(JOB)
+    pending.save(interrupted(tmp_path))
+    far.away.add("gpu-a")
+    (transfer,) = await board.get_interrupted()
+    board.cancel(transfer.row.id)
+    assert [row.phase for row in (*board.rows, *await board.history())] == [TransferPhase.CANCELLED] * 2
+    assert await board.pending_gets() == []
+
+
+async def test_one_that_is_cancelled_before_it_has_begun_is_in_the_history(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("a")
+    transfer = board.put([tmp_path / "a"], WORKER)
+    board.cancel(transfer.row.id)
+    await transfer.wait()
+    await asyncio.sleep(0)
+    assert [row.phase for row in (*board.rows, *await board.history())] == [TransferPhase.CANCELLED] * 2
+
+
+async def test_a_name_of_any_length_makes_a_row_that_can_be_read(
+    board: TransferBoard, far: FarEnd, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound):
+        await board.put([tmp_path / ("x" * 10_000)], WORKER).result()
+    (row,) = await board.history()
+    assert len(row.title) <= TRANSFER_TITLE_CHARACTERS_MAX
+    assert len(row.error) < 300
 
 
 async def test_a_transfer_is_cancelled_and_told_of_on_the_loop(

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,14 @@ from opsconsole.transfer.pending import PendingOffer
 from opsconsole.transfer.row import TransferPhase
 from opsconsole.transfer.this_host import this_host
 from opsconsole_protocol import api
+from opsconsole_protocol.content.manifest import Manifest
 from opsconsole_protocol.error import Conflict, Forbidden, OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan_file
 from opsconsole_protocol.host.content.session import receive
 from opsconsole_protocol.host.content.sink import PlacingSink
 from opsconsole_protocol.host.stream.stream import SocketStream, Stream
 from opsconsole_protocol.ids import ContentId, JobId
+from opsconsole_protocol.stream.error import StreamCancelled
 from opsconsole_protocol.stream.message import FetchContent, PeerKind, StreamGrant, Way
 from tests.client.fake_server import FakeServer
 from tests.waiting import until
@@ -39,6 +41,8 @@ class Wanting:
         folder.mkdir()
         self.wants = True
         self.unwanted: tuple[ContentId, ...] = ()
+        self.looks: Callable[[], None] = lambda: None
+        """What the worker does when it has heard what is offered."""
         self.calls: list[api.OfferContents] = []
         self.threads: list[threading.Thread] = []
         server.answers[api.OfferContents] = self._offered
@@ -65,8 +69,12 @@ class Wanting:
         return SocketStream(near, Way.RELAY)
 
     def _receive(self, stream: SocketStream) -> None:
+        def make_sink(manifest: Manifest) -> PlacingSink:
+            self.looks()
+            return PlacingSink(manifest, self.folder, b"", replace=False)
+
         try:
-            receive(stream, lambda manifest: PlacingSink(manifest, self.folder, b"", replace=False))
+            receive(stream, make_sink)
         except OpsconsoleError:
             return
         finally:
@@ -116,6 +124,47 @@ async def test_what_is_wanted_is_sent(
     assert pending.offers() == [offer], "another worker may want it, too"
     wanting.unwanted = (offer.content_id,)
     await until(lambda: not pending.offers())
+    await stop(task)
+
+
+async def test_one_that_the_worker_cancels_is_in_the_history_as_cancelled(
+    board: TransferBoard, server: FakeServer, wanting: Wanting, offer: PendingOffer
+) -> None:
+    def cancel() -> None:
+        raise StreamCancelled("the transfer was cancelled")
+
+    wanting.looks = cancel
+    task = asyncio.create_task(board.serve_offers())
+    await until(lambda: board.rows and board.rows[0].is_over)
+    assert [row.phase for row in (*board.rows, *await board.history())] == [TransferPhase.CANCELLED] * 2
+    assert pending.offers() == [offer]
+    await stop(task)
+
+
+async def test_one_that_is_cancelled_here_isnt_sent_again_by_itself(
+    board: TransferBoard, server: FakeServer, wanting: Wanting, offer: PendingOffer
+) -> None:
+    is_sent, may_end = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        is_sent.set()
+        may_end.wait(10)
+
+    wanting.looks = hang
+    task = asyncio.create_task(board.serve_offers())
+    assert await asyncio.to_thread(is_sent.wait, 10)
+    board.cancel(board.rows[0].id)
+    await until(lambda: board.rows[0].is_over)
+    may_end.set()
+    assert [row.phase for row in (*board.rows, *await board.history())] == [TransferPhase.CANCELLED] * 2
+    await until(lambda: any(isinstance(one, api.EndStream) for one in server.asked))
+    calls = len(wanting.calls)
+    for thread in wanting.threads:
+        await asyncio.to_thread(thread.join, 10)
+    assert pending.offers() == [offer]  # `transfers resume` sends it
+    with pending.claimed(offer) as is_free:
+        assert is_free
+    assert len(wanting.calls) == calls
     await stop(task)
 
 

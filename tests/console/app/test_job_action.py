@@ -1,12 +1,17 @@
 """Verbs: each key asks the coordinator for the right thing and says what was done."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from textual.widgets import Input
 
+from opsconsole.transfer import fetch_memory
+from opsconsole.transfer.pending import PendingFetch
 from opsconsole_protocol.api import Act, ListJobs, SetPriority, SetWorker, ShowJob, SubmitJobs
 from opsconsole_protocol.error import Conflict
+from opsconsole_protocol.ids import JobId
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 
@@ -189,11 +194,18 @@ async def test_a_read_only_console_has_no_verbs(how: str) -> None:
         assert "Logs: follow" in there.text()
 
 
-async def test_again_fills_the_dialog_from_the_job(source: RecordedSource) -> None:
+async def test_again_fills_the_dialog_from_the_job(
+    source: RecordedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    fetch_memory.remember(
+        [PendingFetch(store_id="recorded", job_id=JobId("42f0k9x2mq"), pattern="models/*", folder=b"/home/ana/out")]
+    )
     async with stage(source) as there:
         there.job("42f")
         await there.press("e")
         await there.until(lambda: there.screen_name == "NewJobScreen")
         assert isinstance(source.asked(ShowJob)[0], ShowJob)
         assert "'clips of may.h5'" in there.text()
+        assert there.app.screen.query_one("#field-fetch", Input).value == "'models/*:/home/ana/out'"
         assert not source.asked(ListJobs)

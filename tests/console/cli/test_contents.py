@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer
         (("--upload", "none", "--", "true"), 1, "--upload none: there is no file or folder 'none' here"),
         (("--bundle", "data.csv", "--", "true"), 1, "--bundle: there is no such folder: data.csv"),
         (("--fetch", "../x", "--", "true"), 2, "--fetch ../x: the pattern '../x' leads out of the folder"),
+        (("--fetch", "x:data.csv/y", "--", "true"), 2, "data.csv is no folder: name another folder behind the colon"),
+        (("--upload", "/", "--", "true"), 2, "--upload /: this is the whole machine: name a folder of it"),
         (("--bundle", "code", "--bundle-max", "1", "--", "true"), 1, "the largest: train.py 7 B"),
         (("--upload", "data.csv", "--upload", "code:data.csv", "--", "true"), 2, "two uploads are called 'data.csv'"),
     ):
@@ -74,9 +77,42 @@ def test_a_mistake_is_found_before_anything_is_sent(run: Run, server: FakeServer
     assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
 
 
-def test_a_dry_run_sends_nothing(run: Run, server: FakeServer, far: FarEnd, here: Path) -> None:
+def test_a_dry_run_asks_about_what_would_be_brought_and_sends_nothing(
+    run: Run, server: FakeServer, far: FarEnd, here: Path
+) -> None:
     server.add_worker("gpu-a")
-    assert run("submit", "--dry-run", *BRING, "--", "true").code == 0
+    ran = run("submit", "--dry-run", *BRING, "--", "true")
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[:2] == ["bundle 1 file 7 B (would be sent)", "upload points.csv, 5 B (would be sent)"]
+    assert far.asked == []
+    assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
+    (asked,) = (one for one in server.asked if isinstance(one, api.AskCandidates))
+    assert run("submit", *BRING, "--", "true").code == 0
+    assert asked.spec == submitted(server)  # so each worker says how far it has just that
+    assert asked.spec.bundle is not None
+    assert set(asked.supplied) == {asked.spec.bundle.content_id, asked.spec.uploads[0].content_id}
+    far.keep_bytes_max = 4
+    (here / "data.csv").write_text("more")
+    (here / "large.csv").write_text("larger")
+    ran = run("submit", "--dry-run", "--upload", "data.csv", "--upload", "large.csv", "--", "true")
+    assert [line.rpartition(" (")[2] for line in ran.err.splitlines()[:2]] == [
+        "would be sent)", "goes to the worker once it is known)",
+    ]  # fmt: skip
+    assert pending.offers() == []
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["in earnest", "dry"])
+def test_a_dry_run_refuses_what_a_submission_refuses(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, words: tuple[str, ...]
+) -> None:
+    os.mkfifo(here / "code" / "pipe")
+    ran = run("submit", *words, "--upload", "code", "--", "true")
+    assert ran.code == 1
+    assert ran.err.startswith("opsconsole: 'pipe' is a fifo")
+    assert run("submit", *words, "--bundle", "code", "--bundle-max", "1", "--", "true").code == 1
+    far.keep_bytes_max = 4
+    ran = run("submit", *words, "--bundle", "code", "--", "true")
+    assert "more than the coordinator keeps" in ran.err
     assert far.asked == []
 
 
@@ -145,6 +181,24 @@ def test_a_clone_keeps_what_its_model_brought_unless_something_else_is_named(
     after = submitted(server)
     assert ([one.name for one in after.uploads], after.collect) == (["other"], ("x",))
     assert after.bundle == before.bundle
+
+
+def test_a_clone_brings_the_same_results_to_the_same_folder_unless_others_are_named(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_results(server, far, m="model", other="x")
+    job = run("submit", "--fetch", "m:out", "--fetch", "other", "--wait", "--", "true").out.strip()
+    (here / "out" / "m").unlink()
+    monkeypatch.chdir(here / "code")  # results go to where they went, wherever the clone is typed
+    ran = run("clone", job[:6], "--wait")
+    assert ran.code == 0, ran.err
+    clone = ran.out.strip()
+    assert (here / "out" / "m").read_text() == "model"
+    assert run("clone", job, "--fetch", "other:only").code == 0
+    assert [(one.pattern, one.folder.decode()) for one in pending.fetches()] == [("other", str(here / "code/only"))]
+    (here / "out" / "m").unlink()
+    assert run("clone", clone, "--wait").code == 0  # and a clone of a clone
+    assert (here / "out" / "m").exists()
 
 
 def test_a_run_collects_nothing(run: Run) -> None:

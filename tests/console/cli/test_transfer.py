@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from opsconsole.transfer import pending
-from opsconsole.transfer.pending import PendingFetch, PendingGet
+from opsconsole.transfer import history, pending
+from opsconsole.transfer.pending import PendingFetch, PendingGet, PendingOffer
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console.cli.progress_line import ProgressLine, summary, text
 from opsconsole_console.model.transfer_words import end_words
 from opsconsole_protocol import api
+from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage
-from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import FileRoot, RootKind, Via, Way
 from tests.client.fake_server import FakeServer
@@ -63,6 +64,8 @@ def test_put_as_an_object(run: Run, far: FarEnd, here: Path) -> None:
         (("data.csv", "gpu-a:../x"), 2, "leads out of its folder"),
         (("data.csv", "gpu-a:/etc"), 1, "is below none of the folders of gpu-a, which has input (/mnt/in)"),
         (("data.csv", "gpu-a:output:x"), 1, "takes no files"),
+        (("data.csv", "gpu-a:labb:x"), 1, "gpu-a has no mount 'labb', which has input (/mnt/in)"),
+        (("data.csv", "gpu-a:lab"), 2, "did you mean gpu-a:lab: ?"),
         (("data.csv", "here/../data.csv", "gpu-a"), 1, "have the same name"),
     ],
 )
@@ -132,7 +135,9 @@ def test_a_name_that_isnt_utf8_can_be_got_by_itself(
         ((JOB, "none"), 1, "has left nothing that matches 'none'"),
         ((JOB, "../x"), 2, "leads out of the folder"),
         (("zzzz",), 1, "zzzz"),
-        (("gpu-z:x",), 1, "there is no worker 'gpu-z'"),
+        (("gpu-z:x",), 1, "there is no worker and no job 'gpu-z': did you mean gpu-a?"),
+        (("q" * 5_000 + ":x",), 1, "workers are gpu-a"),
+        (("gpu-a:nowhere:",), 1, "gpu-a has no mount 'nowhere', which has input (/mnt/in), "),
         (("gpu-a",), 2, "gpu-a is a worker: name a folder of it, gpu-a:FOLDER, or gpu-a: for its input folder"),
         (("",), 2, "'' names no job and no worker"),
         ((":x",), 2, "':x' names no job and no worker"),
@@ -232,7 +237,7 @@ ENTRIES = (
     FileEntry(b"data", FileKind.FOLDER, mtime_ms=NOW_MS, mode=0o755),
     FileEntry(b"a\n\xff", FileKind.FILE, size=12_345, mtime_ms=NOW_MS, mode=0o644),
     FileEntry(b"link", FileKind.LINK, mode=0o777, leads_to=FileKind.FILE),
-    FileEntry(b"pipe", FileKind.OTHER),
+    FileEntry(b"pipe", FileKind.OTHER, special="p"),
 )
 
 
@@ -248,7 +253,7 @@ def test_a_workers_folder_is_listed(run: Run, server: FakeServer) -> None:
     query = asked(server).query
     assert (query.root.mount, query.folder, query.sort, query.descending) == ("lab", b"x/y", "size", True)
     long = run("ls", "gpu-a", "-l").out.splitlines()
-    assert [line.split()[0] for line in long[1:]] == ["drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", "c---------"]
+    assert [line.split()[0] for line in long[1:]] == ["drwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx", "p---------"]
     assert "12 kB" in long[2]
     assert asked(server).query.root.mount == "input"
 
@@ -300,6 +305,12 @@ def test_a_summary_says_what_moved_and_how() -> None:
     done = replace(ROW, phase=TransferPhase.DONE, bytes_skipped=10, ended_at_ms=NOW_MS + 2_000)
     assert summary(done) == "12 files, 100 B (10 B of it was there already) by the coordinator's relay in 2s, 95 MB/s"
     rtc = replace(done, way=Way.WEBRTC, engine="aiortc")
+    assert "100 B (10 B of it was there already, 70 B of it is empty)" in summary(
+        replace(done, bytes_skipped=80, bytes_empty=70)
+    )
+    assert summary(replace(done, bytes_skipped=100, bytes_empty=100)).startswith(
+        "12 files, 100 B (100 B of it is empty)"
+    )
     assert summary(rtc).endswith(") by WebRTC with aiortc in 2s, 95 MB/s")
     assert end_words(rtc) == "12 files, 100 B in 2s, 95 MB/s (webrtc with aiortc)"
 
@@ -314,3 +325,84 @@ def test_a_terminals_line_is_written_over_and_taken_away(
     drawn, _, rest = capsys.readouterr().err.partition("left")
     assert drawn.startswith("\r\x1b[Kdata to gpu-a: 41 %")
     assert rest == "\r\x1b[Kdone\n"
+
+
+def test_a_long_name_is_cut_in_the_history(run: Run) -> None:
+    row = TransferRow(id="a", kind=TransferKind.PUT, phase=TransferPhase.FAILED, title="x" * 10_000, error="y" * 10_000)
+    history.add(row)
+    ran = run("transfers")
+    assert "put   failed  xxx" in ran.out
+    assert max(map(len, ran.out.splitlines())) < 400
+
+
+def test_a_cancelled_transfer_is_listed_as_that(run: Run) -> None:
+    history.add(TransferRow(id="a", kind=TransferKind.PUT, phase=TransferPhase.CANCELLED, title="m to gpu-a"))
+    assert (
+        run("transfers")
+        .out.splitlines()[-1]
+        .endswith("put   cancelled  m to gpu-a: cancelled, the rest is brought next time")
+    )
+
+
+def test_what_a_running_job_has_got_isnt_told_to_wait(run: Run, server: FakeServer) -> None:
+    offer = PendingOffer(
+        store_id="store", content_id=ContentId("a" * 64), path=b"/x", name="big.csv", is_folder=False, size_bytes=5,
+        files=1, job_ids=(JobId(JOB),),
+    )  # fmt: skip
+    pending.save(offer)
+    server.add_job(JOB)
+    assert "big.csv" in run("transfers").out
+    server.jobs[JOB] = replace(server.jobs[JOB], state="running", task_counts={"running": 1})
+    ran = run("transfers")
+    assert (ran.out, ran.err) == (
+        "", f"big.csv has arrived; it stays offered until {JOB} has ended, for a retry elsewhere ({offer.id})\n",
+    )  # fmt: skip
+    assert json.loads(run("transfers", "--json").out)["arrived"] is True
+    assert pending.offers() == [offer]
+
+
+def test_what_waits_says_for_whom(run: Run) -> None:
+    pending.save(PendingFetch(store_id="s", job_id=JobId(JOB), pattern="m", folder=b"/o", why="gpu-a is not connected"))
+    assert run("transfers").out.splitlines()[1].endswith("to /o: gpu-a is not connected")
+
+
+def test_all_tasks_of_a_job_are_searched_as_far_as_they_can_be(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB, JobSpec(command=("true",), num_tasks=4))
+
+    def find(_: FakeServer, request: api.ListFiles) -> api.AnyAnswer:
+        index = request.query.root.task_index
+        assert request.query.pattern == "*.pt"
+        if index == 2:
+            raise Unavailable("gpu-b is not connected")
+        names = [b"a.pt", b"m/b.pt"][: request.query.limit] if index != 3 else []
+        return api.FileList(
+            page=FilePage(entries=tuple(FileEntry(one, FileKind.FILE) for one in names), total=len(names))
+        )
+
+    server.answers[api.ListFiles] = find
+    ran = run("ls", JOB, "--find", "*.pt")
+    assert ran.out.splitlines() == ["task-0/a.pt", "task-0/m/b.pt", "task-1/a.pt", "task-1/m/b.pt"]
+    assert ran.err == "opsconsole: task-2: gpu-b is not connected\n"
+    assert run("ls", JOB, "--find", "*.pt", "-n", "3").out.splitlines() == [
+        "task-0/a.pt",
+        "task-0/m/b.pt",
+        "task-1/a.pt",
+    ]
+
+
+@pytest.mark.parametrize("words", [("big/*",), ()])
+def test_what_a_worker_that_is_away_may_have_isnt_said_not_to_be_there(
+    run: Run, server: FakeServer, far: FarEnd, here: Path, words: tuple[str, ...]
+) -> None:
+    """What the coordinator has collected has nothing of it."""
+    server.add_job(JOB)
+    server.finish(JOB)
+    far.collected.add("gpu-a")
+    ran = run("get", JOB, *words)
+    assert ran.code == 1
+    assert "gpu-a can't be asked, and nothing of this was collected" in ran.err
+
+
+def test_a_job_that_cant_be_scheduled_says_why_it_has_no_results(run: Run, server: FakeServer, here: Path) -> None:
+    server.add_job(JOB, state="pending", reason="needs 8 GPUs; it has 2")
+    assert f"{JOB} has not been started yet, so that it has no results: needs 8 GPUs; it has 2" in run("get", JOB).err

@@ -194,7 +194,7 @@ def test_the_answer_says_in_fields_too_what_is_lacking(world: World) -> None:
     keep(world, A)
     verdict = view.candidates(world.fleet, spec, world.now_ms).verdicts[0]
     assert (verdict.accepted, verdict.lacks_content, verdict.lacks_bytes) == (True, False, 12 * GB)
-    assert verdict.checks[-1] == ("the job's data", True, "lacks 12 of 24 GB")
+    assert verdict.checks[-1] == ("the job's data", True, "has 12 of 24 GB of its data")
 
 
 def test_a_worker_that_is_there_can_give_its_data_to_another(world: World) -> None:
@@ -249,13 +249,27 @@ def test_a_worker_that_has_the_data_is_preferred_and_says_so(world: World) -> No
     second = world.worker("w2", slots=4)
     has(second, A, C)
     fields: dict[str, Any] = {"uploads": (upload(),), "bundle": CODE}
-    assert because(world, **fields) == "w2: the best of 2, has its data already"
+    assert because(world, **fields) == "w2: the best of 2, has 12 of 12 GB of its data"
     job = world.submit(**fields)
     second.started()
-    assert world.events[-2].text == "attempt 0 assigned to w2, which has its data already"
+    assert world.events[-2].text == "attempt 0 assigned to w2, which has 12 of 12 GB of its data"
     again = world.submit(**fields)  # although w1 is idle and w2 isn't
     second.started()
     assert state(job) == state(again) == "running"
+
+
+def test_what_is_still_to_be_sent_is_no_obstacle_and_each_worker_says_how_far_it_has_it(world: World) -> None:
+    """A dry run asks before anything is sent."""
+    world.worker("w1")
+    has(world.worker("w2"), B)
+    asked = JobSpec(command=("a",), uploads=(upload(host="mbp-7"), upload(B, GB)))
+    refused = view.candidates(world.fleet, asked, world.now_ms)
+    assert refused.text == "waits for 12 GB from host mbp-7, which is not connected"
+    found = view.candidates(world.fleet, asked, world.now_ms, (A,))
+    assert found.text == "w2: the best of 2, has 1.0 of 13 GB of its data"
+    assert [(one.worker, one.supply) for one in found.verdicts] == [
+        ("w2", "has 1.0 of 13 GB of its data"), ("w1", "has none of its data yet, 13 GB"),
+    ]  # fmt: skip
 
 
 def test_then_the_worker_that_lacks_least_is_taken(world: World) -> None:
@@ -263,18 +277,23 @@ def test_then_the_worker_that_lacks_least_is_taken(world: World) -> None:
     has(world.worker("w1"), B)
     has(world.worker("w2"), A)
     fields = {"uploads": (upload(), upload(B, GB))}
-    assert because(world, **fields) == "w2: the best of 2, lacks 1.0 of 13 GB"
+    assert because(world, **fields) == "w2: the best of 2, has 12 of 13 GB of its data"
 
 
 def test_an_empty_file_is_sent_too_and_words_say_how_much(world: World) -> None:
     keep(world, A, B)
     has(world.worker("w1"), A)
-    assert because(world, uploads=(upload(), upload(B, 0))) == "w1: the only one that accepts, lacks 0 B of 12 GB"
+    assert (
+        because(world, uploads=(upload(), upload(B, 0)))
+        == "w1: the only one that accepts, lacks 0 B of 12 GB of its data"
+    )
     assert (
         because(world, uploads=(upload(B, 5_000),)) == "w1: the only one that accepts, has none of its data yet, 5.0 kB"
     )
     assert because(world) == "w1: the only one that accepts"
-    assert supply_words([Content(A, 12 * GB, "a"), Content(B, 1, "b")], 1) == "lacks 1 B of 12 GB"
+    assert supply_words([Content(A, 12 * GB, "a"), Content(B, 1, "b")], 1) == "lacks 1 B of 12 GB of its data"
+    assert supply_words([Content(A, 12 * GB, "a"), Content(B, GB, "b")], 12 * GB) == "has 1.0 of 13 GB of its data"
+    assert supply_words([Content(A, 12 * GB, "a"), Content(B, 5, "b")], 12 * GB) == "has 5 B of 12 GB of its data"
 
 
 def test_a_worker_that_is_faster_by_more_than_the_fetch_takes_is_preferred(world: World) -> None:

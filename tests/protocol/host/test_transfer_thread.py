@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from opsconsole_protocol.error import Unavailable
+from opsconsole_protocol.host import transfer_thread
 from opsconsole_protocol.host.transfer_thread import Cancel, TransferThreads
 from tests.waiting import until
 
@@ -79,3 +80,19 @@ async def test_closing_cancels_all() -> None:
     await until(lambda: threads.is_busy)
     threads.close()
     assert await asyncio.gather(*tasks) == [True, True]
+
+
+def test_what_is_cancelled_can_say_so_before_its_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end that only goes away looks to the other one as if the way there had broken."""
+    monkeypatch.setattr(transfer_thread, "GRACE_S", 60.0)
+    cancel, opened = Cancel(), Opened()
+    with cancel.closing(opened):
+        cancel.set()
+    assert not opened.closed.is_set()
+    monkeypatch.setattr(transfer_thread, "GRACE_S", 0.01)
+    cancel, late = Cancel(), Opened()
+    with cancel.closing(opened):
+        cancel.set()
+        assert opened.closed.wait(10), "who waits in it for the other end is woken"
+    with cancel.closing(late):
+        assert late.closed.is_set()

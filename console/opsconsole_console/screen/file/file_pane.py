@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
-from opsconsole_console.model.file_spot import FileRow, mode_words
+from opsconsole_console.model.file_spot import FileRow
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
@@ -56,7 +56,7 @@ def file_columns() -> Sequence[Column[FileRow]]:
                sort_key=lambda row: row.size),
         Column("date", "DATE", _date, 16, priority=7, descending=True, hotkey="D", tone="text-muted",
                sort_key=lambda row: row.mtime_ms),
-        Column("mode", "MODE", lambda row: "" if row.root else mode_words(row), 10, priority=3, tone="text-muted"),
+        Column("mode", "MODE", lambda row: "" if row.root else row.mode_words, 10, priority=3, tone="text-muted"),
     )  # fmt: skip
 
 

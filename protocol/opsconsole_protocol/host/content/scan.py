@@ -10,7 +10,7 @@ from opsconsole_protocol.content.digest import CHUNK_BYTES, chunk_digest, file_d
 from opsconsole_protocol.content.error import ContentChanged
 from opsconsole_protocol.content.manifest import ENTRIES_MAX, FILE_BYTES_MAX, MODE_BITS, Entry, EntryKind, Manifest
 from opsconsole_protocol.content.path import check_path, check_target, shown
-from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.beneath import Beneath
 from opsconsole_protocol.host.content.file_hash import leaves_of
@@ -21,6 +21,9 @@ _TRIES = 3
 _SMALL_BYTES = 64 << 10
 _TOLD_BYTES = 1 << 20
 _SYMLINK_MODE = 0o777
+
+_ADVICE = "move it elsewhere, or leave it out of code by a line in .opsconsoleignore"
+_SPECIAL = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 Select = Callable[[bytes, bool], bool]
 """Takes a path and whether it is a folder; False leaves it out, with all that lies below."""
@@ -82,12 +85,17 @@ def scan_file(
     with Beneath(real.parent) as beneath:
         status = beneath.status(own)
         if status is None or not stat.S_ISREG(status.st_mode):
-            raise Conflict(f"{str(path)!r} is not a file")
+            what = "gone" if status is None else _special_words(status.st_mode)
+            raise Conflict(f"{shown(os.fsencode(path))} is {what}, which can't be sent: name a file or folder")
         one = _Scan(beneath, None, cache, progress, cancel, None)
         one.total = status.st_size
         entry = one.file(own)
         one.tell()
     return Manifest.make([Entry(name or os.fsencode(path.name), EntryKind.FILE, entry.mode, entry.size, entry.digest)])
+
+
+def _special_words(mode: int) -> str:
+    return _SPECIAL.get(stat.S_IFMT(mode), "neither a file nor a folder")
 
 
 class _Scan:
@@ -146,7 +154,9 @@ class _Scan:
 
     def file(self, path: bytes) -> Entry:
         """The entry of a file, which is read unless its hash is known."""
+        before = self._done
         for _ in range(_TRIES):
+            self._done = before
             descriptor = self._beneath.open_file(path)
             try:
                 status = os.fstat(descriptor)
@@ -156,14 +166,16 @@ class _Scan:
                 leaves = self._cache.leaves(key) if self._cache is not None else None
                 is_known = leaves is not None
                 if leaves is None:
-                    leaves = leaves_of(descriptor, status.st_size, buffer=self._buffer, cancel=self._cancel)
+                    leaves = leaves_of(
+                        descriptor, status.st_size, buffer=self._buffer, cancel=self._cancel, progress=self._note
+                    )
                 if signature(os.fstat(descriptor)) != key:
                     continue
             finally:
                 os.close(descriptor)
             if self._cache is not None and not is_known:
                 self._cache.remember(key, leaves)
-            self._note(status.st_size)
+            self._note(before + status.st_size - self._done)
             return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, status.st_size, file_digest(leaves))
         raise ContentChanged(f"{shown(path)} is being written: try again when that has ended")
 
@@ -239,7 +251,7 @@ class _Scan:
             if stat.S_ISLNK(mode):
                 check_target(path, self._target(path))
             elif not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-                raise Conflict(f"{shown(path)} is neither a file nor a folder: leave it out")
+                raise Conflict(f"{shown(path)} is {_special_words(mode)}, which can't be sent")
         except (OpsconsoleError, OSError) as error:
             self._refuse(path, error)
             return False
@@ -253,13 +265,15 @@ class _Scan:
         return os.readlink(name, dir_fd=folder)
 
     def _refuse(self, path: bytes, error: OpsconsoleError | OSError) -> None:
+        """This can't be in the tree: told where it is left out, else raised with what to do."""
         if isinstance(error, OSError):
-            error = Conflict(
-                f"{shown(path)} can't be read ({error.strerror}): check its mode and owner, or leave it out"
-            )
-        if self._refused is None:
-            raise error
-        self._refused(error.message)
+            error = Conflict(f"{shown(path)} can't be read ({error.strerror}), check its mode and owner")
+        if self._refused is not None:
+            self._refused(error.message)
+            return
+        if isinstance(error, InvalidRequest) or type(error) is Conflict:
+            raise type(error)(f"{error.message}: {_ADVICE}") from None
+        raise error
 
     def _note(self, size: int) -> None:
         """Take note of bytes that have been read."""

@@ -1,6 +1,7 @@
 """Send and receive a tree over a blocking stream, in the calling thread."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from opsconsole_protocol.content.digest import CHUNK_BYTES
@@ -12,10 +13,11 @@ from opsconsole_protocol.content.frame import (
     FrameKind,
     frame,
     head,
+    look,
 )
-from opsconsole_protocol.content.manifest import Manifest
-from opsconsole_protocol.content.receiver import Finish, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFiles
-from opsconsole_protocol.content.round import chunk_size
+from opsconsole_protocol.content.manifest import Entry, Manifest
+from opsconsole_protocol.content.receiver import Finish, Looking, Offered, OfferedLeaves, Receiver, TakeChunk, TakeFiles
+from opsconsole_protocol.content.round import chunk_size, zero_digest
 from opsconsole_protocol.content.sender import AwaitFrame, SendBatch, SendChunk, Sender, SendFrame, SendLeaves, Skip
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
 from opsconsole_protocol.host.content.side import ByteStream, Progress, Side, Summary, Tell
@@ -23,7 +25,10 @@ from opsconsole_protocol.host.content.sink import Sink
 from opsconsole_protocol.host.content.source import Source
 from opsconsole_protocol.ids import ContentId
 
-__all__ = ["ByteStream", "Progress", "Summary", "Tell", "receive", "refuse", "send"]
+LOOK_EVERY_S = 0.5
+"""How often a sender says how far its looking is; what takes less time isn't told."""
+
+__all__ = ["ByteStream", "LookTeller", "Progress", "Summary", "Tell", "receive", "refuse", "send"]
 
 
 def send(
@@ -52,16 +57,35 @@ def receive(
     expected: ContentId | None = None,
     bytes_max: int | None = None,
     progress: Tell | None = None,
+    looking: Callable[[int, int], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Summary:
     """Receive the tree that `send` sends at the other end. The sink has been finished, or abandoned, afterwards.
 
     `make_sink` may raise an OpsconsoleError, with which the tree is refused. `expected`: the only tree that is taken;
-    `bytes_max`: how large it may be. Raises StreamLost if the stream died, after which another one can go on;
+    `bytes_max`: how large it may be. `looking`: is told how many bytes the sender has read to know what it has, and of how
+    many, if the sender was asked to say so. Raises StreamLost if the stream died, after which another one can go on;
     StreamCancelled; ProtocolError for a sender that lies; LimitExceeded; the sink's errors, and the error with which the
     sender stopped.
     """
-    return _Receiving(stream, make_sink, Receiver(expected=expected, bytes_max=bytes_max), progress, cancel).run()
+    receiving = _Receiving(stream, make_sink, Receiver(expected=expected, bytes_max=bytes_max), progress, cancel)
+    receiving.looking = looking
+    return receiving.run()
+
+
+class LookTeller:
+    """Tells the receiver of a tree that isn't known yet how far the looking is: `tell` is for `scan`."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._told_s = time.monotonic()
+
+    def tell(self, done: int, total: int) -> None:
+        """Of `total` bytes, `done` have been read. Raises StreamLost."""
+        now_s = time.monotonic()
+        if now_s - self._told_s >= LOOK_EVERY_S:
+            self._told_s = now_s
+            self._stream.send(look(done, total))
 
 
 def refuse(stream: ByteStream, error: OpsconsoleError) -> None:
@@ -85,6 +109,8 @@ class _Sending(Side):
         self._machine = machine
         self._buffer = bytearray(HEAD_BYTES + PLACE_BYTES + CHUNK_BYTES)
         self._view = memoryview(self._buffer)
+        self._leaves: dict[int, list[bytes]] = {}
+        """Of the large files of this round."""
 
     def transfer(self) -> Summary:
         """Carry out the machine's steps."""
@@ -110,15 +136,22 @@ class _Sending(Side):
         if not self._has_begun:
             self.begin(self._machine.manifest, self._machine.wanted)
         if isinstance(step, Skip):
-            self.tell(0, step.files, step.size)
+            self.tell(0, step.files, step.size, self._empty_bytes(step.chunks))
         elif isinstance(step, SendChunk):
             self._send_chunk(step.entry_index, step.number)
         elif isinstance(step, SendBatch):
             self._send_batch(step.indexes)
         else:
-            leaves = b"".join(leaf for index in step.indexes for leaf in self._source.leaves(index))
+            self._leaves = {index: self._source.leaves(index) for index in step.indexes}
+            leaves = b"".join(leaf for index in step.indexes for leaf in self._leaves[index])
             for start in range(0, len(leaves), LEAVES_FRAME_BYTES):
                 self.stream.send(frame(FrameKind.LEAVES, leaves[start : start + LEAVES_FRAME_BYTES]))
+
+    def _empty_bytes(self, chunks: Sequence[tuple[int, int]]) -> int:
+        """How much of these chunks of this round is holes."""
+        entries = self._machine.manifest.entries
+        sizes = ((index, number, chunk_size(entries[index], number)) for index, number in chunks)
+        return sum(size for index, number, size in sizes if self._leaves[index][number] == zero_digest(size))
 
     def _send_chunk(self, index: int, number: int) -> None:
         size = chunk_size(self._source.manifest.entries[index], number)
@@ -152,6 +185,7 @@ class _Receiving(Side):
         self._make_sink = make_sink
         self._machine = machine
         self._sink: Sink | None = None
+        self.looking: Callable[[int, int], None] | None = None
 
     def transfer(self) -> Summary:
         """Carry out the machine's steps."""
@@ -175,6 +209,11 @@ class _Receiving(Side):
         if isinstance(step, SendFrame):
             self.stream.send(step.data)
             return None
+        if isinstance(step, Looking):
+            self.stop_if_cancelled()
+            if self.looking is not None:
+                self.looking(step.done, step.total)
+            return None
         if isinstance(step, Offered):
             self._sink = self._make_sink(step.manifest)
             wanted = self._sink.wanted()
@@ -189,7 +228,7 @@ class _Receiving(Side):
             self.tell(len(step.data), len(step.indexes))
         elif isinstance(step, OfferedLeaves):
             wanted = sink.wanted_chunks(step.entry_index, step.leaves)
-            self._skip(sink.manifest, step.entry_index, wanted)
+            self._skip(sink.manifest.entries[step.entry_index], step.leaves, wanted)
             return wanted
         elif isinstance(step, Finish):
             sink.finish()
@@ -200,7 +239,8 @@ class _Receiving(Side):
             raise ProtocolError("the other end sent files before it said which")
         return self._sink
 
-    def _skip(self, manifest: Manifest, index: int, wanted: list[int]) -> None:
-        entry = manifest.entries[index]
-        lacking = sum(chunk_size(entry, number) for number in wanted)
-        self.tell(0, 1, entry.size - lacking)
+    def _skip(self, entry: Entry, leaves: Sequence[bytes], wanted: Sequence[int]) -> None:
+        is_wanted = set(wanted)
+        spared = [(chunk_size(entry, number), leaf) for number, leaf in enumerate(leaves) if number not in is_wanted]
+        empty = sum(size for size, leaf in spared if leaf == zero_digest(size))
+        self.tell(0, 1, sum(size for size, _ in spared), empty)

@@ -26,13 +26,15 @@ class ByteStream(Protocol):
 
 
 class Progress(NamedTuple):
-    """How far a transfer is. What the receiver had already counts as done, and as skipped."""
+    """How far a transfer is. What the receiver had already counts as done, and as skipped, and so do holes, which nobody sends."""
 
     bytes_done: int
     bytes_total: int
     files_done: int
     files_total: int
     bytes_skipped: int
+    bytes_empty: int = 0
+    """Holes of files that were lacking; part of what was skipped."""
 
 
 class Summary(NamedTuple):
@@ -64,6 +66,7 @@ class Side:
         self._cancel = cancel
         self._total = (0, 0)
         self._skipped = 0
+        self._empty = 0
         self._files = 0
         self._has_begun = False
         self._by_peer = False
@@ -113,14 +116,15 @@ class Side:
         self._files = manifest.files - len(wanted)
         self.tell(0, 0)
 
-    def tell(self, size: int, files: int, skipped: int = 0) -> None:
-        """Take note of bytes that have moved, or needn't."""
+    def tell(self, size: int, files: int, skipped: int = 0, empty: int = 0) -> None:
+        """Take note of bytes that have moved, or needn't; `empty` of them are holes."""
         self.sent += size
         self._skipped += skipped
+        self._empty += empty
         self._files += files
         if self._progress is not None:
             size_total, files_total = self._total
-            done = Progress(self.sent + self._skipped, size_total, self._files, files_total, self._skipped)
+            done = Progress(self.sent + self._skipped, size_total, self._files, files_total, self._skipped, self._empty)
             self._progress(done)
 
     def stop(self, error: OpsconsoleError) -> None:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
+from opsconsole_protocol.content.error import PeerCancelled
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.host.stream.negotiation import open_stream
 from opsconsole_protocol.host.stream.signaller import Signaller
 from opsconsole_protocol.host.stream.stream import Buffer, Stream
+from opsconsole_protocol.host.transfer_thread import GRACE_S
 from opsconsole_protocol.stream import ladder
 from opsconsole_protocol.stream.error import StreamCancelled, StreamLost
 from opsconsole_protocol.stream.ladder import Experience
@@ -65,8 +67,8 @@ def move(
 ) -> M:
     """Open a stream for `purpose` and do `work` over it; where it dies do that again over the next, which goes on where it was.
 
-    `work` is the initiator's side of the transfer: it raises StreamLost where another stream can help, and any other
-    OpsconsoleError where none can. `tell` gets one line for everything that a person may wonder about. Raises what `work` and
+    `work` is the initiator's side of the transfer: it raises StreamLost where another stream can help, PeerCancelled where that
+    is so though nothing is wrong with the way, and any other OpsconsoleError where none can. `tell` gets one line for everything that a person may wonder about. Raises what `work` and
     `broker.ask` raise, NoWay, StreamLost when it went on for long enough without getting ahead, or StreamCancelled.
     """
     return _Transfer(broker, purpose, peer, via, home, tell, cancel).run(work)
@@ -112,7 +114,7 @@ class _Transfer:
             self._has_begun = True
             try:
                 return self._work(grant, stream, work)
-            except StreamLost as error:
+            except (StreamLost, PeerCancelled) as error:
                 self._wait(error, stream.moved_bytes)
 
     def _ask(self) -> tuple[StreamGrant, Signaller]:
@@ -204,13 +206,14 @@ class _Counted:
 
 @contextlib.contextmanager
 def _closed_on(cancel: threading.Event, stream: Stream) -> Iterator[None]:
-    """Close the stream when `cancel` is set: who waits in it for the other end sees no event."""
+    """Close the stream soon after `cancel` is set: who waits in it for the other end sees no event."""
     is_done = threading.Event()
 
     def watch() -> None:
         while not is_done.is_set():
             if cancel.wait(_CANCEL_LOOK_S):
-                stream.close()
+                if not is_done.wait(GRACE_S):
+                    stream.close()
                 return
 
     watcher = threading.Thread(target=watch, name="transfer cancel", daemon=True)

@@ -87,12 +87,15 @@ def test_what_cannot_be_in_a_tree_is_an_error_or_is_told(tmp_path: Path) -> None
     (top / "out").symlink_to("/etc/passwd")
     (top / "up").symlink_to("../../x")
     (top / "new\nline").symlink_to("/")
-    with pytest.raises(OpsconsoleError, match="leave it out"):
+    with pytest.raises(OpsconsoleError, match="move it elsewhere, or leave it out of code by a line in"):
         scan(top)
     told: list[str] = []
     assert [entry.path for entry in scan(top, refused=told.append).entries] == [b"fine"]
     assert len(told) == 5
     assert all(line.isprintable() for line in told)
+    assert not any("move it" in line or "leave it" in line for line in told)  # they were left out already
+    assert "'fifo' is a fifo, which can't be sent" in told
+    assert "'socket' is a socket, which can't be sent" in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
@@ -101,9 +104,9 @@ def test_a_device_is_not_read(tmp_path: Path) -> None:
         os.mknod(tmp_path / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
     except PermissionError:
         pytest.skip("not even root makes devices here")
-    with pytest.raises(Conflict, match="neither a file nor a folder"):
+    with pytest.raises(Conflict, match="a device, which can't be sent"):
         scan(tmp_path)
-    with pytest.raises(Conflict, match="not a file"):
+    with pytest.raises(Conflict, match="a device, which can't be sent"):
         scan_file(tmp_path / "null")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from opsconsole_protocol.content.error import PeerCancelled
 from opsconsole_protocol.error import Forbidden, InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.stream import responder, rtc
 from opsconsole_protocol.host.stream import transfer as module
@@ -118,6 +119,24 @@ def test_a_way_that_died_with_the_other_end_is_taken_again(monkeypatch: pytest.M
     assert fetch.found == DATA
     assert [told[2] for told in one.told] == [Way.DIRECT, Way.DIRECT]
     assert [failure.life for failure in one.asked[1].failed] == ["life 0"]
+
+
+def test_a_way_isnt_blamed_for_an_end_that_was_cancelled_there() -> None:
+    """The same program goes on a moment later, and the relay was taken for what the direct way had no part in."""
+    fetch = Fetch()
+    ends = [PeerCancelled("the other end stopped: the transfer was cancelled")]
+
+    def work(stream: Stream) -> Summary:
+        if ends:
+            raise ends.pop()
+        return fetch(stream)
+
+    with coordinator() as fake, broker(Worker([]).serve, home=fake.home, relay=True, fake=fake) as one:
+        _, lines = run(one, work)
+    assert fetch.found == DATA
+    assert [told[2] for told in one.told] == [Way.DIRECT, Way.DIRECT]
+    assert one.asked[1].failed == ()
+    assert not any("broke" in line for line in lines)
 
 
 def test_a_way_that_died_is_tried_again_when_the_other_end_has_been_away() -> None:
