@@ -29,12 +29,12 @@ def size_words(row: TransferRow) -> str:
     return f"{done.partition(' ')[0] if done.partition(' ')[2] == total.partition(' ')[2] else done} of {total}"
 
 
-def progress_words(row: TransferRow) -> str:
+def progress_words(row: TransferRow, *, has_size: bool = True, has_way: bool = True) -> str:
     """What stands behind the bar of one that is under way: size, rate, time left, way."""
     if row.phase in {TransferPhase.SCANNING, TransferPhase.CONNECTING}:
         return row.note or ("looking at the files" if row.phase is TransferPhase.SCANNING else "connecting")
     left = "" if row.left_ms is None else f"{fmt.duration(row.left_ms, figures=2)} left"
-    parts = (size_words(row), rate_words(row), left, row.way_words)
+    parts = (size_words(row) if has_size else "", rate_words(row), left, row.way_words if has_way else "")
     return "  ".join(part for part in parts if part)
 
 
@@ -54,8 +54,9 @@ def end_words(row: TransferRow) -> str:
     took = fmt.duration(None if row.ended_at_ms is None else row.ended_at_ms - row.started_at_ms)
     moved = row.bytes_total - row.bytes_skipped
     if moved <= 0 and row.bytes_total:
-        return f"{size_words(row)}, all of which was there already"
+        return f"{size_words(row)}, all of which was {f'in {row.folder}' if row.folder else 'there'} already"
     files = f"{fmt.plural(row.files_total, 'file')}, " if row.files_total != 1 else ""
+    to = f" to {row.folder}" if row.folder else ""
     rate = rate_words(row)
     way = "" if row.way is None else f" ({row.way_words})"
-    return f"{files}{fmt.size(row.bytes_total)} in {took}{f', {rate}' if rate else ''}{way}"
+    return f"{files}{fmt.size(row.bytes_total)}{to} in {took}{f', {rate}' if rate else ''}{way}"

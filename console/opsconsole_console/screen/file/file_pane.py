@@ -17,22 +17,36 @@ HOTKEYS = {"name": "N", "size": "S", "date": "D"}
 
 
 class FileTable(LiveTable[str, FileRow]):
-    """`g` is for getting here, and not the way to the top."""
+    """`g` is for getting here, and not the way to the top. It is offered where there is something to get."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("g", "screen.get", "Get", id="files.get")]
+    can_get = False
+
+    def offers(self, action: str) -> bool | None:
+        """Whether the footer shows a key for this action now; None: as the binding says."""
+        return self.can_get if action == "screen.get" else None
 
 
 class FilePane(TablePane[FileRow]):
     """Folders come first, unless it is sorted by something else."""
 
     nothing = "Nothing is in here"
+    _has_notes = False
     BINDINGS: ClassVar[list[BindingType]] = [*sort_bindings("files", HOTKEYS)]
 
     def make_table(self) -> LiveTable[str, FileRow]:
-        return FileTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
+        return LiveTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
 
     def columns(self, width: int) -> Sequence[Column[FileRow]]:  # noqa: ARG002 - the same at every width
-        return file_columns()
+        return file_columns(has_notes=self._has_notes)
+
+    def fill(self, rows: Sequence[FileRow]) -> None:
+        """Show these lines; what is to be known of some has a column of its own."""
+        has_notes = any(row.note for row in rows)
+        if has_notes != self._has_notes:
+            self._has_notes = has_notes
+            self.fit_columns(anew=True)
+        self.table.set_rows({row.id: row for row in rows})
 
     def properties(self, row: FileRow) -> Mapping[str, Any]:
         return {"name": row.text, "size": row.size, "kind": str(row.leads_to or row.kind)}
@@ -47,32 +61,47 @@ class FilePane(TablePane[FileRow]):
         return [row for row in rows if row is not None]
 
 
-def file_columns() -> Sequence[Column[FileRow]]:
-    """Name, size, date and permissions."""
+class FarPane(FilePane):
+    """Of a worker or a job: what is marked can be fetched."""
+
+    def make_table(self) -> LiveTable[str, FileRow]:
+        return FileTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
+
+    def let_get(self, can_get: bool) -> None:
+        """Say whether something can be fetched from what is shown."""
+        if isinstance(self.table, FileTable):
+            self.table.can_get = can_get
+
+
+def file_columns(*, has_notes: bool = False) -> Sequence[Column[FileRow]]:
+    """Name, size and date, and what is to be known of each file or else its permissions."""
     return (
-        Column("name", "NAME", _name, 20, flex=3, priority=9, hotkey="N",
+        Column("name", "NAME", _name, 20, flex=3, priority=9, hotkey="N", named=True,
                sort_key=lambda row: (not row.is_folder, row.name)),
         Column("size", "SIZE", _size, 8, align="right", priority=8, descending=True, hotkey="S",
                sort_key=lambda row: row.size),
         Column("date", "DATE", _date, 16, priority=7, descending=True, hotkey="D", tone="text-muted",
                sort_key=lambda row: row.mtime_ms),
-        Column("mode", "MODE", lambda row: "" if row.root else mode_words(row), 10, priority=3, tone="text-muted"),
+        Column("note", "", lambda row: row.note, 16, flex=3, priority=6, tone="text-muted", named=True)
+        if has_notes
+        else Column("mode", "MODE", mode_words, 10, priority=3, tone="text-muted"),
     )  # fmt: skip
 
 
 def _name(row: FileRow) -> Cell:
-    if row.root is not None:
-        return cell(f"{row.text}/", "bold primary") + cell(f"  {row.note}", "text-muted")
+    name = row.text + "/" * row.is_folder
+    if row.away:
+        return cell(name, "text-disabled")
     if row.kind is FileKind.FOLDER:
-        return cell(f"{row.text}/", "bold primary")
-    if row.kind is FileKind.LINK:
+        return cell(name, "bold primary")
+    if row.kind is FileKind.LINK and not row.note:
         lead = {None: "leads out, or nowhere", FileKind.FOLDER: "→ a folder"}.get(row.leads_to, "→ a file")
         return cell(row.text, "primary" if row.is_folder else "") + cell(f"  {lead}", "text-muted")
-    return cell(row.text, "" if row.kind is FileKind.FILE else "text-disabled")
+    return cell(name, "primary" if row.is_folder else "" if row.is_file else "text-disabled")
 
 
 def _size(row: FileRow) -> str:
-    if row.is_file or (row.kind is FileKind.FOLDER and row.size):
+    if row.is_file or (row.is_folder and row.size):
         return fmt.size(row.size)
     return ""
 
