@@ -1,7 +1,7 @@
 """The table of a file browser."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from textual.binding import Binding, BindingType
 
@@ -31,20 +31,23 @@ class FilePane(TablePane[FileRow]):
     """Folders come first, unless it is sorted by something else."""
 
     nothing = "Nothing is in here"
-    _has_notes = False
     BINDINGS: ClassVar[list[BindingType]] = [*sort_bindings("files", HOTKEYS)]
+
+    def __init__(self, *, number: int, title: str, id: str) -> None:  # noqa: A002 - Textual's name
+        self._make_columns: MakeColumns = file_columns
+        super().__init__(number=number, title=title, id=id)
 
     def make_table(self) -> LiveTable[str, FileRow]:
         return LiveTable(self.columns(80), flush_hz=None, id=f"{self.id}-table")
 
     def columns(self, width: int) -> Sequence[Column[FileRow]]:  # noqa: ARG002 - the same at every width
-        return file_columns(has_notes=self._has_notes)
+        return self._make_columns()
 
     def fill(self, rows: Sequence[FileRow]) -> None:
-        """Show these lines; what is to be known of some has a column of its own."""
-        has_notes = any(row.note for row in rows)
-        if has_notes != self._has_notes:
-            self._has_notes = has_notes
+        """Show these lines, with the columns that they need."""
+        make_columns = columns_for(rows)
+        if make_columns is not self._make_columns:
+            self._make_columns = make_columns
             self.fit_columns(anew=True)
         self.table.set_rows({row.id: row for row in rows})
 
@@ -73,19 +76,48 @@ class FarPane(FilePane):
             self.table.can_get = can_get
 
 
-def file_columns(*, has_notes: bool = False) -> Sequence[Column[FileRow]]:
-    """Name, size and date, and what is to be known of each file or else its permissions."""
+MakeColumns: TypeAlias = Callable[[], Sequence[Column[FileRow]]]
+
+
+def columns_for(rows: Sequence[FileRow]) -> MakeColumns:
+    """Which columns lines need: of mounts and a job's folders only what they are, of most files nothing of the kind."""
+    if rows and all(row.root is not None for row in rows):
+        return root_columns
+    return noted_columns if any(row.note for row in rows) else file_columns
+
+
+def file_columns() -> Sequence[Column[FileRow]]:
+    """Name, size, date and permissions."""
+    return (*_common_columns(), Column("mode", "MODE", mode_words, 10, priority=3, tone="text-muted"))
+
+
+def noted_columns() -> Sequence[Column[FileRow]]:
+    """Name, size, date, and where it lies or why it isn't there."""
+    return (*_common_columns(), _note_column(3))
+
+
+def root_columns() -> Sequence[Column[FileRow]]:
+    """Name, and what it is."""
+    return (_name_column(1), _note_column(3))
+
+
+def _common_columns() -> Sequence[Column[FileRow]]:
     return (
-        Column("name", "NAME", _name, 20, flex=3, priority=9, hotkey="N", named=True,
-               sort_key=lambda row: (not row.is_folder, row.name)),
+        _name_column(3),
         Column("size", "SIZE", _size, 8, align="right", priority=8, descending=True, hotkey="S",
                sort_key=lambda row: row.size),
         Column("date", "DATE", _date, 16, priority=7, descending=True, hotkey="D", tone="text-muted",
                sort_key=lambda row: row.mtime_ms),
-        Column("note", "", lambda row: row.note, 16, flex=3, priority=6, tone="text-muted", named=True)
-        if has_notes
-        else Column("mode", "MODE", mode_words, 10, priority=3, tone="text-muted"),
     )  # fmt: skip
+
+
+def _name_column(flex: int) -> Column[FileRow]:
+    return Column("name", "NAME", _name, 20, flex=flex, priority=9, hotkey="N", named=True,
+                  sort_key=lambda row: (not row.is_folder, row.name))  # fmt: skip
+
+
+def _note_column(flex: int) -> Column[FileRow]:
+    return Column("note", "", lambda row: row.note, 16, flex=flex, priority=6, tone="text-muted", named=True)
 
 
 def _name(row: FileRow) -> Cell:

@@ -85,7 +85,7 @@ class FileScreen(DetailScreen):
         """What is to be known of the folder that is shown."""
         self._about = LineView(id="files-about")
         self._moving = LineView(id="files-moving")
-        self._moving_seen = -1
+        self._moving_seen: tuple[int, int] | None = None
         self._moving_ids: frozenset[str] = frozenset()
 
     def compose(self) -> ComposeResult:

@@ -24,7 +24,7 @@ class LocalPane(FilePane):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "put", "Put there", tooltip="Send what is marked", id="local.put"),
-        Binding("backspace,left", "up", "Up", show=False, id="local.up"),
+        Binding("backspace,left", "up", "Up", id="local.up"),
         Binding("escape", "leave", "Back", id="local.leave"),
     ]
 

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from opsconsole.transfer.row import TransferKind, TransferPhase, TransferRow
 from opsconsole_console import format as fmt
-from opsconsole_console.model.transfer_words import end_words, fraction, progress_words, rate_words, size_words
+from opsconsole_console.model.transfer_words import (
+    end_words,
+    fraction,
+    is_looked_for,
+    progress_words,
+    rate_words,
+    size_words,
+)
 from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.bar import progress
@@ -54,14 +61,18 @@ def transfer_line(row: TransferRow, cells: int) -> Line:
     if told is None:
         *_, least = _layouts(row)
         # What moves tells so little that it always has room; what is waited for may be a long line.
-        told = least if row.phase is TransferPhase.MOVING else Cell(tuple(shorten(least.spans, room - wanted)))
+        told = (
+            least
+            if row.bytes_total and row.phase is TransferPhase.MOVING
+            else Cell(tuple(shorten(least.spans, room - wanted)))
+        )
     title = Cell(tuple(shorten([(row.title, "")], room - width(clean(told.text)))))
     return Line(sign + title, told + cell(" "))
 
 
 def _layouts(row: TransferRow) -> Iterator[Cell]:
     """How far it is, the longest first."""
-    if row.phase is not TransferPhase.MOVING:
+    if row.phase is not TransferPhase.MOVING or is_looked_for(row):
         yield cell(progress_words(row), "text-muted")
         return
     for bar_cells, has_size, has_way in _LAYOUTS:
@@ -74,6 +85,8 @@ def _what(row: TransferRow) -> Cell:
 
 
 def _state(row: TransferRow) -> Cell:
+    if is_looked_for(row):
+        return cell("reading", "text-muted")
     if row.phase is TransferPhase.MOVING:
         return progress(fraction(row), _BAR_CELLS)
     return cell(str(row.phase), _TONES.get(row.phase, "text-muted"))
