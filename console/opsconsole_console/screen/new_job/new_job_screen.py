@@ -87,6 +87,8 @@ class NewJobScreen(ModalScreen[None]):
         self._status = LineView(id="new-status")
         self._debounce: Timer | None = None
         self._refusal = ""
+        self._can_pick = False
+        """Whether there is a worker whose folders can be browsed for an input."""
         self._is_again = draft is not None
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
@@ -222,8 +224,11 @@ class NewJobScreen(ModalScreen[None]):
     @on(LiveTable.RowHighlighted)
     def _tell_folders(self) -> None:
         row = self._table.cursor_row
-        self._io.tell(self._folders_of(row))
-        self.refresh_bindings()
+        worker = self._folders_of(row)
+        self._io.tell(worker)
+        if self._can_pick != (worker is not None):
+            self._can_pick = worker is not None
+            self.refresh_bindings()
 
     def _folders_of(self, row: Candidate | None) -> WorkerRow | None:
         """The worker of a row, or the one that would most likely take the job, even where it doesn't now."""
@@ -271,7 +276,7 @@ class NewJobScreen(ModalScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer no browsing where there is no worker with folders to browse."""
-        if action == "input" and self._folders_of(self._table.cursor_row) is None:
+        if action == "input" and not self._can_pick:
             return False
         return super().check_action(action, parameters)
 
