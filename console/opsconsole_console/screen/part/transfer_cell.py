@@ -49,7 +49,7 @@ def transfer_columns() -> Sequence[Column[TransferRow]]:
 
 
 def transfer_line(row: TransferRow, cells: int) -> Line:
-    """One that is under way, in a line of so many cells.
+    """One that is under way, in a line of `cells` cells.
 
     Percent, rate and time left are always there. Where not all has room, the way, the size and the bar go first, and then the
     middle of what it is called.
