@@ -84,7 +84,7 @@ class TransferBoard:
 
         See `download.get` and, for `force` and `mark`, `download.Destination`. `again`: one that has waited, and goes on.
         """
-        transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job, again=again)
+        transfer = self._new(TransferKind.GET, f"results of {job}", job_id=job, to=to, again=again)
         where = Destination(to, force, mark)
 
         def work(load: Load) -> None:
@@ -113,7 +113,11 @@ class TransferBoard:
 
         What is there and differs stays as it is, unless `force`. `again`: one that has waited, and goes on.
         """
-        transfer = self._new(TransferKind.GET, f"files of {worker}", peer=worker, job_id=root.job_id, again=again)
+        noted = PendingGet(
+            store_id="", worker=_text(worker), root=root, below=folder, patterns=tuple(map(spelled, patterns)), folder=_whole(to), force=force, via=via
+        )  # fmt: skip
+        title = f"{noted.what} of {noted.of}"
+        transfer = self._new(TransferKind.GET, title, peer=worker, job_id=root.job_id, to=to, again=again)
 
         def work(load: Load) -> None:
             part = Part(worker, root, tuple(map(spelled, patterns)), folder)
@@ -124,9 +128,6 @@ class TransferBoard:
                 where = f"in {root.mount}:{os.fsdecode(folder)}" if root.mount else "there"
                 raise NotFound(f"{worker} has nothing {where} {sought}")
 
-        noted = PendingGet(
-            store_id="", worker=_text(worker), root=root, below=folder, patterns=tuple(map(spelled, patterns)), folder=_whole(to), force=force, via=via
-        )  # fmt: skip
         return self._started(transfer, work, noted)
 
     # --- looking ---------------------------------------------------------------------------------------------------
@@ -303,12 +304,20 @@ class TransferBoard:
     # --- one transfer ----------------------------------------------------------------------------------------------
 
     def _new(
-        self, kind: TransferKind, about: str, *, peer: str = "", job_id: str = "", again: Transfer | None = None
+        self,
+        kind: TransferKind,
+        about: str,
+        *,
+        peer: str = "",
+        job_id: str = "",
+        to: Path | None = None,
+        again: Transfer | None = None,
     ) -> Transfer:
         if again is not None:
             again.begins_again()
             return again
-        return Transfer(kind, about, peer=peer, job_id=job_id, on_change=self._tell)
+        folder = "" if to is None else _whole(to).decode("utf-8", "replace")
+        return Transfer(kind, about, peer=peer, job_id=job_id, folder=folder, on_change=self._tell)
 
     def _begun(self, transfer: Transfer) -> None:
         """Show one that was started elsewhere."""

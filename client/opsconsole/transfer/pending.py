@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
+from opsconsole.transfer.title import of_patterns, place
 from opsconsole.transfer.user_folder import record_folder
-from opsconsole_protocol.content.glob import as_shown
 from opsconsole_protocol.error import LimitExceeded, NotFound
 from opsconsole_protocol.host.private_file import PrivateFileError, read_record, write_record
 from opsconsole_protocol.ids import ContentId, JobId
@@ -98,14 +98,14 @@ class PendingGet(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def what(self) -> str:
         """What of it is wanted, for people."""
-        return " ".join(map(as_shown, self.patterns)) or "all"
+        return of_patterns(self.patterns) or "all"
 
     @property
     def of(self) -> str:
         """Whose it is, for people."""
         if self.root is None:
             return self.job if self.task_index is None else f"{self.job}/task-{self.task_index}"
-        return f"{self.worker}:{self.root.mount or self.root.job_id}:{os.fsdecode(self.below)}"
+        return place(self.worker, self.root, self.below)
 
 
 Pending = PendingOffer | PendingFetch | PendingGet

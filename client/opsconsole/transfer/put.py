@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole.transfer.local_source import LocalSource
 from opsconsole.transfer.place import Place
+from opsconsole.transfer.title import names
 from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, cut
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.stream.message import Via, WriteFiles
@@ -48,5 +49,4 @@ def title(files: Sequence[Path], where: str) -> str:
 
 
 def _names(files: Sequence[Path]) -> str:
-    first = os.fsencode(files[0].name or files[0]).decode("utf-8", "replace") if files else ""
-    return f"{first}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
+    return names([os.fsencode(one.name or one).decode("utf-8", "replace") for one in files])

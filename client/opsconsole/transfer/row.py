@@ -46,6 +46,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     """For people: `data.csv to gpu-a`."""
     peer: str = ""
     job_id: str = ""
+    folder: str = ""
+    """Where on this machine it is brought to, as text; empty for what goes elsewhere."""
     way: Way | None = None
     engine: str = ""
     """Of WebRTC, where that is the way: `wrtc` is native, `aiortc` is not."""

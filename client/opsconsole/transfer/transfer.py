@@ -40,13 +40,20 @@ class Transfer:
     """Where somebody is away it waits, and is carried out again."""
 
     def __init__(
-        self, kind: TransferKind, title: str, *, peer: str = "", job_id: str = "", on_change: OnChange | None = None
+        self,
+        kind: TransferKind,
+        title: str,
+        *,
+        peer: str = "",
+        job_id: str = "",
+        folder: str = "",
+        on_change: OnChange | None = None,
     ) -> None:
         self.error: OpsconsoleError | None = None
         """Why it failed."""
         self._row = TransferRow(
             id=secrets.token_hex(4), kind=kind, phase=TransferPhase.SCANNING, title=cut(title, TRANSFER_TITLE_CHARACTERS_MAX), peer=peer, job_id=job_id,
-            started_at_ms=time.time_ns() // 1_000_000,
+            folder=folder, started_at_ms=time.time_ns() // 1_000_000,
         )  # fmt: skip
         self._lock = threading.Lock()
         self._meter = Meter()

@@ -32,6 +32,10 @@ class FileRow:
     path: str = ""
     """Of a mount: its whole path on the worker."""
     root: FileRoot | None = None
+    lies_in: "FileSpot | None" = None
+    """Another place that it is in, where it isn't in the one that lists it."""
+    away: str = ""
+    """Why it can't be opened or fetched from here; empty where it can."""
 
     @property
     def id(self) -> str:

@@ -1,8 +1,7 @@
 """Files on workers, as screens ask for them: page by page, piece by piece."""
 
-from opsconsole.ask import ask
+from opsconsole.ask import Requester, ask
 from opsconsole_console.model.file_spot import FileRow, FileSpot, file_rows
-from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import FileList, FilePartAnswer, ListFiles, ReadFilePart
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.file_listing import (
@@ -23,7 +22,7 @@ ROWS_MAX = 5_000
 class FileSource:
     """Asks the coordinator. All methods raise OpsconsoleError."""
 
-    def __init__(self, source: FleetSource) -> None:
+    def __init__(self, source: Requester) -> None:
         self._source = source
 
     async def entries(

@@ -28,11 +28,23 @@ def local_entries(folder: Path) -> tuple[list[FileRow], bool]:
     return _in_order(rows), False
 
 
-def existing_folder(base: Path, text: str) -> Path:
-    """The folder that a person means by `text`, counted from `base`. Blocks. Raises InvalidRequest where there is none."""
-    folder = base / Path(text).expanduser()
-    if not folder.is_dir():
-        raise InvalidRequest(f"{folder} is no folder of this machine: make it first")
+def destination(base: Path, text: str) -> Path:
+    """The folder that a person means by `text`, counted from `base`, where files are to be brought; it need not be there yet.
+
+    Blocks. Raises InvalidRequest where none can be made, or nothing can be written into it.
+    """
+    try:
+        folder = Path(os.path.abspath(base / Path(text).expanduser()))  # noqa: PTH100 - as it is called
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            folder.lstat()  # too long a name is found out so
+        above = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+        is_folder = above.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        raise InvalidRequest("no folder can be called so: name another one") from None
+    if not is_folder:
+        raise InvalidRequest(f"{above} is no folder: name another one")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InvalidRequest(f"nothing may be written in {above}: name another folder")
     return folder
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from opsconsole_console.model.transfer_words import end_words, replace_question
+from opsconsole_console.model.transfer_words import as_it_is, end_words, replace_question
 from opsconsole_console.service.operations import OperatorDialog
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import WorkerRow
@@ -90,14 +91,22 @@ def make_board(source: FleetSource, on_change: "Callable[[TransferRow], None]") 
 class Transfers:
     """Says in a toast how each transfer ended. Made before there is a loop; its board is made when it is first used."""
 
-    def __init__(self, source: FleetSource, dialog: OperatorDialog, make: MakeBoard = make_board) -> None:
+    def __init__(
+        self,
+        source: FleetSource,
+        dialog: OperatorDialog,
+        make: MakeBoard = make_board,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._dialog = dialog
         self._make = make
+        self._clock = clock
         self._board: Board | None = None
         self._told: set[str] = set()
-        self.changes = 0
-        """Grows with every change."""
+        self._changes = 0
+        self._moved: dict[str, tuple[int, float]] = {}
+        """How much of each one that is under way had come when it last got further, and when that was."""
 
     @property
     def board(self) -> Board:
@@ -109,7 +118,17 @@ class Transfers:
     @property
     def rows(self) -> "tuple[TransferRow, ...]":
         """Those of this console, the newest first."""
-        return () if self._board is None else self._board.rows
+        now_s = self._clock()
+        return () if self._board is None else tuple(self._as_it_is(row, now_s) for row in self._board.rows)
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """Other than before when something has changed: a transfer, or how many of them have come to a halt."""
+        return self._changes, sum(row.rate_bytes_s == 0 for row in self.under_way)
+
+    def _as_it_is(self, row: "TransferRow", now_s: float) -> "TransferRow":
+        _, since_s = self._moved.get(row.id, (0, now_s))
+        return as_it_is(row, now_s - since_s)
 
     @property
     def under_way(self) -> "list[TransferRow]":
@@ -119,12 +138,12 @@ class Transfers:
     def put(self, files: Sequence[Path], worker: WorkerRow, folder: str) -> None:
         """Begin to bring files of this machine to a worker. Raises OpsconsoleError."""
         self.board.put(files, worker, folder)
-        self.changes += 1
+        self._changes += 1
 
     async def get_files(self, worker: str, root: FileRoot, folder: bytes, patterns: Sequence[str], to: Path) -> None:
         """Bring files of a worker to a folder of this machine, and then ask about those that are there and differ."""
         begun = self.board.get_files(worker, root, folder, patterns, to)
-        self.changes += 1
+        self._changes += 1
         row = await begun.wait()
         brought = self.board.brought.get(row.id)
         if brought is None:
@@ -136,7 +155,7 @@ class Transfers:
             replace_question(differing, str(to)), ", ".join(differing[:_NAMED_MAX]), "Replace"
         ):
             self.board.get_files(worker, root, folder, patterns, to, force=True)
-            self.changes += 1
+            self._changes += 1
 
     async def run(self) -> None:
         """Go on with what is pending, through lost connections too, until cancelled."""
@@ -152,7 +171,11 @@ class Transfers:
             await self._board.close()
 
     def _note(self, row: "TransferRow") -> None:
-        self.changes += 1
+        self._changes += 1
+        if row.is_over:
+            self._moved.pop(row.id, None)
+        elif self._moved.get(row.id, (-1, 0.0))[0] != row.bytes_done:
+            self._moved[row.id] = (row.bytes_done, self._clock())
         if row.is_over and row.id not in self._told:
             self._told.add(row.id)
             self._dialog.say(f"{row.title}: {end_words(row)}", "error" if row.error else "information")

@@ -4,7 +4,7 @@ A `Cell` is text with tones: a tone names what the text means (`state-failed`, `
 `Palette` turns it into a colour of the theme. So cells can be made, compared and tested without a theme.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -71,6 +71,48 @@ def crop(text: str, cells: int) -> str:
     if width(text) <= cells:
         return text
     return split(text, cells - 1)[0] + ELLIPSIS if cells > 0 else ""
+
+
+def shorten(spans: Iterable[Span], cells: int) -> list[Span]:
+    """The spans in at most `cells` cells: cleaned, and an ellipsis in place of their middle where they are too long.
+
+    For names and paths, whose ends tell as much as their beginnings.
+    """
+    whole = [(text, tone) for raw, tone in spans if (text := clean(raw))]
+    if sum(width(text) for text, _ in whole) <= cells:
+        return whole
+    if cells <= 0:
+        return []
+    end_cells = (cells - 1) // 2
+    return [*_first(whole, cells - 1 - end_cells), (ELLIPSIS, whole[0][1]), *_last(whole, end_cells)]
+
+
+def _first(spans: Iterable[Span], cells: int) -> Iterator[Span]:
+    for text, tone in spans:
+        kept = split(text, cells)[0]
+        if kept:
+            yield kept, tone
+        cells -= width(kept)
+        if kept != text:
+            return
+
+
+def _last(spans: Sequence[Span], cells: int) -> list[Span]:
+    found: list[Span] = []
+    for text, tone in reversed(spans):
+        taken, place = 0, len(text)
+        while place and taken + get_character_cell_size(text[place - 1]) <= cells:
+            place -= 1
+            taken += get_character_cell_size(text[place])
+        kept = text[place:]
+        while place and kept and not get_character_cell_size(kept[0]):
+            kept = kept[1:]  # it would be painted over the ellipsis
+        if kept:
+            found.append((kept, tone))
+        cells -= taken
+        if place:
+            break
+    return found[::-1]
 
 
 def fit(spans: Iterable[Span], cells: int, align: Align = "left") -> list[Span]:

@@ -26,7 +26,9 @@ class Column(Generic[RowT]):
 
     `sort_key` gives a value comparable with those of other rows, or None, which sorts last; without it the column can't
     be sorted by. `descending` columns (newest, biggest) start with the largest. `hotkey` is the letter of the title
-    that sorts, underlined in the header; binding it is the app's. `tone` is for content that brings none.
+    that sorts, underlined in the header; binding it is the app's. `tone` is for content that brings none. Content of a
+    `named` column loses its middle where it is too long, since the end of a name or path tells as much as its beginning;
+    all other content loses its end.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Column(Generic[RowT]):
     descending: bool = False
     hotkey: str = ""
     tone: str = ""
+    named: bool = False
 
 
 class Slot(NamedTuple):

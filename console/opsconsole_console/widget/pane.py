@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from opsconsole_console.visible import clean
-from opsconsole_console.widget.cell import crop, width
+from opsconsole_console.widget.cell import crop, shorten, width
 
 _EDGE = "─"
 _LEFT, _RIGHT = "╭", "╮"
@@ -22,7 +22,7 @@ class Pane(Vertical):
     """A frame round whatever it holds, by `with Pane(...)` in `compose` or as arguments.
 
     `number` is the key that focuses it (0: none), `title` what it is, `subject` what it shows at the moment, `state`
-    how it stands ("follow", "filter: project=pose"). Where all don't fit, the subject is cropped first, then the state.
+    how it stands ("follow", "filter: project=pose"). Where all don't fit, the subject loses its middle first, then the state its end.
     `z` fills the screen with it and back; while it does, it has the class `-zoomed`.
     """
 
@@ -141,7 +141,7 @@ def labels(number: str, title: str, subject: str, state: str, cells: int) -> tup
     if state:
         state = crop(state, max(0, cells - fixed - 2))
     room = cells - fixed - 1 - (width(state) + 2 if state else 0)
-    subject = crop(subject, room - 2) if room > 4 else ""
+    subject = "".join(text for text, _ in shorten([(subject, "")], room - 2)) if room > 4 else ""
     left: list[tuple[str, str]] = []
     if number:
         left.append((f" {number}", "number"))

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.strip import Strip
 
 from opsconsole_console.visible import clean
-from opsconsole_console.widget.cell import Cell, Span, crop, fit, width
+from opsconsole_console.widget.cell import Cell, Span, crop, fit, shorten, width
 from opsconsole_console.widget.column import CellContent, Column, Slot
 from opsconsole_console.widget.palette import Palette
 
@@ -34,6 +34,8 @@ class RowPainter:
         for column, slot in self._columns:
             line.skip_to(slot.left)
             content = column.render(row)
+            if column.named:
+                content = Cell(tuple(shorten(self._spans(content), slot.width)))
             if type(content) is str:
                 text = clean(content)
                 taken = width(text)

@@ -118,7 +118,7 @@ def test_what_a_killed_process_was_getting_is_found(tmp_path: Path) -> None:
     assert subprocess.run(words, check=False).returncode == 9
     assert pending.interrupted("s") == [one]
     assert pending.find(one.id) == one
-    assert (one.of, one.what) == ("gpu-a:lab:x", "m/*")
+    assert (one.of, one.what) == ("gpu-a:lab/x", "m/*")
     pending.remove(one)
     assert pending.interrupted() == []
 

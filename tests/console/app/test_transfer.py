@@ -10,7 +10,8 @@ from opsconsole.transfer.pending import PendingGet
 from opsconsole.transfer.row import TransferPhase
 from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
-from opsconsole_console.service.local_folder import local_entries
+from opsconsole_console.service.local_folder import destination, local_entries
+from opsconsole_console.widget.words import Words
 from opsconsole_protocol.content.glob import matches
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.stream.message import FileRoot, RootKind
@@ -102,10 +103,19 @@ async def test_get(source: RecordedSource, here: Path) -> None:
         assert there.board.asked == [("get", "gpu-a", mount, b"", ["points.csv"], f"{here}/clips")]
         await there.press("g")
         await there.until(lambda: there.screen_name == "TextPrompt")
-        await there.type("/nowhere")
+        await there.type("/a.csv")
         await there.press("enter")
-        await there.until(lambda: "is no folder of this machine" in there.toasts[-1])
-        assert len(there.board.asked) == 1
+        said = there.app.screen.query_one(".question--said", Words)
+        await there.until(lambda: str(said.content) == f"{here}/a.csv is no folder: name another one")
+        await there.press(*["backspace"] * len("a.csv"))
+        assert not said.display
+        await there.type("new/one")
+        await there.press("enter")
+        await there.until(lambda: str(said.content) == f"{here}/new/one isn't there yet: Enter makes it")
+        assert len(there.board.asked) == 1, "what was typed is kept, and may be typed on"
+        await there.press("enter")
+        await there.until(lambda: len(there.board.asked) == 2)
+        assert there.board.asked[1][-1] == f"{here}/new/one"
 
 
 @pytest.mark.parametrize("answer", ["y", "escape"])
@@ -212,3 +222,17 @@ def test_local_folders(here: Path) -> None:
     assert not more
     with pytest.raises(InvalidRequest, match="can't be looked at: No such file"):
         local_entries(here / "nowhere")
+
+
+@pytest.mark.parametrize(("text", "why"), [("a.csv", "a.csv is no folder"), ("a.csv/x", "a.csv is no folder"), ("gone/x", "gone is no folder"),
+                                           ("~nobody-of-this-name/x", "no folder can be called so"), ("n\0l", "no folder can be called so"), ("x" * 300 + "/y", "no folder can be called so")])  # fmt: skip
+def test_where_nothing_can_be_brought(here: Path, text: str, why: str) -> None:
+    (here / "gone").symlink_to("nowhere")
+    with pytest.raises(InvalidRequest, match=why):
+        destination(here, text)
+
+
+def test_where_something_can_be_brought(here: Path) -> None:
+    assert destination(here, "new/../one") == here / "one"
+    assert destination(here, str(here / "clips")) == here / "clips"
+    assert destination(here, "~") == Path.home()

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_console.widget.cell import Cell, Span, cell, crop, fit, joined, split, width
+from opsconsole_console.visible import clean
+from opsconsole_console.widget.cell import Cell, Span, cell, crop, fit, joined, shorten, split, width
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,25 @@ def test_fit_pads_on_the_side_it_is_told() -> None:
 def test_fit_shows_that_something_is_missing() -> None:
     assert "".join(text for text, _ in fit([("abcd", "x"), ("e", "y")], 4)) == "abc…"
     assert fit([("ab", "x"), ("cdef", "y")], 4) == [("ab", "x"), ("c…", "y")]
+
+
+@given(spans, st.integers(0, 12))
+def test_shorten_takes_the_middle_and_no_more_than_it_must(parts: list[Span], cells: int) -> None:
+    whole = "".join(clean(text) for text, _ in parts)
+    left = "".join(text for text, _ in shorten(parts, cells))
+    assert width(left) <= cells
+    if width(whole) <= cells:
+        assert left == whole
+    elif cells:
+        assert width(left) >= cells - 2, "at most one wide character has no room at each end"
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "left"),
+    [("abcdefgh", 5, "ab…gh"), ("abcdefgh", 4, "ab…h"), ("abcdefgh", 1, "…"), ("数据训练集", 7, "数…集"), ("abcde\u0301", 3, "a…e\u0301"), ("a\nb\nc.pt", 6, "a b…pt")],
+)  # fmt: skip
+def test_shorten(text: str, cells: int, left: str) -> None:
+    assert "".join(part for part, _ in shorten([(text[:2], "x"), (text[2:], "")], cells)) == left
 
 
 def test_cells_join() -> None:

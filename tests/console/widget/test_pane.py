@@ -31,10 +31,10 @@ def test_labels_never_take_more_than_there_is(cells: int) -> None:
     assert width(left) + width(right) <= cells + 1
 
 
-def test_the_subject_is_cropped_before_the_state() -> None:
+def test_the_subject_is_shortened_before_the_state() -> None:
     left, right = text_of("3", "Logs", "42f/task-0  gpu-a", "12,034 behind", 34)
     assert right == " 12,034 behind "
-    assert left.rstrip().endswith("…")
+    assert left == " 3 Logs  42f/…pu-a "
 
 
 def test_labels_are_clean() -> None:

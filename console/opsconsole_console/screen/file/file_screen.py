@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -15,27 +16,31 @@ from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent
 from opsconsole_console.model.file_spot import FileRow, FileSpot, count_words, job_rows, mount_rows
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.file.file_pane import FilePane
+from opsconsole_console.screen.file.file_pane import FarPane
 from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.file.view_screen import ViewScreen
 from opsconsole_console.screen.part.detail_screen import DetailScreen
+from opsconsole_console.screen.part.facts import broken_lines
 from opsconsole_console.screen.part.key_bar import KeyBar
-from opsconsole_console.screen.part.line_view import LineView
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.text_prompt import TextPrompt
 from opsconsole_console.screen.part.transfer_cell import transfer_line
 from opsconsole_console.service.file_source import FileSource
-from opsconsole_console.service.local_folder import existing_folder
+from opsconsole_console.service.job_folder import JobFolders, is_job_folder
+from opsconsole_console.service.local_folder import destination
 from opsconsole_console.service.source import FleetSource
+from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.content.glob import literal
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 from opsconsole_protocol.file_listing import FilePage, FileSort
-from opsconsole_protocol.mount import find_mount, mounts_of
+from opsconsole_protocol.mount import Mount, find_mount, mounts_of
 from opsconsole_protocol.stream.message import PATTERNS_MAX, FileRoot
 
 _MOVING_LOOK_S = 0.25
 _MOVING_MAX = 4
+_NOTE_LINES_MAX = 4
 _SORTS = {"name": FileSort.NAME, "size": FileSort.SIZE, "date": FileSort.TIME}
 
 
@@ -63,6 +68,7 @@ class FileScreen(DetailScreen):
         super().__init__()
         self._model = model
         self._files = FileSource(source)
+        self._job_folders = JobFolders(source, self._files, model.worker_named)
         self._spot = self._first = spot
         self._choose = choose
         self._pattern = ""
@@ -71,17 +77,22 @@ class FileScreen(DetailScreen):
         self._path = ""
         self._sort = (FileSort.NAME, False)
         self._is_all_here = True
-        self._pane = FilePane(number=1, title="Choose an input" if choose else "Files", id="files")
+        self._pane = FarPane(number=1, title="Choose an input" if choose else "Files", id="files")
         self._pane.add_class("-chosen")
         self._local = LocalPane()
         self._local.display = False
+        self._note = ""
+        """What is to be known of the folder that is shown."""
+        self._about = LineView(id="files-about")
         self._moving = LineView(id="files-moving")
-        self._moving_seen = -1
+        self._moving_seen: tuple[int, int] | None = None
+        self._moving_ids: frozenset[str] = frozenset()
 
     def compose(self) -> ComposeResult:
         with Container(classes="detail-body"):
             yield self._pane
             yield self._local
+        yield self._about
         yield self._moving
         yield KeyBar()
 
@@ -108,6 +119,8 @@ class FileScreen(DetailScreen):
     def _reload(self, cursor: bytes = b"") -> None:
         self._pane.set_coverage(NOTHING_YET)
         self._show_subject()
+        self._pane.let_get(self._can_get)
+        self.refresh_bindings()
         run_exclusive(self, partial(self._fetch, cursor), "files")
 
     async def _fetch(self, cursor: bytes) -> None:
@@ -117,14 +130,15 @@ class FileScreen(DetailScreen):
         except OpsconsoleError as error:
             self._pane.table.set_rows({})
             self._pane.set_coverage(Coverage(Extent.ALL))
-            self._pane.table.set_empty(error.message)
+            cells = max(30, self._pane.size.width - 6)
+            self._pane.table.set_empty("\n".join(broken_lines(error.message, cells)))
             self._pane.state = ""
+            self._show_note("")
             return
         table = self._pane.table
-        table.set_rows({row.id: row for row in rows})
+        self._pane.fill(rows)
         self._path = page.path
-        if page.note:
-            shell(self).say(page.note, "warning")
+        self._show_note(page.note)
         self._is_all_here = not (page.more or page.truncated)
         note = "" if self._is_all_here else "the folder is large: f finds what is below it"
         self._pane.set_coverage(ALL if self._is_all_here else Coverage(Extent.PART, note=note))
@@ -137,9 +151,11 @@ class FileScreen(DetailScreen):
         """The lines of a place. Raises OpsconsoleError."""
         if spot.root is not None:
             sort, descending = self._sort
-            self._worker, rows, page = await self._files.entries(
-                spot, sort, descending=descending, pattern=self._pattern
-            )
+            if is_job_folder(spot, self._pattern):
+                found = await self._job_folders.entries(spot, sort, descending=descending)
+            else:
+                found = await self._files.entries(spot, sort, descending=descending, pattern=self._pattern)
+            self._worker, rows, page = found
             return rows, page
         if spot.job_id:
             return job_rows(spot.job_id), FilePage()
@@ -157,6 +173,16 @@ class FileScreen(DetailScreen):
         searched = f"  below it: {self._pattern}" if self._pattern else ""
         self._pane.subject = f"{whose}  {spot.title}{searched}"
 
+    def _show_note(self, note: str) -> None:
+        self._note = note
+        lines = broken_lines(note, max(30, self.size.width - 4)) if note else []
+        self._about.show([Line(cell(f"  {line}", "state-paused")) for line in lines[:_NOTE_LINES_MAX]])
+
+    @property
+    def _can_get(self) -> bool:
+        """Whether what is shown can be fetched."""
+        return self._spot.root is not None and not self._spot.is_task_list and self._choose is None
+
     @on(LiveTable.Sorted)
     def _sort_far(self, event: LiveTable.Sorted) -> None:
         """Where not all is here, others may come first: they are asked for."""
@@ -173,14 +199,17 @@ class FileScreen(DetailScreen):
         row = self._pane.table.cursor_row
         if row is None:
             return
-        if row.is_folder:
+        if row.away:
+            shell(self).say(row.away, "warning")
+        elif row.is_folder:
             self._go(self._spot.into(row))
         elif not row.is_file:
             shell(self).say(f"{row.text} is neither a file nor a folder: it is not opened", "warning")
         elif self._choose is not None:
             self._choose_row(row)
         else:
-            self.app.push_screen(ViewScreen(self._files, self._spot, self._spot.path_of(row)))
+            spot = row.lies_in or self._spot
+            self.app.push_screen(ViewScreen(self._files, spot, spot.path_of(row)))
 
     def _choose_row(self, row: FileRow) -> None:
         if self._choose is None:
@@ -214,12 +243,24 @@ class FileScreen(DetailScreen):
         if transfers.changes == self._moving_seen:
             return
         self._moving_seen = transfers.changes
-        before = len(self._moving.lines)
-        self._moving.show([transfer_line(row) for row in transfers.under_way[:_MOVING_MAX]])
-        if len(self._moving.lines) < before:
+        before, self._moving_ids = self._moving_ids, frozenset(row.id for row in transfers.under_way)
+        self._show_moving_lines()
+        if before - self._moving_ids:
             self.action_reload()
             if self._local.display:
                 self._local.show_folder()
+
+    def _show_moving_lines(self) -> None:
+        rows = shell(self).transfers.under_way
+        shown = rows if len(rows) <= _MOVING_MAX else rows[: _MOVING_MAX - 1]
+        lines = [transfer_line(row, self.size.width) for row in shown]
+        if more := len(rows) - len(shown):
+            lines.append(Line(cell(f"   and {more:,} more: t shows all", "text-muted")))
+        self._moving.show(lines)
+
+    def on_resize(self) -> None:
+        self._show_moving_lines()
+        self._show_note(self._note)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what can't be done here."""
@@ -227,10 +268,29 @@ class FileScreen(DetailScreen):
             return False
         return super().check_action(action, parameters)
 
+    def offers(self, action: str) -> bool | None:
+        """Whether the footer shows a key for this action now: not where it would only say what is to be done first."""
+        if not self._pane.table.has_focus and action in {"search", "up", "copy"}:
+            return False
+        match action:
+            case "search":
+                return self._spot.root is not None and not self._spot.is_task_list
+            case "up":
+                return not self._spot.is_top
+            case "put":
+                mount = self._mount
+                return mount is not None and mount.writable
+        return None
+
+    @property
+    def _mount(self) -> Mount | None:
+        """The worker's mount that is shown."""
+        worker, root = self._model.worker_named(self._spot.worker), self._spot.root
+        return None if worker is None or root is None else find_mount(mounts_of(worker.properties), root.mount)
+
     def action_put(self) -> None:
         """Choose files of this machine, in a pane beside."""
-        worker, root = self._model.worker_named(self._spot.worker), self._spot.root
-        mount = None if worker is None or root is None else find_mount(mounts_of(worker.properties), root.mount)
+        mount = self._mount
         if mount is None:
             shell(self).say("open the folder that files are to be put into first", "warning")
         elif not mount.writable:
@@ -243,7 +303,7 @@ class FileScreen(DetailScreen):
     def _show_local(self) -> None:
         self._local.display = True
         self._local.show_folder()
-        self._local.state = f"p puts into {self._spot.title}"
+        self._local.target = f"{self._spot.worker}:{self._spot.title}"
         self.action_pane(self._local.number)
 
     @on(LocalPane.Put)
@@ -271,6 +331,9 @@ class FileScreen(DetailScreen):
         rows, spot = self._pane.chosen, self._spot
         if not self._pane.table.has_focus or not rows:
             return
+        if away := next((row.away for row in rows if row.away), ""):
+            shell(self).say(away, "warning")
+            return
         if len(rows) > PATTERNS_MAX:
             shell(self).say(f"at most {PATTERNS_MAX} are fetched at a time: mark fewer, or get their folder", "warning")
             return
@@ -281,13 +344,25 @@ class FileScreen(DetailScreen):
 
     async def _get(self, rows: list[FileRow], spot: FileSpot, root: FileRoot) -> None:
         what = rows[0].text if len(rows) == 1 else f"{len(rows)} things"
-        answer = await self.app.push_screen_wait(TextPrompt(f"Get {what} to which folder?", str(self._local.folder)))
+        here = self._local.folder
+
+        async def check(text: str) -> str:
+            folder = await asyncio.to_thread(destination, here, text)
+            return "" if await asyncio.to_thread(folder.exists) else f"{folder} isn't there yet: Enter makes it"
+
+        answer = await self.app.push_screen_wait(TextPrompt(f"Get {what} to which folder?", str(here), check))
         if not answer:
             return
-        folder = await asyncio.to_thread(existing_folder, self._local.folder, answer)
-        patterns = [literal(row.name) for row in rows]
+        folder = await asyncio.to_thread(destination, here, answer)
         self._pane.table.clear_marks()
-        await shell(self).transfers.get_files(self._worker, root, spot.folder, patterns, folder)
+        places: dict[FileSpot, list[str]] = {}
+        for row in rows:
+            places.setdefault(row.lies_in or replace(spot, worker=self._worker, root=root), []).append(
+                literal(row.name)
+            )
+        for place, patterns in places.items():
+            if place.root is not None:
+                await shell(self).transfers.get_files(place.worker, place.root, place.folder, patterns, folder)
 
     def action_transfers(self) -> None:
         shell(self).navigation.open("transfers")
@@ -319,7 +394,7 @@ class FileScreen(DetailScreen):
         row = self._pane.table.cursor_row
         if row is None:
             return
-        path = f"{self._path.rstrip('/')}/{row.text}" if self._path else row.path
+        path = row.path or (f"{self._path.rstrip('/')}/{row.text}" if self._path else "")
         if path:
             shell(self).copy(path, "the path")
         else:

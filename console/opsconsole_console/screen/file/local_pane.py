@@ -24,7 +24,7 @@ class LocalPane(FilePane):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "put", "Put there", tooltip="Send what is marked", id="local.put"),
-        Binding("backspace,left", "up", "Up", show=False, id="local.up"),
+        Binding("backspace,left", "up", "Up", id="local.up"),
         Binding("escape", "leave", "Back", id="local.leave"),
     ]
 
@@ -40,12 +40,20 @@ class LocalPane(FilePane):
     def __init__(self) -> None:
         super().__init__(number=2, title="Here", id="local")
         self.folder = Path.cwd()
+        self.target = ""
+        """Where `p` puts files, for people."""
+
+    def show_state(self) -> None:
+        super().show_state()
+        self.state = "  ".join(part for part in (self.state, f"p puts into {self.target}") if part)
 
     def show_folder(self, folder: Path | None = None, cursor: bytes = b"") -> None:
-        """Show a folder, or the present one anew."""
-        self.folder = self.folder if folder is None else folder
+        """Show a folder, or the present one anew: then what is marked there stays so, and the cursor where it is."""
+        if folder is not None:
+            self.folder = folder
+            self.table.clear_marks()
+            self.table.set_rows({})
         self.subject = str(self.folder)
-        self.table.clear_marks()
         self.set_coverage(NOTHING_YET)
         run_exclusive(self, partial(self._fetch, self.folder, cursor), "local")
 

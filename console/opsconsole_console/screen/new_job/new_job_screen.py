@@ -45,6 +45,7 @@ from opsconsole_protocol.api import (
     WorkerRow,
 )
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.mount import mounts_of
 
 DEBOUNCE_S = 0.3
 ASK_AGAIN_S = 2.0
@@ -86,6 +87,8 @@ class NewJobScreen(ModalScreen[None]):
         self._status = LineView(id="new-status")
         self._debounce: Timer | None = None
         self._refusal = ""
+        self._can_pick = False
+        """Whether there is a worker whose folders can be browsed for an input."""
         self._is_again = draft is not None
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
@@ -210,20 +213,31 @@ class NewJobScreen(ModalScreen[None]):
     def _show_candidates(self) -> None:
         if self._answer is None:
             return
-        chosen, inputs = self._form.draft.worker, self._checked.likely.inputs
-        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs))
+        chosen, spec = self._form.draft.worker, self._checked.likely
+        brought = {one.content_id: one.size_bytes for one in spec.uploads}
+        if spec.bundle is not None:
+            brought.setdefault(spec.bundle.content_id, spec.bundle.size_bytes)
+        rows = candidates(self._answer, self._model, chosen, spec.inputs, sum(brought.values()))
+        self._table.set_rows(rows)
         self._tell_folders()
 
     @on(LiveTable.RowHighlighted)
     def _tell_folders(self) -> None:
         row = self._table.cursor_row
-        self._io.tell(self._folders_of(row))
+        worker = self._folders_of(row)
+        self._io.tell(worker)
+        if self._can_pick != (worker is not None):
+            self._can_pick = worker is not None
+            self.refresh_bindings()
 
     def _folders_of(self, row: Candidate | None) -> WorkerRow | None:
+        """The worker of a row, or the one that would most likely take the job, even where it doesn't now."""
         if row is not None and row.worker is not None:
             return row.worker
-        accepted = next((one for one in self._answer.verdicts if one.accepted), None) if self._answer else None
-        return None if accepted is None else self._model.fleet.workers.get(accepted.worker_id)
+        verdicts = () if self._answer is None else self._answer.verdicts
+        ranked = sorted(verdicts, key=lambda one: not one.accepted)
+        workers = [worker for one in ranked if (worker := self._model.fleet.workers.get(one.worker_id)) is not None]
+        return next((one for one in workers if mounts_of(one.properties)), workers[0] if workers else None)
 
     def _show_packing(self, text: str) -> None:
         self._status.show([Line(cell(text, "text-muted"))])
@@ -260,15 +274,19 @@ class NewJobScreen(ModalScreen[None]):
 
     # -- actions --------------------------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer no browsing where there is no worker with folders to browse."""
+        if action == "input" and not self._can_pick:
+            return False
+        return super().check_action(action, parameters)
+
     def action_workers(self) -> None:
         self._table.focus()
 
     def action_input(self) -> None:
         """Browse the worker under the cursor for a file."""
         worker = self._folders_of(self._table.cursor_row)
-        if worker is None:
-            shell(self).say("no worker is known whose files could be looked at", "warning")
-        else:
+        if worker is not None:
             shell(self).navigation.choose_input(worker.id, self._form.add_input)
 
     def action_template(self) -> None:

@@ -49,6 +49,11 @@ def wrapped(
         lead = rest
 
 
+def broken_lines(text: str, cells: int) -> list[str]:
+    """Lines of text, each over as many lines as it needs."""
+    return [line.left.text for part in text.split("\n") for line in wrapped(part, cells)]
+
+
 def _broken(text: str, cells: int) -> tuple[str, str]:
     part, left = split(text, cells)
     if not left:

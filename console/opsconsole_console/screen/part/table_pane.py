@@ -139,7 +139,8 @@ class TablePane(Pane, Generic[RowT]):
             self.set_filter("", inverted=False)
 
     def action_sort(self, key: str) -> None:
-        self.table.sort_by(key)
+        if any(column.key == key for column in self.table.columns):
+            self.table.sort_by(key)
 
     @on(FilterBar.Typed)
     def _filter_typed(self, event: FilterBar.Typed) -> None:

@@ -102,9 +102,14 @@ class PeopleScreen(DetailScreen):
             shell(self).do(partial(self._rename, row))
 
     async def _rename(self, row: PersonRow) -> None:
-        new = await self.app.push_screen_wait(TextPrompt(f"What is {row.name} called from now on?", row.name))
+        async def rename(new: str) -> str:
+            if new != row.name:
+                await ask(self._source, RenamePerson(name=row.name, new=new), PersonList)
+            return ""
+
+        question = TextPrompt(f"What is {row.name} called from now on?", row.name, rename)
+        new = await self.app.push_screen_wait(question)
         if new and new != row.name:
-            await ask(self._source, RenamePerson(name=row.name, new=new), PersonList)
             shell(self).say(f"{row.name} is called {new} now")
             await self._fetch_people()
 

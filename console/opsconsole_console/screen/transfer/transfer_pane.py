@@ -85,9 +85,9 @@ class PendingPane(TablePane[PendingRow]):
     def columns(self, width: int) -> Sequence[Column[PendingRow]]:  # noqa: ARG002 - the same at every width
         return (
             Column("kind", "TO", lambda row: row.kind, 6, priority=8),
-            Column("what", "WHAT", lambda row: row.what, 14, flex=2, priority=9, sort_key=lambda row: row.what),
-            Column("jobs", "OF", lambda row: row.jobs, 10, flex=1, priority=7, sort_key=lambda row: row.jobs),
-            Column("note", "", lambda row: row.note, 16, flex=3, priority=6, tone="text-muted"),
+            Column("what", "WHAT", lambda row: row.what, 14, flex=2, priority=9, sort_key=lambda row: row.what, named=True),
+            Column("jobs", "OF", lambda row: row.jobs, 10, flex=1, priority=7, sort_key=lambda row: row.jobs, named=True),
+            Column("note", "", lambda row: row.note, 16, flex=3, priority=6, tone="text-muted", named=True),
         )  # fmt: skip
 
     def properties(self, row: PendingRow) -> Mapping[str, Any]:

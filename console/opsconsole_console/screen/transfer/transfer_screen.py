@@ -46,7 +46,7 @@ class TransferScreen(DetailScreen):
         super().__init__()
         self._transfers = transfers
         self._earlier: dict[str, TransferRow] = {}
-        self._seen = -1
+        self._seen: tuple[int, int] | None = None
         self._pane = TransferPane()
         self._pane.add_class("-chosen")
         self._about = LineView(id="transfer-about")
