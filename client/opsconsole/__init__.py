@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
-    from opsconsole.task import PAUSED_EXIT_CODE, checkpoint, note, progress, report, resume_from, should_pause
+    from opsconsole.task import (
+        PAUSED_EXIT_CODE,
+        checkpoint,
+        load_dataset,
+        note,
+        progress,
+        report,
+        resume_from,
+        should_pause,
+    )
     from opsconsole_protocol.error import (
         JobFailedError,
         NoWorkersAcceptedError,
@@ -38,6 +47,7 @@ _WHERE = {
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
     "checkpoint": "opsconsole.task",
+    "load_dataset": "opsconsole.task",
     "note": "opsconsole.task",
     "progress": "opsconsole.task",
     "report": "opsconsole.task",
@@ -57,6 +67,7 @@ __all__ = [
     "SyncClient",
     "Target",
     "checkpoint",
+    "load_dataset",
     "note",
     "progress",
     "report",

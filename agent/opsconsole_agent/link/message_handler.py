@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -95,6 +95,8 @@ class Description:
     properties: Mapping[str, Any] = field(default_factory=dict)
     job_output_bytes: int = 0
     """How much a task may write to its output folder; 0: as much as it likes."""
+    datasets: Sequence[str] = ()
+    """Which datasets can be looked at here, in words of the property DATASETS."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -105,7 +107,7 @@ class Description:
             **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
-            DATASETS: True,
+            DATASETS: list(self.datasets),
             SESSIONS: True,
             "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
@@ -397,10 +399,13 @@ class MessageHandler:
                 self._send(await asyncio.to_thread(self._look_for_input, message))
 
     def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
+        or_folder = message.kind is QuestionKind.DATASET
         try:
-            found = inspect_input(self._description.io, message.filename)
+            found = inspect_input(self._description.io, message.filename, or_folder=or_folder)
         except InputRefused as refusal:
             return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
+        if not found.changed_ns:
+            return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=0, is_folder=True)
         restless = self._file_stability.check(
             str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
         )  # fmt: skip

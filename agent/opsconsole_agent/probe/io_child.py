@@ -71,8 +71,10 @@ def check_mount(folder: str, label: str, writable: bool) -> list[str]:
     ]
 
 
-def find_file(folder: str, name: str) -> tuple[str, int, int]:
+def find_file(folder: str, name: str, or_folder: bool = False) -> tuple[str, int, int]:
     """Find the regular, readable file `name` in `folder`. Return its path, size in bytes and time of change in ns.
+
+    `or_folder`: a folder will do, of which size and time are 0.
 
     `name` must be a file name, or a path without `..`. Raises Refused with a text that leaves out the name, which the caller puts in front.
     Links are resolved first, so the text doesn't tell whether a file outside the folder exists.
@@ -86,7 +88,8 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
     if not path.startswith(f"{base.rstrip('/')}/"):
         raise Refused(f"is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), *_stat_readable(path)
+        found = os.path.join(folder, name) if path == plain else path
+        return (found, 0, 0) if or_folder and stat.S_ISDIR(os.lstat(path).st_mode) else (found, *_stat_readable(path))
     except FileNotFoundError as error:
         if os.path.islink(plain):
             raise Refused("is a link to a file that does not exist") from error

@@ -130,12 +130,20 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
 
 
 def inspect_input(
-    config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
+    config: WorkerIOConfig,
+    filename: str,
+    timeout_s: float = 5.0,
+    *,
+    program: Path = PROGRAM,
+    or_folder: bool = False,
 ) -> InputFile:
-    """Find the input file as `resolve_input` does, in a process of its own, within `timeout_s`. Raises InputRefused."""
+    """Find the input file as `resolve_input` does, in a process of its own, within `timeout_s`. Raises InputRefused.
+
+    `or_folder`: a folder will do, of which size and time of change are 0.
+    """
     folder, below = find_input_folder(config, filename)
     with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
-        path, size_bytes, changed_ns = _call(program, ["find_file", folder, below], folder, timeout_s)
+        path, size_bytes, changed_ns = _call(program, ["find_file", folder, below, or_folder], folder, timeout_s)
     return InputFile(Path(path), int(size_bytes), int(changed_ns))
 
 

@@ -34,8 +34,9 @@ def secrets_in(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
             found.append(value)
         elif flag in ADDRESS_FLAGS and "." in value.partition("#")[2]:
             found.append(value.rpartition(".")[2].rstrip("'\" "))
-        if word.startswith(DATASET_SCHEMES):
-            found += _secrets_of_url(word)
+        for text in (word, value if equals else ""):
+            if text.startswith(DATASET_SCHEMES):
+                found += _secrets_of_url(text)
     return [one for one in found if len(one) >= SHORTEST]
 
 
