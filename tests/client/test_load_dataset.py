@@ -105,7 +105,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_dataset(str(tmp_path / "a.csv"), as_="numpy")
     with pytest.raises(ValueError, match=r"is a folder without files that end with \.csv"):
         load_dataset(str(tmp_path / "no"), as_="arrow")
-    monkeypatch.setattr(sdk.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(
         ImportError, match="install datasets or pandas or polars or pyarrow in the environment of the task"
     ):
