@@ -103,6 +103,8 @@ class Checked:
     """The words that would run, as far as they can be told."""
     wished: Wished = NOTHING
     """What is still to be made ready before the submission."""
+    datasets: tuple[JobDataset, ...] = ()
+    """All that are named; `likely` has those that are somewhere already."""
 
 
 def from_spec(spec: JobSpec) -> Draft:
@@ -181,7 +183,8 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         changed |= {"task_commands": (), "parameters": (), "template": None}
     wished = _wished(draft, reader)
     spec = msgspec.structs.replace(base, **changed)
-    likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
+    there = tuple(one for one in spec.datasets if not wished.brings(one.where))
+    likely = msgspec.structs.replace(spec, command=spec.command if command else _STAND_IN, datasets=there)
     if not reader.errors:
         whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
         reader.read("command", lambda: check_spec(whole), None)
@@ -191,6 +194,7 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         likely,
         spec.command if points or spec.task_commands else command,
         wished,
+        spec.datasets,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -22,6 +23,8 @@ from opsconsole_console.model.draft import Checked, Draft
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
+from opsconsole_console.screen.new_job.dataset_look import DatasetLook, Key
+from opsconsole_console.screen.new_job.dataset_text import waiting_lines
 from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.io_line import IoLine
@@ -42,8 +45,10 @@ from opsconsole_protocol.api import (
     Submission,
     SubmitJobs,
     TemplateList,
+    Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 DEBOUNCE_S = 0.3
@@ -87,6 +92,9 @@ class NewJobScreen(ModalScreen[None]):
         self._debounce: Timer | None = None
         self._refusal = ""
         self._is_again = draft is not None
+        self._datasets = DatasetLook(source, self._show_datasets)
+        self._asking: tuple[Key, ...] = ()
+        """What a worker is being asked of the datasets."""
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
 
@@ -122,6 +130,8 @@ class NewJobScreen(ModalScreen[None]):
         event.stop()
         self._checked = drafts.check(self._form.draft, self._form.template)
         self._refusal = ""
+        self._asking = ()
+        self._datasets.forget_refusals()
         self._show_checked()
         self._show_candidates()
         if self._debounce is not None:
@@ -184,6 +194,7 @@ class NewJobScreen(ModalScreen[None]):
     def _start_asking(self) -> None:
         run_exclusive(self, self._ask_repeatedly, "candidates")
         run_exclusive(self, self._look, "look")
+        self._look_at_datasets()
 
     async def _ask_repeatedly(self) -> None:
         """Ask about the job as it stands, one question after the other: none breaks off another, so every answer is shown."""
@@ -210,7 +221,8 @@ class NewJobScreen(ModalScreen[None]):
     def _show_candidates(self) -> None:
         if self._answer is None:
             return
-        chosen, inputs = self._form.draft.worker, self._checked.likely.inputs
+        likely = self._checked.likely
+        chosen, inputs = self._form.draft.worker, (*likely.inputs, *likely.datasets_there)
         self._table.set_rows(candidates(self._answer, self._model, chosen, inputs))
         self._tell_folders()
 
@@ -218,12 +230,47 @@ class NewJobScreen(ModalScreen[None]):
     def _tell_folders(self) -> None:
         row = self._table.cursor_row
         self._io.tell(self._folders_of(row))
+        self._look_at_datasets()
 
     def _folders_of(self, row: Candidate | None) -> WorkerRow | None:
         if row is not None and row.worker is not None:
             return row.worker
         accepted = next((one for one in self._answer.verdicts if one.accepted), None) if self._answer else None
         return None if accepted is None else self._model.fleet.workers.get(accepted.worker_id)
+
+    # -- what the datasets are --------------------------------------------------------------------------------------
+
+    def _dataset_worker(self) -> tuple[WorkerRow | None, Verdict | None]:
+        """Who is to look: the worker that is chosen, or under the cursor, or that would get the job, or has the datasets."""
+        verdicts = () if self._answer is None else self._answer.verdicts
+        row, chosen = self._table.cursor_row, self._form.draft.worker
+        under = row.verdict if row is not None else None
+        named = next((one for one in verdicts if one.worker == chosen), None) if chosen else None
+        likely = sorted(verdicts, key=lambda one: (not one.accepted, one.lacks_file, not one.inputs))
+        for verdict in (named, under, *likely):
+            worker = None if verdict is None else self._model.fleet.workers.get(verdict.worker_id)
+            if worker is not None:
+                return worker, verdict
+        return None, None
+
+    def _look_at_datasets(self) -> None:
+        """Show what is known of them, and ask for the rest."""
+        worker, verdict = self._dataset_worker()
+        self._show_datasets()
+        questions = self._datasets.open_questions(worker, verdict, self._checked.likely.datasets)
+        if worker is not None and questions and questions != self._asking:
+            self._asking = questions
+            run_exclusive(self, partial(self._datasets.ask, worker, questions), "datasets")
+
+    def _show_datasets(self) -> None:
+        worker, verdict = self._dataset_worker()
+
+        def lines(dataset: JobDataset, cells: int) -> list[Line]:
+            if dataset not in self._checked.likely.datasets:
+                return waiting_lines(dataset, "is brought along, and looked at on the worker", cells)
+            return self._datasets.lines(worker, verdict, dataset, cells)
+
+        self._form.describe(lines, self._checked.datasets)
 
     def _show_packing(self, text: str) -> None:
         self._status.show([Line(cell(text, "text-muted"))])
@@ -295,6 +342,10 @@ class NewJobScreen(ModalScreen[None]):
         if self._errors:
             self._form.complain(self._errors, everywhere=True)
             self._form.focus_first(self._errors)
+            return
+        self._refusal = self._datasets.fault(self._dataset_worker()[0], spec.datasets)
+        if self._refusal:
+            self._show_status()
             return
         packing = Packing(self._source, self._job_id, self._checked.wished, self._show_packing)
         try:
