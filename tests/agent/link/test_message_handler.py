@@ -1,6 +1,7 @@
 """How an agent introduces itself, and what it remembers of the coordinator's store."""
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -34,7 +35,7 @@ def describe(**properties: object) -> Description:
     return Description(WorkerId("worker-1"), "box", "run", host_identity(), WorkerIOConfig(), 3, (), properties)
 
 
-async def make_handler(tmp_path: Path) -> MessageHandler:
+async def make_handler(tmp_path: Path, io: WorkerIOConfig | None = None) -> MessageHandler:
     """A handler in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
     core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
@@ -46,7 +47,7 @@ async def make_handler(tmp_path: Path) -> MessageHandler:
     store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
     transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
     return MessageHandler(
-        describe(),
+        replace(describe(), io=io or WorkerIOConfig()),
         core_runner,
         state,
         shipper,
@@ -132,3 +133,17 @@ async def test_what_was_set_aside_is_a_trouble_that_keeps_nobody_out(tmp_path: P
     (trouble,) = (await handler.heartbeat()).troubles
     assert (trouble.code, trouble.blocks) == (link.TroubleCode.STATE_DAMAGED, False)
     assert len(trouble.text) <= 500
+
+
+async def test_a_dataset_may_be_a_folder_and_an_input_may_not(tmp_path: Path) -> None:
+    (tmp_path / "in" / "digits").mkdir(parents=True)
+    handler = await make_handler(tmp_path / "state", WorkerIOConfig(input_path=tmp_path / "in"))
+    fake = handler._core_runner.link
+    assert isinstance(fake, FakeLink)
+    for check_id, kind in enumerate((link.QuestionKind.DATASET, link.QuestionKind.INPUT)):
+        await handler._check_input(link.InputFile(check_id=check_id, filename="digits", kind=kind))
+    path = str(tmp_path / "in" / "digits")
+    assert fake.sent == [
+        link.FileExists(check_id=0, path=path, size_bytes=0, is_folder=True),
+        link.FileNotFound(check_id=1, reason="is a folder, not a file"),
+    ]

@@ -40,13 +40,13 @@ class DatasetLook:
         keys = [(worker.id, one) for one in datasets if _obstacle(worker, verdict, one) == ("", "")]
         return tuple(key for key in keys if key not in self._said)
 
-    def fault(self, worker: WorkerRow | None, datasets: Iterable[JobDataset]) -> str:
-        """Why the first of them that is broken is of no use on this worker; empty where none is known to be."""
+    def broken(self, worker: WorkerRow | None, datasets: Iterable[JobDataset]) -> JobDataset | None:
+        """The first of them that this worker has found broken."""
         for one in datasets:
             said = None if worker is None else self._said.get((worker.id, one))
             if isinstance(said, DatasetAnswer) and said.fault is not None:
-                return f"{said.fault.words}: mend it, or choose another worker"
-        return ""
+                return one
+        return None
 
     async def ask(self, worker: WorkerRow, questions: Iterable[Key]) -> None:
         """Ask one after the other."""

@@ -19,12 +19,13 @@ from opsconsole.ask import ask
 from opsconsole.client import new_job_id
 from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
-from opsconsole_console.model.draft import Checked, Draft
+from opsconsole_console.model.draft import PARAMETER_PREFIX, Checked, Draft
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
 from opsconsole_console.screen.new_job.dataset_look import DatasetLook, Key
 from opsconsole_console.screen.new_job.dataset_text import waiting_lines
+from opsconsole_console.screen.new_job.field import DATASETS
 from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.io_line import IoLine
@@ -343,8 +344,10 @@ class NewJobScreen(ModalScreen[None]):
             self._form.complain(self._errors, everywhere=True)
             self._form.focus_first(self._errors)
             return
-        self._refusal = self._datasets.fault(self._dataset_worker()[0], spec.datasets)
-        if self._refusal:
+        broken = self._datasets.broken(self._dataset_worker()[0], spec.datasets)
+        if broken is not None:
+            self._refusal = "a dataset is broken, as is said there"
+            self._form.focus_first((PARAMETER_PREFIX + broken.name, DATASETS.name))
             self._show_status()
             return
         packing = Packing(self._source, self._job_id, self._checked.wished, self._show_packing)
