@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         resume_from,
         should_pause,
     )
+    from opsconsole_protocol.dataset import JobDataset
     from opsconsole_protocol.error import (
         JobFailedError,
         NoWorkersAcceptedError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "opsconsole.client",
+    "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
     "NoWorkersAcceptedError": "opsconsole_protocol.error",
@@ -58,6 +60,7 @@ _WHERE = {
 __all__ = [
     "PAUSED_EXIT_CODE",
     "Client",
+    "JobDataset",
     "JobFailedError",
     "JobSpec",
     "NoWorkersAcceptedError",
