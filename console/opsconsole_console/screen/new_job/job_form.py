@@ -121,7 +121,7 @@ class JobForm(VerticalScroll):
             row.complain(shown)
 
     def describe(self, lines: Callable[[JobDataset, int], list[Line]], datasets: Iterable[JobDataset]) -> None:
-        """Show under each field what is known of the datasets that stand in it; `lines` says it in so many cells."""
+        """Show under each field what is known of the datasets that stand in it; `lines` is told how many cells a line may take."""
         given = {PARAMETER_PREFIX + one.name: one for one in datasets}
         notes = {note.field: note for note in self.query(DatasetNote)}
         for field, note in notes.items():
