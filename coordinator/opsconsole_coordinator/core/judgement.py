@@ -14,6 +14,7 @@ from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
 from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol.dataset import DATASETS, inability
+from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.state import WorkerConnection
 
@@ -165,8 +166,9 @@ def _unfit(worker: Worker, demand: Demand) -> str:
 
 def _lacking_folder(worker: Worker, demand: Demand) -> str:
     """What folder this worker would have to be given for an input; empty where it has them."""
-    for name in (*demand.spec.inputs, *demand.spec.datasets_there):
-        if lacks := lacks_folder(worker, name):
+    for kind, name in demand.files:
+        lacks = "" if kind is QuestionKind.FOLDER else lacks_folder(worker, name)
+        if lacks:
             option = "--mount" if "/" in name else "--input-path"
             return f"has {lacks} (start its agent with {option})"
     return ""
