@@ -21,13 +21,14 @@ from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
 from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
-from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.io_path import InputFile as FoundInput
+from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_dataset, inspect_input
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
-from opsconsole_protocol.dataset import DATASETS
+from opsconsole_protocol.dataset import ARROW, DATASETS, INSTALL
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
@@ -399,9 +400,8 @@ class MessageHandler:
                 self._send(await asyncio.to_thread(self._look_for_input, message))
 
     def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
-        or_folder = message.kind is QuestionKind.DATASET
         try:
-            found = inspect_input(self._description.io, message.filename, or_folder=or_folder)
+            found = self._find(message)
         except InputRefused as refusal:
             return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
         if not found.changed_ns:
@@ -412,6 +412,15 @@ class MessageHandler:
         if restless:
             return FileNotFound(check_id=message.check_id, reason=restless, again_ms=RECHECK_MS)
         return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
+
+    def _find(self, message: InputFile) -> FoundInput:
+        """Raises InputRefused."""
+        if message.kind is not QuestionKind.DATASET:
+            return inspect_input(self._description.io, message.filename)
+        found, has_arrow = inspect_dataset(self._description.io, message.filename)
+        if has_arrow and ARROW not in self._description.datasets:
+            raise InputRefused(f"has Parquet or Arrow, which its agent can't read: {INSTALL} in its environment")
+        return found
 
     def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
         path = expand_home(message.filename)
