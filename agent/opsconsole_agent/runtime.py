@@ -14,7 +14,8 @@ from typing import Any
 from opsconsole_agent.core.event import StopAll
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_agent.core_runner import CoreRunner
-from opsconsole_agent.dataset.describer import Describer
+from opsconsole_agent.dataset.ability import abilities
+from opsconsole_agent.dataset.describer import START_LIMITS, Describer
 from opsconsole_agent.engine.own_output import OwnOutputs
 from opsconsole_agent.engine.process_engine import ProcessEngine
 from opsconsole_agent.engine.setup_cache import SETUPS_FOLDER, SetupCache
@@ -217,7 +218,8 @@ class _Service:
         )  # fmt: skip
         self._report_server = ReportServer(config.state_dir, credential.secret, self._is_live, self._report_file)
         side_processes = SideProcesses(keeper, state)
-        equipment = Equipment(transfers.contents, self._setups, side_processes)
+        describer = Describer(user_ids, limits=START_LIMITS)
+        equipment = Equipment(transfers.contents, self._setups, side_processes, describer)
         self._engine = ProcessEngine(
             keeper,
             Staging(defaults, state, equipment),
@@ -254,6 +256,7 @@ class _Service:
             tags=config.tags,
             properties={**config.properties, **own},
             job_output_bytes=config.job_output_bytes,
+            datasets=abilities(),
         )
         contents = await asyncio.to_thread(open_store, config.state_dir, config.cache_bytes, readable=user is not None)
         telemetry.cache_room = contents.room_bytes

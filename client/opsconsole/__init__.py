@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
-    from opsconsole.task import PAUSED_EXIT_CODE, checkpoint, note, progress, report, resume_from, should_pause
+    from opsconsole.task import (
+        PAUSED_EXIT_CODE,
+        checkpoint,
+        load_dataset,
+        note,
+        progress,
+        report,
+        resume_from,
+        should_pause,
+    )
+    from opsconsole_protocol.dataset import JobDataset
     from opsconsole_protocol.error import (
         JobFailedError,
         NoWorkersAcceptedError,
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "opsconsole.client",
+    "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
     "NoWorkersAcceptedError": "opsconsole_protocol.error",
@@ -38,6 +49,7 @@ _WHERE = {
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
     "checkpoint": "opsconsole.task",
+    "load_dataset": "opsconsole.task",
     "note": "opsconsole.task",
     "progress": "opsconsole.task",
     "report": "opsconsole.task",
@@ -48,6 +60,7 @@ _WHERE = {
 __all__ = [
     "PAUSED_EXIT_CODE",
     "Client",
+    "JobDataset",
     "JobFailedError",
     "JobSpec",
     "NoWorkersAcceptedError",
@@ -57,6 +70,7 @@ __all__ = [
     "SyncClient",
     "Target",
     "checkpoint",
+    "load_dataset",
     "note",
     "progress",
     "report",

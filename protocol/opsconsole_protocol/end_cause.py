@@ -36,6 +36,8 @@ class EndCause(StrEnum):
     CONTENT_AWAY = "content_away"
     """Its files or its code can't be had at the moment: nobody who has them is connected."""
     SETUP_FAILED = "setup_failed"
+    BROKEN_DATASET = "broken_dataset"
+    """A dataset of its job can't be used as it is. That isn't tried again: it would be found broken again."""
     CHECKPOINT_GONE = "checkpoint_gone"
     """The checkpoint from which it was to go on isn't where it was."""
 

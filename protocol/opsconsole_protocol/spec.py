@@ -25,6 +25,7 @@ from opsconsole_protocol.bound import (
     check_tree,
     cut,
 )
+from opsconsole_protocol.dataset import JobDataset, check_datasets, is_url
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input
 from opsconsole_protocol.job_content import Bundle, Upload, check_contents
@@ -130,11 +131,19 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A file or folder on the worker from which its first attempts go on, until one has saved a checkpoint of its own."""
     metric_pattern: str = ""
     """Finds metrics in the lines that its tasks print: named groups are metrics, `step`, or `done` of `total`."""
+    datasets: tuple[JobDataset, ...] = ()
+    """What its tasks read with `opsconsole.load_dataset()`: looked at on the worker, and refused there if broken, before a task starts."""
 
     @property
     def title(self) -> str:
         """The job's name, or else the template's, or else that of the program or script that does the work in the command."""
         return cut(self.name or self.template or title_of(self._shared_command()), NAME_CHARACTERS_MAX)
+
+    @property
+    def datasets_there(self) -> tuple[str, ...]:
+        """Those of its datasets that have to lie on its worker, as inputs do: neither a URL nor one of its uploads."""
+        brought = {upload.name for upload in self.uploads}
+        return tuple(one.where for one in self.datasets if not is_url(one.where) and one.where not in brought)
 
     @property
     def named_workers(self) -> tuple[str, ...]:
@@ -202,6 +211,7 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
     requirement.parse_all(spec.requirements)
     check_contents(spec.uploads, spec.bundle, spec.setup, spec.collect)
+    check_datasets(spec.datasets)
     if spec.bundle is not None and spec.workdir is not None:
         raise InvalidRequest("--workdir and --bundle both say where the command runs: leave one out")
     check_metric_pattern(spec.metric_pattern)

@@ -41,7 +41,7 @@ from opsconsole_protocol.stream.message import (
     Way,
     WriteFiles,
 )
-from tests.protocol import content_sample
+from tests.protocol import content_sample, dataset_sample
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
@@ -763,4 +763,6 @@ SERVER: dict[str, Any] = {
     ),
 }
 
-SAMPLES: dict[str, msgspec.Struct] = {**AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES}
+SAMPLES: dict[str, msgspec.Struct] = {
+    **AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES, **dataset_sample.SAMPLES,
+}  # fmt: skip

@@ -25,6 +25,7 @@ from opsconsole_protocol.bound import (
     check_tree,
     cut,
 )
+from opsconsole_protocol.dataset import JOB_DATASETS_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.input_name import NAME_BYTES_MAX
@@ -93,6 +94,7 @@ EVERY_SIZE: dict[str, Any] = {
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
     "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,
     "collect": (LONG,), "pause_signal": LONG, "resume_from": f"/{LONG}", "metric_pattern": LONG,
+    "datasets": [{"where": f"/{number}", "name": f"n{number}"} for number in range(JOB_DATASETS_MAX + 1)],
 }  # fmt: skip
 
 

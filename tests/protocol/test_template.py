@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_protocol.api import Parameter, TemplateRow
-from opsconsole_protocol.api.template import check_template, fill, read_values
+from opsconsole_protocol.api.template import check_template, fill, filled, read_values
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.spec import JobSpec
 
 TEMPLATE = TemplateRow(
     name="train",
@@ -65,3 +67,41 @@ def test_a_template_must_declare_what_it_names() -> None:
         check_template(TemplateRow(name="t", command=("x", "{lr}")))
     with pytest.raises(InvalidRequest, match="'floot' is no type"):
         check_template(TemplateRow(name="t", command=("x",), parameters=(Parameter(name="lr", kind="floot"),)))
+
+
+DATASET = TemplateRow(
+    name="fit",
+    command=("fit", "--data", "{data}", "{test}"),
+    parameters=(
+        Parameter(name="data", kind="dataset"),
+        Parameter(name="test", kind="dataset", required=False),
+        Parameter(name="lr", required=False),
+    ),
+)
+OLD = (JobDataset("lab:old", "data"), JobDataset("s3://lab/x", "extra"))
+
+
+def test_a_dataset_parameter_is_one_of_the_jobs_datasets() -> None:
+    spec = JobSpec(command=DATASET.command, template="fit", parameters=({"data": "lab:digits/"},), datasets=OLD)
+    made = filled(spec, DATASET)
+    assert made.command == ("fit", "--data", "lab:digits")
+    assert made.datasets == (JobDataset("lab:digits", "data"), JobDataset("s3://lab/x", "extra"))
+    assert filled(made, DATASET) == made
+    again = filled(msgspec.structs.replace(made, command=DATASET.command, parameters=({"data": "a.csv"},)), DATASET)
+    assert again.datasets[0] == JobDataset("a.csv", "data")
+
+
+def test_a_dataset_parameter_is_checked_as_what_is_typed() -> None:
+    for text, said in (
+        ("ftp://h/a", "data: a dataset at ftp://"),
+        ("s3://k:s@b/a", "data: the dataset s3://b/a has a user"),
+    ):
+        with pytest.raises(InvalidRequest, match=said):
+            read_values(DATASET, {"data": text})
+    with pytest.raises(InvalidRequest, match="data is missing: give a path or a URL"):
+        read_values(DATASET, {})
+    spec = JobSpec(command=DATASET.command, template="fit", num_tasks=2, parameters=({"data": "a"}, {"data": "b"}))
+    with pytest.raises(InvalidRequest, match="data is a dataset, the same for all tasks of a job"):
+        filled(spec, DATASET)
+    with pytest.raises(InvalidRequest, match="'x-y' is no name for a dataset"):
+        check_template(TemplateRow(name="a", command=("a",), parameters=(Parameter(name="x-y", kind="dataset"),)))

@@ -8,6 +8,7 @@ import pytest
 from opsconsole_console.cli.job_option import _fields, add_job_options
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
@@ -50,6 +51,7 @@ SET: dict[str, dict[str, Any]] = {
     "pause_signal": {"pause_signal": "USR1"},
     "save_within_ms": {"save_within_ms": 65_000},
     "resume_from": {"resume_from": "/ckpt/base"},
+    "datasets": {"datasets": (JobDataset("lab:digits", "train"),)},
     "metric_pattern": {"metric_pattern": r"L=(?P<loss>\S+)"},
 }
 """For each field, what sets it to something that isn't its default."""

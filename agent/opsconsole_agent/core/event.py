@@ -7,6 +7,7 @@ import msgspec
 
 from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.failure.last_lines import NOTHING, Printed
+from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Forget, JobAssignment, Observe, SetWant
@@ -110,6 +111,7 @@ class AttemptPrepared(Fact, frozen=True, kw_only=True):
     ports: dict[str, int] = {}
     from_cache: bool = False
     image_tag: str = ""
+    datasets: tuple[FoundDataset, ...] = ()
 
 
 class PreparationFailed(Fact, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Observed
 
@@ -56,4 +57,5 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
+    datasets: tuple[FoundDataset, ...] = ()
     engine: str = PROCESS

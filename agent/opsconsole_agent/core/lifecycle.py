@@ -211,6 +211,7 @@ class Lifecycle:
         attempt.workdir = event.workdir
         attempt.ports = event.ports
         attempt.image_tag = event.image_tag
+        attempt.datasets = event.datasets
         if attempt.build_started_ms is not None:
             attempt.build_finished_ms = event.at_ms
             attempt.build_from_cache = event.from_cache

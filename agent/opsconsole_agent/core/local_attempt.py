@@ -7,6 +7,7 @@ from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Intent, Stop
 from opsconsole_agent.core.phase import OVER, PHASE_MOVES, Move, Phase
 from opsconsole_protocol.bound import cut
+from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch, Mode, Observed, Want
@@ -51,6 +52,7 @@ class LocalAttempt:
     build_finished_ms: int | None = None
     build_from_cache: bool = False
     image_tag: str = ""
+    datasets: tuple[FoundDataset, ...] = ()
     output_files: int | None = None
     output_bytes: int | None = None
     exited: AttemptExited | None = None
@@ -138,6 +140,7 @@ class LocalAttempt:
             build_finished_ms=self.build_finished_ms,
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
+            datasets=self.datasets,
             output_files=self.output_files,
             output_bytes=self.output_bytes,
             worker_fault=ending is not None and ending.worker_fault,
@@ -164,6 +167,7 @@ class LocalAttempt:
             build_finished_ms=self.build_finished_ms,
             build_from_cache=self.build_from_cache,
             image_tag=self.image_tag,
+            datasets=self.datasets,
         )
 
 
@@ -187,6 +191,7 @@ def recovered(intent: Intent) -> LocalAttempt:
         build_finished_ms=intent.build_finished_ms,
         build_from_cache=intent.build_from_cache,
         image_tag=intent.image_tag,
+        datasets=intent.datasets,
     )
     if intent.end is not None:
         attempt.phase = Phase.ENDED

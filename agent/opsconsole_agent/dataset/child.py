@@ -66,7 +66,7 @@ def _fitting(description: DatasetDescription) -> dict[str, Any]:
 
 
 def _main() -> None:
-    user, place, url, limit_fields = json.load(sys.stdin)
+    user, place, url, limit_fields, access = json.load(sys.stdin)
     limits = msgspec.convert(limit_fields, Limits)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # the others reserve addresses that they don't need
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -74,6 +74,7 @@ def _main() -> None:
         if user is not None:
             _import_all()
             switch_user(user)
+        os.environ.update(access)  # by now as whoever runs the task
         _limit(limits)
         result = _fitting(_answer(place, url, limits))
     except BrokenDataset as broken:

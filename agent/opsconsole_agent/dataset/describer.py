@@ -1,8 +1,11 @@
 """Describes datasets: asks a process of its own, which is killed where it takes too long or too much."""
 
 import os
+import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -22,6 +25,10 @@ from opsconsole_protocol.error import LimitExceeded, Unavailable, from_code
 
 PROGRAM = Path(__file__).with_name("child.py")
 LIMITS = Limits()
+START_LIMITS = Limits(budget_s=30.0, timeout_s=60.0)
+"""Before a task starts, more is worth reading: it will run for longer."""
+ACCESS = re.compile(r"AWS_|HF_|HTTPS?_PROXY$|https?_proxy$|NO_PROXY$|no_proxy$")
+"""Names of variables that say how object stores and the hub are reached, and as whom."""
 
 
 class Describer:
@@ -39,13 +46,24 @@ class Describer:
         shown = "/".join(part for part in (place.path.rstrip("/"), below) if part) or "/"
         return self._call([place.base, place.strict, whole, place.also], "", place.base, _printable(shown))
 
-    def describe_url(self, url: str) -> DatasetDescription:
-        """What is at a URL, as this machine reaches it. Raises BrokenDataset, OpsconsoleError; blocks."""
-        check_url(url)
-        return self._call(None, url, shown_url(url), shown_url(url))
+    def describe_url(self, url: str, environment: Mapping[str, str] | None = None) -> DatasetDescription:
+        """What is at a URL, as this machine reaches it. Raises BrokenDataset, OpsconsoleError; blocks.
 
-    def _call(self, place: list[object] | None, url: str, hangs_on: str, shown: str) -> DatasetDescription:
-        request = [self._user, place, url, msgspec.to_builtins(self._limits)]
+        `environment`: of a task; what says in it how object stores and the hub are reached counts before our own.
+        """
+        check_url(url)
+        access = {name: value for name, value in (environment or {}).items() if ACCESS.match(name)}
+        return self._call(None, url, shown_url(url), shown_url(url), access)
+
+    def _call(
+        self,
+        place: list[object] | None,
+        url: str,
+        hangs_on: str,
+        shown: str,
+        access: Mapping[str, str] = MappingProxyType({}),
+    ) -> DatasetDescription:
+        request = [self._user, place, url, msgspec.to_builtins(self._limits), dict(access)]
         deadline = time.monotonic() + self._limits.timeout_s
         try:
             result = ChildCall(self._program, request, hangs_on, with_packages=True).result(deadline)

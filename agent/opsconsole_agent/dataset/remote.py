@@ -12,11 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from opsconsole_agent.dataset.limit import DATASET_FILES_MAX, Limits
 from opsconsole_agent.dataset.source import Found, NotInstalled, Refused, Source
+from opsconsole_protocol.dataset import INSTALL as _INSTALL
 from opsconsole_protocol.dataset import BrokenDataset, shown_url
 
-INSTALL = (
-    "pip install 'opsconsole[dataset]' in the environment of the agent (or of this command, where no worker is named)"
-)
+INSTALL = f"{_INSTALL} in the environment of the agent (or of this command, where no worker is named)"
 _BLOCK_BYTES = 1 << 20
 _CONNECT_S, _READ_S = 8.0, 12.0
 _NOT_FOUND = 404

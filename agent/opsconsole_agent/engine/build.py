@@ -3,18 +3,27 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from opsconsole_agent.engine.build_log import BuildLog
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.keeper_client.message import StartCommand
 from opsconsole_agent.probe.child_scope import ChildScope
+from opsconsole_protocol.dataset import FoundDataset, JobDataset
 from opsconsole_protocol.host.content.store import StoredTree
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Launch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class StagedDataset(NamedTuple):
+    """One dataset of an attempt. `location`: a whole path, or the URL."""
+
+    dataset: JobDataset
+    location: str
+    found: FoundDataset
 
 
 @dataclass(slots=True)
@@ -30,6 +39,9 @@ class Build:
     """What it says of itself; None where nothing that takes time is done for it."""
     workdir: str = ""
     inputs: tuple[str, ...] = ()
+    uploads: Mapping[str, str] = field(default_factory=dict)
+    """Where each of the job's uploads lies, by its name."""
+    datasets: tuple[StagedDataset, ...] = ()
     bundle: StoredTree | None = None
     """The code as it lies in the worker's store; no task writes there."""
     bundle_path: str | None = None
@@ -64,8 +76,9 @@ class Step(Protocol):
 
 
 def has_build(launch: Launch) -> bool:
-    """Whether files, code or a setup belong to it, so that its log may have the source `build`."""
-    return bool(launch.uploads or launch.bundle is not None or launch.setup or is_sent_checkpoint(launch))
+    """Whether files, code, a setup or datasets belong to it, so that its log may have the source `build`."""
+    brings = launch.uploads or launch.bundle is not None or is_sent_checkpoint(launch)
+    return bool(brings or launch.setup or launch.datasets)
 
 
 def is_sent_checkpoint(launch: Launch) -> bool:

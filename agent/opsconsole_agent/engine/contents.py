@@ -74,6 +74,7 @@ class Contents:
             build.bundle = trees[launch.bundle.content_id]
         if launch.uploads:
             named = [(upload.name, path) for upload, path in zip(launch.uploads, paths, strict=True)]
+            build.uploads = dict(named)
             await in_thread(self._state.name_inputs, build.attempt_id, named)
 
 

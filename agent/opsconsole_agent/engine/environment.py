@@ -3,10 +3,12 @@
 Nothing is read here: the agent's own environment is handed in.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from opsconsole_agent.engine.build import StagedDataset
 from opsconsole_agent.keeper.process import MARK
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import Launch
@@ -28,6 +30,8 @@ class Place:
     input_path: str | None = None
     inputs: tuple[str, ...] = ()
     """Files and folders that it reads: those in the input folder, then what was uploaded."""
+    datasets: tuple[StagedDataset, ...] = ()
+    """What it was given with `--dataset`, in that order."""
     bundle_path: str | None = None
     """Its own copy of the code."""
     setup_path: str | None = None
@@ -67,6 +71,7 @@ def task_environment(base: Mapping[str, str], attempt_id: AttemptId, launch: Lau
         environment[f"OPSCONSOLE_{key}"] = environment[f"IRIS_{key}"] = value
     environment[MARK] = attempt_id
     environment.update(_files(place))
+    environment.update(_datasets(place))
     if place.report_path is not None:
         environment["OPSCONSOLE_REPORT"] = place.report_path
     if place.pause_path is not None:
@@ -164,3 +169,26 @@ def _files(place: Place) -> dict[str, str]:
     for number, path in enumerate(place.inputs):
         files[f"OPSCONSOLE_INPUT_{number}"] = files[f"OPSCONSOLE_INPUT_FILE_{number}"] = path
     return files
+
+
+def _datasets(place: Place) -> dict[str, str]:
+    """Where each lies, and for `opsconsole.load_dataset()` what was found there."""
+    if not place.datasets:
+        return {}
+    told = [
+        {
+            "name": one.dataset.name,
+            "where": one.dataset.where,
+            "location": one.location,
+            "format": one.found.format,
+        }
+        for one in place.datasets
+    ]
+    named = {
+        f"OPSCONSOLE_DATASET_{one.dataset.name.upper()}": one.location for one in place.datasets if one.dataset.name
+    }
+    return {
+        "OPSCONSOLE_DATASET": place.datasets[0].location,
+        "OPSCONSOLE_DATASETS": json.dumps(told, ensure_ascii=True),
+        **named,
+    }

@@ -40,6 +40,7 @@ from opsconsole_agent.state import pause_flag
 from opsconsole_agent.state.state_folder import is_disk_full
 from opsconsole_agent.transfer.fetcher import ContentAway
 from opsconsole_protocol.content.error import DiskFull, NoRoom
+from opsconsole_protocol.dataset import BrokenDataset
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, LimitExceeded, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId
@@ -50,6 +51,7 @@ _CAUSES: Mapping[type, EndCause] = {
     PortTaken: EndCause.PORT_TAKEN,
     ContentAway: EndCause.CONTENT_AWAY,
     SetupFailed: EndCause.SETUP_FAILED,
+    BrokenDataset: EndCause.BROKEN_DATASET,
     DiskFull: EndCause.DISK_FULL,
     NoRoom: EndCause.DISK_FULL,
     CheckpointGone: EndCause.CHECKPOINT_GONE,
@@ -173,6 +175,7 @@ class ProcessEngine:
                     from_cache=prepared.from_cache,
                     workdir=prepared.command.cwd,
                     ports=dict(ports),
+                    datasets=prepared.datasets,
                 )
             ]
         )

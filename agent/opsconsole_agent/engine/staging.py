@@ -27,6 +27,7 @@ from opsconsole_agent.engine.build import Build, Step, has_build, in_thread
 from opsconsole_agent.engine.build_log import BuildLog
 from opsconsole_agent.engine.bundle import remove_unchanged
 from opsconsole_agent.engine.contents import BundleFolder, Contents, ContentSource
+from opsconsole_agent.engine.dataset_step import DatasetLook, Datasets
 from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.environment import Place, base_environment, task_environment
 from opsconsole_agent.engine.own_output import OwnOutputs
@@ -56,6 +57,7 @@ from opsconsole_agent.probe.mount import LOCAL, filesystem_label
 from opsconsole_agent.probe.timed_call import TimedCall
 from opsconsole_agent.state import pause_flag
 from opsconsole_agent.state.state_folder import StateFolder
+from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.job_content import Bundle
@@ -115,6 +117,7 @@ class Equipment(NamedTuple):
     contents: ContentSource
     setups: SetupCache
     side_processes: SideProcesses
+    datasets: DatasetLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Prepared:
     command: StartCommand
     output_path: str | None
     from_cache: bool = False
+    datasets: tuple[FoundDataset, ...] = ()
 
 
 class Staging:
@@ -148,6 +152,7 @@ class Staging:
             search_path = defaults.base_environment.get("PATH", os.defpath)
             steps += [
                 Contents(equipment.contents, state),
+                Datasets(equipment.datasets, defaults.io),
                 BundleFolder(state, user),
                 Setup(equipment.setups, equipment.side_processes, search_path, command.environment, user),
             ]
@@ -169,7 +174,8 @@ class Staging:
             await step.run(build)
         if build.command is None:
             raise RuntimeError("no step has made the command")
-        return Prepared(build.command, build.output_path, build.from_cache and has_build(build.launch))
+        found = tuple(one.found for one in build.datasets)
+        return Prepared(build.command, build.output_path, build.from_cache and has_build(build.launch), found)
 
     def is_local(self, path: str) -> bool:
         """Whether a folder is on a local disk, so that looking at it doesn't hang."""
@@ -395,6 +401,7 @@ class StartCommandStep:
             output_path=build.output_path,
             input_path=None if input_path is None else str(input_path),
             inputs=build.inputs,
+            datasets=build.datasets,
             bundle_path=build.bundle_path,
             setup_path=setup_path,
             ports=build.ports,

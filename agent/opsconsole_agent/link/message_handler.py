@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -21,13 +21,14 @@ from opsconsole_agent.probe.file_stability import RECHECK_MS, FileStability
 from opsconsole_agent.probe.folder_check import FolderCheck, expand_home
 from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
-from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_input
+from opsconsole_agent.probe.io_path import InputFile as FoundInput
+from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_dataset, inspect_input
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
 from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
-from opsconsole_protocol.dataset import DATASETS
+from opsconsole_protocol.dataset import ARROW, DATASETS, INSTALL
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
@@ -95,6 +96,8 @@ class Description:
     properties: Mapping[str, Any] = field(default_factory=dict)
     job_output_bytes: int = 0
     """How much a task may write to its output folder; 0: as much as it likes."""
+    datasets: Sequence[str] = ()
+    """Which datasets can be looked at here, in words of the property DATASETS."""
 
     def to_properties(self, gpus: GpuReport) -> dict[str, Any]:
         """Everything a job can ask for, by the seeds' names. What the user set beats what is measured."""
@@ -105,7 +108,7 @@ class Description:
             **self.properties,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "io_paths": self.io.to_properties(),
-            DATASETS: True,
+            DATASETS: list(self.datasets),
             SESSIONS: True,
             "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
@@ -398,15 +401,26 @@ class MessageHandler:
 
     def _look_for_input(self, message: InputFile) -> FileExists | FileNotFound:
         try:
-            found = inspect_input(self._description.io, message.filename)
+            found = self._find(message)
         except InputRefused as refusal:
             return FileNotFound(check_id=message.check_id, reason=cut(refusal.message))
+        if not found.changed_ns:
+            return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=0, is_folder=True)
         restless = self._file_stability.check(
             str(found.path), found.size_bytes, found.changed_ns, time.time_ns(), time.monotonic()
         )  # fmt: skip
         if restless:
             return FileNotFound(check_id=message.check_id, reason=restless, again_ms=RECHECK_MS)
         return FileExists(check_id=message.check_id, path=str(found.path), size_bytes=found.size_bytes)
+
+    def _find(self, message: InputFile) -> FoundInput:
+        """Raises InputRefused."""
+        if message.kind is not QuestionKind.DATASET:
+            return inspect_input(self._description.io, message.filename)
+        found, has_arrow = inspect_dataset(self._description.io, message.filename)
+        if has_arrow and ARROW not in self._description.datasets:
+            raise InputRefused(f"has Parquet or Arrow, which its agent can't read: {INSTALL} in its environment")
+        return found
 
     def _look_for_folder(self, message: InputFile) -> FileExists | FileNotFound:
         path = expand_home(message.filename)

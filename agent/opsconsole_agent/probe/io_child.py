@@ -16,6 +16,11 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+ARROW_SUFFIXES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+NAMES_LOOKED_AT_MAX = 1_000
+"""Of a folder that is to be a dataset."""
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """What fsync fails with on filesystems that have none; the write itself has succeeded then."""
@@ -71,8 +76,10 @@ def check_mount(folder: str, label: str, writable: bool) -> list[str]:
     ]
 
 
-def find_file(folder: str, name: str) -> tuple[str, int, int]:
+def find_file(folder: str, name: str, or_folder: bool = False) -> tuple[str, int, int]:
     """Find the regular, readable file `name` in `folder`. Return its path, size in bytes and time of change in ns.
+
+    `or_folder`: a folder will do, of which size and time are 0.
 
     `name` must be a file name, or a path without `..`. Raises Refused with a text that leaves out the name, which the caller puts in front.
     Links are resolved first, so the text doesn't tell whether a file outside the folder exists.
@@ -86,13 +93,22 @@ def find_file(folder: str, name: str) -> tuple[str, int, int]:
     if not path.startswith(f"{base.rstrip('/')}/"):
         raise Refused(f"is a link that leads out of the input folder {folder}: place the file itself there")
     try:
-        return (os.path.join(folder, name) if path == plain else path), *_stat_readable(path)
+        found = os.path.join(folder, name) if path == plain else path
+        return (found, 0, 0) if or_folder and stat.S_ISDIR(os.lstat(path).st_mode) else (found, *_stat_readable(path))
     except FileNotFoundError as error:
         if os.path.islink(plain):
             raise Refused("is a link to a file that does not exist") from error
         raise Refused(f"not found in {folder}: place it there first") from error
     except OSError as error:
         raise Refused(f"can't be read by the worker ({error.strerror})") from error
+
+
+def find_dataset(folder: str, name: str) -> tuple[str, int, int, bool]:
+    """As `find_file`, also of a folder; and whether Parquet or Arrow lies there, as far as the first names in it tell."""
+    path, size_bytes, changed_ns = find_file(folder, name, or_folder=True)
+    names = (one for _, _, files in os.walk(path) for one in files) if not changed_ns else iter((path,))
+    has_arrow = any(one.lower().endswith(ARROW_SUFFIXES) for one in islice(names, NAMES_LOOKED_AT_MAX))
+    return path, size_bytes, changed_ns, has_arrow
 
 
 def make_output(folder: str, job_id: str, subfolders: Iterable[str], user: UserIds | None = None) -> str:
@@ -354,6 +370,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
     "check_output": check_output,
     "check_mount": check_mount,
     "find_file": find_file,
+    "find_dataset": find_dataset,
     "make_output": make_output,
     "publish": publish,
     "measure_outputs": measure_outputs,

@@ -130,13 +130,28 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
 
 
 def inspect_input(
-    config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
+    config: WorkerIOConfig,
+    filename: str,
+    timeout_s: float = 5.0,
+    *,
+    program: Path = PROGRAM,
 ) -> InputFile:
     """Find the input file as `resolve_input` does, in a process of its own, within `timeout_s`. Raises InputRefused."""
     folder, below = find_input_folder(config, filename)
     with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
         path, size_bytes, changed_ns = _call(program, ["find_file", folder, below], folder, timeout_s)
     return InputFile(Path(path), int(size_bytes), int(changed_ns))
+
+
+def inspect_dataset(config: WorkerIOConfig, name: str, timeout_s: float = 5.0) -> tuple[InputFile, bool]:
+    """Find a dataset as `inspect_input` finds a file; and whether it is or has Parquet or Arrow. Raises InputRefused.
+
+    Of a folder size and time of change are 0.
+    """
+    folder, below = find_input_folder(config, name)
+    with _refusing(InputRefused, f"the input folder {folder}", "could not be searched", timeout_s):
+        path, size_bytes, changed_ns, has_arrow = _call(PROGRAM, ["find_dataset", folder, below], folder, timeout_s)
+    return InputFile(Path(path), int(size_bytes), int(changed_ns)), bool(has_arrow)
 
 
 def find_input_folder(config: WorkerIOConfig, filename: str) -> tuple[str, str]:

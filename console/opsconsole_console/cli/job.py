@@ -141,6 +141,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
         ("Input", ", ".join((*spec.inputs, *(upload.words for upload in spec.uploads)))),
+        ("Dataset", _datasets(detail)),
         ("Bundle", spec.bundle.words if spec.bundle is not None else ""),
         ("Set-up", spec.setup),
         ("Progress", _progress_words(row)),
@@ -166,6 +167,15 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     for name, text in facts:
         if text:
             put(f"{name + ':':11}{text}")
+
+
+def _datasets(detail: JobDetail) -> str:
+    """What each dataset is, by the first task's last attempt that was to use it; and where that isn't known, where it is."""
+    attempts = (attempt for task in detail.tasks for attempt in reversed(task.attempts))
+    found = {one.where: one.words for one in next((one.datasets for one in attempts if one.datasets), ())}
+    return f"\n{' ' * 11}".join(
+        f"{one.words}: {found[one.shown]}" if one.shown in found else one.words for one in detail.spec.datasets
+    )
 
 
 def _output(detail: JobDetail, only: TaskRow | None) -> str:

@@ -13,6 +13,7 @@ from opsconsole.sweep import combinations, read_axes, unfold
 from opsconsole_console.cli.content_option import add_content_options
 from opsconsole_console.cli.option import at_least, key_value, typed
 from opsconsole_protocol.api.template import DEFAULTS, filled
+from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import CPUS_MAX, PauseBy, Resources, check_spec, checked_spec
@@ -26,9 +27,15 @@ T = TypeVar("T")
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
 
-_DEST = {"requirement": "require", "inputs": "input", "retries": "max_retries_failure", "uploads": "upload"}
+_DEST = {
+    "requirement": "require",
+    "inputs": "input",
+    "retries": "max_retries_failure",
+    "uploads": "upload",
+    "datasets": "dataset",
+}
 _MANY = frozenset({"requirement", "inputs"})
-_WORDS = frozenset({"uploads", "fetch", "collect"})
+_WORDS = frozenset({"uploads", "fetch", "collect", "datasets"})
 """Several, written as a shell would read them."""
 
 
@@ -55,6 +62,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--input", metavar="FILE", action="append", default=[],
                       help="a file that a worker must have: NAME in its input folder, LABEL:PATH in a mount of it, "
                       "or a whole path there or here; repeatable")  # fmt: skip
+    what.add_argument("--dataset", metavar="[NAME=]PATH|URL", action="append", default=[],
+                      help="what opsconsole.load_dataset() gives the task, looked at before it starts: "
+                      "as for --input, or a folder, an --upload's name, http(s)://, s3://, hf://; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
     what.add_argument("--metric-pattern", metavar="REGEX",
@@ -247,6 +257,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "save_within_ms": args.save_within,
         "resume_from": args.resume_from,
         "metric_pattern": args.metric_pattern,
+        "datasets": tuple(map(read_dataset, args.dataset)),
     }
 
 

@@ -8,13 +8,15 @@ shows as many `x`. Until then they can be seen; a secret in a file never can.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FLAGS = ("--token", "--join")
 ADDRESS_FLAGS = ("--connect",)
 """Secret where the value is a join line: behind its last dot."""
-DATASET_SCHEMES = ("http://", "https://", "s3://")
+_DATASET_URL = re.compile(r"(?:^|=)((?:https?|s3)://.*)", re.DOTALL)
+"""Alone, or behind an option or a dataset's name."""
 SHORTEST = 8
 """A shorter value is no secret of ours, and would be found inside other words, too."""
 VARIABLES = ("OPSCONSOLE_TOKEN", "OPSCONSOLE_JOIN")
@@ -34,8 +36,8 @@ def secrets_in(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
             found.append(value)
         elif flag in ADDRESS_FLAGS and "." in value.partition("#")[2]:
             found.append(value.rpartition(".")[2].rstrip("'\" "))
-        if word.startswith(DATASET_SCHEMES):
-            found += _secrets_of_url(word)
+        if (url := _DATASET_URL.search(word)) is not None:
+            found += _secrets_of_url(url[1])
     return [one for one in found if len(one) >= SHORTEST]
 
 

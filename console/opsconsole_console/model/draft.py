@@ -14,7 +14,8 @@ from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value
+from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value, with_datasets
+from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle
@@ -40,6 +41,7 @@ _STAND_IN = ("true",)
 _CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
 """Stands for the code in a folder until that has been looked at."""
 _NO_WORDS: tuple[str, ...] = ()
+_NO_DATASETS: tuple[JobDataset, ...] = ()
 _NO_POINTS: list[sweeps.Point] = []
 _NO_VARIABLES: dict[str, str] = {}
 
@@ -60,6 +62,7 @@ class Draft:
     gpu_memory: str = ""
     requirement: str = ""
     inputs: str = ""
+    datasets: str = ""
     priority: str = "0"
     after: str = ""
     workdir: str = ""
@@ -100,6 +103,8 @@ class Checked:
     """The words that would run, as far as they can be told."""
     wished: Wished = NOTHING
     """What is still to be made ready before the submission."""
+    datasets: tuple[JobDataset, ...] = ()
+    """All that are named; `likely` has those that are somewhere already."""
 
 
 def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
@@ -116,6 +121,7 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         gpu_memory=_spell_mb(resources.gpu_memory_mb),
         requirement=" ".join(spec.requirements),
         inputs=shlex.join(spec.inputs),
+        datasets=shlex.join(one.typed for one in spec.datasets),
         priority=str(spec.priority),
         after=" ".join(spec.after),
         workdir=spec.workdir or "",
@@ -162,17 +168,24 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         changed |= _sweep_fields(draft, template, reader, command, points)
         reader.read("tasks", lambda: sweeps.check_tasks(changed["num_tasks"], points), None)
         changed["num_tasks"] = len(points)
+        if template is not None:
+            changed["datasets"] = reader.read(
+                "sweep", lambda: with_datasets(changed["datasets"], template, changed["parameters"]), _NO_DATASETS
+            )
     elif template is not None:
         changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
+        changed["datasets"] = with_datasets(changed["datasets"], template, (values,))
     elif draft.base is not None and (
         kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
     ):
         changed |= kept
+        reader.read("datasets", lambda: _check_kept(base, changed["datasets"]), None)
     else:
         changed |= {"task_commands": (), "parameters": (), "template": None}
     wished = _wished(draft, reader)
     spec = msgspec.structs.replace(base, **changed)
-    likely = spec if command else msgspec.structs.replace(spec, command=_STAND_IN)
+    there = tuple(one for one in spec.datasets if not wished.brings(one.where))
+    likely = msgspec.structs.replace(spec, command=spec.command if command else _STAND_IN, datasets=there)
     if not reader.errors:
         whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
         reader.read("command", lambda: check_spec(whole), None)
@@ -182,6 +195,7 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         likely,
         spec.command if points or spec.task_commands else command,
         wished,
+        spec.datasets,
     )
 
 
@@ -258,6 +272,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "requirements": read("requirement", lambda: _requirements(draft.requirement), _NO_WORDS),
         "resources": resources,
         "inputs": read("inputs", lambda: _words(draft.inputs), _NO_WORDS),
+        "datasets": read("datasets", lambda: tuple(map(read_dataset, _words(draft.datasets))), _NO_DATASETS),
         "after": read("after", lambda: tuple(draft.after.replace(",", " ").split()), _NO_WORDS),
         "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, RETRIES_MAX), 0),
         "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
@@ -282,6 +297,14 @@ def _pause_by(text: str) -> PauseBy:
         return PauseBy(text.strip().lower() or PauseBy.FREEZE)
     except ValueError:
         raise InvalidRequest("freeze or checkpoint") from None
+
+
+def _check_kept(base: JobSpec, datasets: tuple[JobDataset, ...]) -> None:
+    """A template's job takes datasets from its parameters, whatever stands here."""
+    values = base.parameters[0] if base.template and base.parameters else {}
+    for one in base.datasets:
+        if one.name and values.get(one.name) == one.where and one not in datasets:
+            raise InvalidRequest(f"{one.words} is a parameter of template {base.template}: start from the template")
 
 
 def _metric_pattern(text: str) -> str:

@@ -11,6 +11,10 @@ class Wished:
     bundle: str = ""
     fetches: tuple[str, ...] = ()
 
+    def brings(self, name: str) -> bool:
+        """Whether an upload may have this name, as far as can be told without looking: what follows the last colon, or the path's end."""
+        return any(name in {text.rstrip("/").rpartition("/")[2], text.rpartition(":")[2]} for text in self.uploads)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is wished for."""

@@ -7,6 +7,7 @@ don't count: they may all have the same mistake.
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Worker
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.link import Gpu, Mode
 from opsconsole_protocol.quantity import spell_duration
@@ -28,8 +29,10 @@ def note_end(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     if attempt.state is AttemptState.SUCCEEDED:
         clear_failures(worker)
     elif (
-        attempt.state is AttemptState.FAILED and attempt.want.mode is not Mode.STOP
-    ):  # a job that is out of time says nothing
+        attempt.state is AttemptState.FAILED
+        and attempt.want.mode is not Mode.STOP
+        and attempt.cause != EndCause.BROKEN_DATASET
+    ):  # neither a job that is out of time nor a dataset that is broken says anything
         _judge_failure(fleet, worker, attempt, now_ms)
 
 

@@ -51,7 +51,7 @@ class Demand:
     capacities: tuple[tuple[float, str, str], ...] = field(init=False)
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
     files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
-    """What a task has to find on its worker: its working folder and its input files."""
+    """What a task has to find on its worker: its working folder, its input files and its datasets."""
     contents: tuple[Content, ...] = field(init=False)
     """What the job brings along; its worker is sent what it lacks."""
 
@@ -63,7 +63,14 @@ class Demand:
             ("named", spec.named_workers),
             ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
             ("capacities", tuple(one for one in asked if one[0])),
-            ("files", folder + tuple((QuestionKind.INPUT, one) for one in spec.inputs)),
+            (
+                "files",
+                (
+                    *folder,
+                    *((QuestionKind.INPUT, one) for one in spec.inputs),
+                    *((QuestionKind.DATASET, one) for one in spec.datasets_there),
+                ),
+            ),
             ("contents", contents_of(spec) if self.kept is None else (*contents_of(spec), self.kept)),
         ):
             object.__setattr__(self, name, value)

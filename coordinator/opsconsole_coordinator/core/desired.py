@@ -47,6 +47,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             setup=spec.setup,
             metric_pattern=spec.metric_pattern,
             collect=spec.collect,
+            datasets=spec.datasets,
             resume=attempt.resume,
             pause_signal=spec.pause_signal,
             follows=_follows(fleet, job.tasks[attempt.index], attempt),

@@ -70,6 +70,7 @@ def _move_task(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int
                 return
             task.failures += 1
             may_retry = not job.stop_reason and attempt.want.mode is not link.Mode.STOP
+            may_retry = may_retry and attempt.cause != EndCause.BROKEN_DATASET
             if task.failures <= job.spec.max_retries_failure and may_retry:
                 _retry(
                     fleet, job, task, attempt, now_ms, f"failed {task.failures} of {job.spec.max_retries_failure + 1}"

@@ -13,6 +13,8 @@ from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
 from opsconsole_coordinator.core.trouble import blocking
+from opsconsole_protocol.dataset import DATASETS, inability
+from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.state import WorkerConnection
 
@@ -154,6 +156,9 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     if len(worker.gpus) < count:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
         return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
+    for dataset in spec.datasets:
+        if lacks := inability(worker.properties.get(DATASETS), dataset):
+            return lacks
     if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
         return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
     return ""
@@ -161,8 +166,9 @@ def _unfit(worker: Worker, demand: Demand) -> str:
 
 def _lacking_folder(worker: Worker, demand: Demand) -> str:
     """What folder this worker would have to be given for an input; empty where it has them."""
-    for name in demand.spec.inputs:
-        if lacks := lacks_folder(worker, name):
+    for kind, name in demand.files:
+        lacks = "" if kind is QuestionKind.FOLDER else lacks_folder(worker, name)
+        if lacks:
             option = "--mount" if "/" in name else "--input-path"
             return f"has {lacks} (start its agent with {option})"
     return ""

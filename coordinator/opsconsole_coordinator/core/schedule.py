@@ -118,7 +118,7 @@ def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
     spec = job.spec
     alone = job.id if is_particular(job.tasks[job.ready[0]]) else ""
     where = (demand.named, spec.project, spec.workdir)
-    finds = (spec.inputs, demand.contents)
+    finds = (spec.inputs, spec.datasets, demand.contents)
     return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch)
 
 

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus
 from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.file_check import FileCheck, file_checks
+from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
-from opsconsole_protocol.link import QuestionKind
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""
@@ -32,9 +31,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         checks=tuple(_checks(offer, demand, files)),
         asking=not offer.permanent and any(one.is_awaited for one in files),
         inputs=tuple(
-            InputCheck(name=one.name, state=one.state, detail=one.detail)
-            for one in files
-            if one.kind is QuestionKind.INPUT
+            InputCheck(name=one.name, state=one.state, detail=one.detail) for one in files if one.kind in IN_MOUNTS
         ),
         lacks_file=offer.lacks_file,
         lacks_content=offer.lacks_content,

@@ -227,6 +227,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         output_bytes=seen.output_bytes if seen is not None else None,
         hint=attempt.hint,
         recognised=attempt.recognised,
+        datasets=seen.datasets if seen is not None else (),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.spec import JobSpec
 
@@ -112,6 +113,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     """What to do about `error`, or what it means."""
     recognised: tuple[str, ...] = ()
     """Those of its metrics that it didn't report: they were read in what it printed."""
+    datasets: tuple[FoundDataset, ...] = ()
+    """What was found at its job's datasets before its start."""
 
 
 class CopyState(StrEnum):

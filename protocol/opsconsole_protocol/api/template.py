@@ -5,7 +5,7 @@ reaches a shell, whatever it holds.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,20 +20,23 @@ from opsconsole_protocol.bound import (
     check_length,
     check_tree,
 )
+from opsconsole_protocol.dataset import JobDataset, check_dataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import JobSpec, check_metric_pattern
 
-KINDS = ("str", "int", "float", "bool")
+DATASET_KIND = "dataset"
+"""Its value is a path or a URL, as for --dataset; the parameter's name is by which tasks ask for it."""
+KINDS = ("str", "int", "float", "bool", DATASET_KIND)
 PARAMETERS_MAX = 100
 DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
     "retries", "timeout", "grace", "uploads", "bundle", "setup", "fetch", "collect",
-    "metric_pattern",
+    "metric_pattern", "datasets",
 )  # fmt: skip
 """The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
-_ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", DATASET_KIND: "a path or a URL"}
 
 
 def check_template(template: TemplateRow) -> None:
@@ -48,6 +51,8 @@ def check_template(template: TemplateRow) -> None:
     for parameter in template.parameters:
         if parameter.kind not in KINDS:
             raise InvalidRequest(f"{parameter.name}: {parameter.kind!r} is no type, use one of {', '.join(KINDS)}")
+        if parameter.kind == DATASET_KIND:
+            check_dataset(JobDataset("a", parameter.name))
     check_metric_pattern(str(template.defaults.get("metric_pattern", "")))
 
 
@@ -108,6 +113,7 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
         values = tuple(_read_anew(template, one) for one in sets)
         commands = tuple(fill(template.command, one) for one in values)
         made = msgspec.structs.replace(spec, command=commands[0], task_commands=commands, parameters=values)
+    made = msgspec.structs.replace(made, datasets=with_datasets(spec.datasets, template, values))
     given = spec.task_commands or (spec.command,)
     if spec.command != template.command and given != commands:
         raise InvalidRequest(
@@ -115,6 +121,21 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
             f"or leave the template out"
         )
     return made
+
+
+def with_datasets(
+    datasets: tuple[JobDataset, ...], template: TemplateRow, values: Sequence[Mapping[str, Any]]
+) -> tuple[JobDataset, ...]:
+    """A job's datasets, with those that its template's parameters name in place of others of these names.
+
+    `values`: of each task. Raises InvalidRequest where they differ: all tasks of a job have the same datasets.
+    """
+    names = [parameter.name for parameter in template.parameters if parameter.kind == DATASET_KIND]
+    for name in names:
+        if any(one.get(name) != values[0].get(name) for one in values[1:]):
+            raise InvalidRequest(f"{name} is a dataset, the same for all tasks of a job: submit a job for each")
+    given = tuple(JobDataset(values[0][name], name) for name in names if values[0].get(name) is not None)
+    return (*given, *(one for one in datasets if one.name not in names))
 
 
 def _read_anew(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +184,11 @@ def _typed_value(parameter: Parameter, text: str) -> Any:
         if folded not in _TRUE | _FALSE:
             raise InvalidRequest(f"{parameter.name} is true or false, not {text[:60]!r}")
         return folded in _TRUE
+    if parameter.kind == DATASET_KIND:
+        try:
+            return read_dataset(f"{parameter.name}={text}").where
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{parameter.name}: {error.message}") from None
     return text
 
 

@@ -22,6 +22,7 @@ from opsconsole_protocol.bound import (
     Text,
     Whole,
 )
+from opsconsole_protocol.dataset import JOB_DATASETS_MAX, FoundDatasets, JobDataset
 from opsconsole_protocol.end_cause import Cause
 from opsconsole_protocol.ids import AttemptId, JobId, TaskId
 from opsconsole_protocol.job_content import COLLECTS_MAX, SETUP_CHARACTERS_MAX, UPLOADS_MAX, Bundle, Upload
@@ -119,6 +120,7 @@ class Launch(Message, frozen=True, kw_only=True):
     pause_signal: Label = ""
     metric_pattern: Annotated[str, Meta(max_length=PATTERN_CHARACTERS_MAX)] = ""
     """Finds metrics in the lines that the task prints; empty: well-known forms are recognised."""
+    datasets: Annotated[tuple[JobDataset, ...], Meta(max_length=JOB_DATASETS_MAX)] = ()
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -172,3 +174,5 @@ class Observed(Message, frozen=True, kw_only=True):
     output_bytes: Whole | None = None
     hint: Text = ""
     """What to do about `error`."""
+    datasets: FoundDatasets = ()
+    """What was found at its job's datasets, once they were looked at."""

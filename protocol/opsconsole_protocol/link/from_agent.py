@@ -102,6 +102,8 @@ class FileExists(Message, frozen=True, kw_only=True, tag="FILE_EXISTS"):
     check_id: Whole
     path: Path
     size_bytes: Whole
+    is_folder: bool = False
+    """Of a dataset: then its size isn't known."""
 
 
 class FileNotFound(Message, frozen=True, kw_only=True, tag="FILE_NOT_FOUND"):

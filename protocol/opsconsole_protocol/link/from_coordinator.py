@@ -91,6 +91,8 @@ class QuestionKind(StrEnum):
 
     INPUT = "input"
     """A file in the worker's input folder, by its name."""
+    DATASET = "dataset"
+    """The same, or a folder. Asked only of workers that say which datasets they can look at."""
     FOLDER = "folder"
     """A folder on the worker, by its path."""
     PORT = "port"

@@ -4,15 +4,12 @@ import base64
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from opsconsole_agent.dataset.describer import describe
@@ -20,14 +17,13 @@ from opsconsole_agent.dataset.limit import Limits
 from opsconsole_protocol.dataset import BrokenDataset, DatasetFormat, shown_url
 from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, OpsconsoleError, Unavailable
 from tests.agent.dataset.dataset_lab import COMPRESS, CSV, JSON_LINES, TABLE, parquet_bytes, saved
-from tests.waiting import until_sync
+from tests.object_store import SECRET, environment_for, object_store
 
 FILES = {
     "a.csv": CSV, "a.parquet": parquet_bytes(), "a.csv.gz": COMPRESS["gz"](CSV), "a.jsonl": JSON_LINES,
     "ragged.csv": b"a,b\n1,2\n3\n", "train/0.parquet": parquet_bytes(), "test/0.parquet": parquet_bytes(TABLE.slice(1)),
     **saved(above="saved/"),
 }  # fmt: skip
-SECRET = "geheim"
 pytestmark = pytest.mark.process
 
 
@@ -144,29 +140,11 @@ def test_a_file_that_must_be_fetched_whole_is_not_fetched_where_it_is_too_large(
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a moto server with a bucket `lab`."""
-    log = tmp_path_factory.mktemp("moto") / "log"
-    port = 0
-    with log.open("wb") as sink:
-        code = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"
-        server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=sink, stderr=sink)
-    try:
-        until_sync(lambda: re.search(rb"http://127\.0\.0\.1:\d+", log.read_bytes()), 60, "moto")
-        found = re.search(rb"http://127\.0\.0\.1:(\d+)", log.read_bytes())
-        port = int(found[1]) if found is not None else 0
-        address = f"http://127.0.0.1:{port}"
-        store = boto3.client(
-            "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key=SECRET
-        )
-        store.create_bucket(Bucket="lab")
-        for name, data in FILES.items():
-            store.put_object(Bucket="lab", Key=f"digits/{name}", Body=data)
-        store.put_object_acl(Bucket="lab", Key="digits/a.csv", ACL="public-read")
-        store.close()
+    """The address of a server with a bucket `lab`."""
+    with object_store(
+        tmp_path_factory.mktemp("moto"), {f"digits/{name}": data for name, data in FILES.items()}
+    ) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.fixture
@@ -174,12 +152,8 @@ def store(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same, as the environment leads to it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    for name, value in environment_for(bucket).items():
+        monkeypatch.setenv(name, value)
     return bucket
 
 

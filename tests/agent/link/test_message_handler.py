@@ -1,8 +1,12 @@
 """How an agent introduces itself, and what it remembers of the coordinator's store."""
 
+import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
+
+import pytest
 
 from opsconsole_agent.core.intent import PROCESS
 from opsconsole_agent.core.reactor import Reactor
@@ -34,7 +38,7 @@ def describe(**properties: object) -> Description:
     return Description(WorkerId("worker-1"), "box", "run", host_identity(), WorkerIOConfig(), 3, (), properties)
 
 
-async def make_handler(tmp_path: Path) -> MessageHandler:
+async def make_handler(tmp_path: Path, io: WorkerIOConfig | None = None, *, able: bool = False) -> MessageHandler:
     """A handler in front of an idle agent."""
     state, shipper = StateFolder(tmp_path), LogShipper()
     core_runner = CoreRunner(Reactor(3, PROCESS), state, shipper)
@@ -46,7 +50,7 @@ async def make_handler(tmp_path: Path) -> MessageHandler:
     store = ContentStore(tmp_path / secrets.token_hex(4), 1 << 20)
     transfers = Transfers(core_runner.link.send, store, Home("ws://127.0.0.1:1", None), places.find)
     return MessageHandler(
-        describe(),
+        replace(describe(), io=io or WorkerIOConfig(), datasets=("text", "arrow") if able else ("text",)),
         core_runner,
         state,
         shipper,
@@ -132,3 +136,39 @@ async def test_what_was_set_aside_is_a_trouble_that_keeps_nobody_out(tmp_path: P
     (trouble,) = (await handler.heartbeat()).troubles
     assert (trouble.code, trouble.blocks) == (link.TroubleCode.STATE_DAMAGED, False)
     assert len(trouble.text) <= 500
+
+
+async def test_a_dataset_may_be_a_folder_and_an_input_may_not(tmp_path: Path) -> None:
+    (tmp_path / "in" / "digits" / "train").mkdir(parents=True)
+    (tmp_path / "in" / "digits" / "train" / "0.csv").touch()
+    handler = await make_handler(tmp_path / "state", WorkerIOConfig(input_path=tmp_path / "in"))
+    fake = handler._core_runner.link
+    assert isinstance(fake, FakeLink)
+    for check_id, kind in enumerate((link.QuestionKind.DATASET, link.QuestionKind.INPUT)):
+        await handler._check_input(link.InputFile(check_id=check_id, filename="digits", kind=kind))
+    path = str(tmp_path / "in" / "digits")
+    assert fake.sent == [
+        link.FileExists(check_id=0, path=path, size_bytes=0, is_folder=True),
+        link.FileNotFound(check_id=1, reason="is a folder, not a file"),
+    ]
+
+
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("name", ["digits", "a.Parquet", "a.csv"])
+async def test_what_only_the_extra_reads_is_refused_without_it(tmp_path: Path, name: str, able: bool) -> None:
+    (tmp_path / "in" / "digits" / "train").mkdir(parents=True)
+    for below in ("digits/train/0.parquet", "a.Parquet", "a.csv"):
+        (tmp_path / "in" / below).write_text("x\n")
+        os.utime(tmp_path / "in" / below, (1, 1))
+    handler = await make_handler(tmp_path / "state", WorkerIOConfig(input_path=tmp_path / "in"), able=able)
+    fake = handler._core_runner.link
+    assert isinstance(fake, FakeLink)
+    await handler._check_input(link.InputFile(check_id=1, filename=name, kind=link.QuestionKind.DATASET))
+    (answer,) = fake.sent
+    if able or name == "a.csv":
+        assert isinstance(answer, link.FileExists)
+    else:
+        assert isinstance(answer, link.FileNotFound)
+        assert answer.reason.startswith(
+            "has Parquet or Arrow, which its agent can't read: pip install 'opsconsole[dataset]'"
+        )

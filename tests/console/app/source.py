@@ -49,6 +49,8 @@ class RecordedSource:
         self.snapshot = snapshot or recorded.snapshot()
         self.log = recorded_log.RecordedLog()
         self.files = RecordedFiles()
+        self.datasets: dict[str, api.DatasetAnswer] = {}
+        """What workers say of datasets, by URL or by label and path."""
         self.connected = True
         self.join_line = recorded.JOIN_LINE
         self.people = list(recorded.people())
@@ -194,6 +196,14 @@ def _submit(source: RecordedSource, request: api.SubmitJobs) -> api.JobList:
     return api.JobList(jobs=tuple(rows))
 
 
+def _dataset(source: RecordedSource, request: api.DescribeDataset) -> api.DatasetAnswer:
+    query = request.query
+    where = query.url if query.root is None else f"{query.root.mount}:{query.path.decode()}"
+    if where not in source.datasets:
+        raise NotFound(f"{where} is not there")
+    return source.datasets[where]
+
+
 def _events(source: RecordedSource, request: api.ListEvents) -> api.EventList:
     rows = [*recorded.EVENTS, *source.older_events]
     rows = [event for event in rows if request.subject in ("", event.subject, event.subject.partition("/")[0])]
@@ -231,6 +241,7 @@ _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.AskHealth: lambda s, _r: api.Health(
         healthy=True, uptime_ms=1, workers=1, running_tasks=0, pending_tasks=0, store_seq=1, watchers=s.watchers
     ),
+    api.DescribeDataset: _dataset,
     api.Invite: lambda _s, _r: api.Invited(
         line=_s.join_line,
         expires_at_ms=recorded.NOW_MS + 3_600_000,

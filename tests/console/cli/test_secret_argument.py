@@ -21,6 +21,8 @@ TOKEN = "0123456789abcdef"
         (["submit", "--name", TOKEN], []),
         (["dataset", f"s3://ana:{TOKEN}@bucket/a.csv"], [f"ana:{TOKEN}"]),
         (["dataset", f"https://h/a@b.csv?signature={TOKEN}"], [f"signature={TOKEN}"]),
+        (["submit", "--dataset", f"t=https://h/a.csv?signature={TOKEN}"], [f"signature={TOKEN}"]),
+        (["submit", f"--dataset=t=s3://b/a.csv?versionId={TOKEN}"], [f"versionId={TOKEN}"]),
         (["dataset", "hf://datasets/ana/digits@0123456789abcdef"], []),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import Draft
+from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.console.app import recorded
 
@@ -131,3 +132,34 @@ def test_another_command_ends_a_sweep() -> None:
     assert checked.spec is not None
     assert checked.spec.task_commands == ()
     assert checked.spec.command == ("b",)
+
+
+def test_datasets_are_typed_and_those_to_come_are_asked_of_nobody() -> None:
+    checked = drafts.check(
+        Draft(command="a", datasets="t=lab:digits 'my file.csv' x=s3://lab/x", uploads="'~/my file.csv'")
+    )
+    assert checked.spec is not None
+    assert checked.spec.datasets == checked.datasets
+    assert [one.words for one in checked.datasets] == ["t=lab:digits", "my file.csv", "x=s3://lab/x"]
+    assert [one.where for one in checked.likely.datasets] == ["lab:digits", "s3://lab/x"]
+    wrong = drafts.check(Draft(command="a", datasets="s3://k:geheim@lab/x"))
+    assert "s3://lab/x has a user or password" in wrong.errors["datasets"]
+
+
+def test_a_templates_dataset_is_one_of_the_jobs_and_changed_there() -> None:
+    template = TemplateRow(
+        name="fit",
+        command=("fit", "{data}"),
+        parameters=(Parameter(name="data", kind="dataset"), Parameter(name="lr", default=1)),
+    )
+    draft = replace(drafts.with_template(Draft(datasets="extra=b.csv"), template), parameters={"data": "lab:digits"})
+    checked = drafts.check(draft, template)
+    assert checked.spec is not None
+    assert [one.words for one in checked.spec.datasets] == ["data=lab:digits", "extra=b.csv"]
+    again = drafts.from_spec(checked.spec)
+    assert drafts.check(again).spec == checked.spec
+    changed = drafts.check(replace(again, datasets="data=lab:other extra=b.csv"))
+    assert changed.errors["datasets"] == "data=lab:digits is a parameter of template fit: start from the template"
+    assert (
+        "a dataset, the same for all tasks" in drafts.check(replace(draft, sweep="data=a,b"), template).errors["sweep"]
+    )

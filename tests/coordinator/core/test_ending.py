@@ -25,6 +25,18 @@ def test_failures_have_a_budget(world: World) -> None:
     assert world.rows[job.id].reason == "exit code 2"
 
 
+def test_a_broken_dataset_is_not_looked_at_again(world: World) -> None:
+    """It is broken wherever it is looked at, and says nothing about the worker."""
+    worker = world.worker()
+    for _ in range(4):
+        job = world.submit(max_retries_failure=5)
+        worker.fail(worker.started(), "dataset a.csv, line 3: is ragged", cause="broken_dataset")
+        assert (state(job), task_of(job).attempts, world.rows[job.id].reason) == (
+            "failed", 1, "dataset a.csv, line 3: is ragged",
+        )  # fmt: skip
+    assert not worker.record.failed_jobs
+
+
 def test_losses_have_a_budget_of_their_own(world: World) -> None:
     worker = world.worker()
     job = world.submit(max_retries_preemption=1)

@@ -12,6 +12,7 @@ from opsconsole_coordinator.core.fleet import INPUT_ANSWER_MS_MAX
 from opsconsole_coordinator.core.judgement import judge
 from opsconsole_coordinator.core.question import Answer, Answers, Question
 from opsconsole_protocol import link
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World, gpus, state
@@ -58,6 +59,21 @@ INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
             {"inputs": ("data.slp", "/Volumes/lab/a.slp")},
             "no worker fits: w1 has no folder with '/Volumes/lab/a.slp' (start its agent with --mount)",
         ),
+        (
+            {"properties": MOUNTS},
+            {"datasets": (JobDataset("lab:a.csv"),)},
+            "no worker fits: w1 its agent is too old to look at datasets: update opsconsole there",
+        ),
+        (
+            {"properties": MOUNTS | {"datasets": ["text"]}},
+            {"datasets": (JobDataset("s3://lab/a"),)},
+            "no worker fits: w1 can't read s3://: pip install 'opsconsole[dataset]' in the environment of its agent",
+        ),
+        (
+            {"properties": {"datasets": ["text"]}},
+            {"datasets": (JobDataset("lab:runs/a.csv"),)},
+            "no worker fits: w1 has no mount lab (start its agent with --mount)",
+        ),
     ],
 )
 def test_a_refusal_says_what_is_needed_and_what_there_is(
@@ -77,6 +93,21 @@ def test_a_file_below_a_mount_is_asked_of_the_workers_that_may_have_it(world: Wo
     assert worker.found().filename == name
     worker.started()
     assert state(job) == "running"
+
+
+def test_a_dataset_is_asked_for_where_it_can_be_looked_at(world: World) -> None:
+    old = world.worker("w1", properties=MOUNTS | {"datasets": True})
+    worker = world.worker("w2", properties=MOUNTS | {"datasets": ["text", "s3"]})
+    datasets = (JobDataset("lab:digits", "a"), JobDataset("s3://lab/x", "b"))
+    spec = JobSpec(command=("a",), datasets=datasets)
+    world.reactor.on_ask_candidates(spec, world.now_ms)
+    world.turn()
+    asked = worker.found()
+    assert (asked.filename, asked.kind) == ("lab:digits", link.QuestionKind.DATASET)
+    job = world.submit(datasets=datasets)
+    worker.started()
+    assert state(job) == "running"
+    assert not old.inbox, "an older agent would not understand the question"
 
 
 def test_a_mount_that_a_worker_gets_later_counts(world: World) -> None:

@@ -70,6 +70,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             )
         )
     place = _place(latest, cells) if latest is not None and latest.workdir else []
+    place = [*_datasets(spec, latest, cells), *place]
     if shown is not None and is_told:
         hint = _told("hint", shown.hint, cells, "bold") if shown.hint else []
         is_paused = shown.task.state == TaskState.PAUSED  # it has saved a checkpoint and ended
@@ -104,6 +105,16 @@ def _told(label: str, text: str, cells: int, tone: str) -> list[Line]:
 def _place(latest: AttemptRow, cells: int) -> list[Line]:
     """Its working folder, in full: most often a long path, to be copied."""
     return _told("ran in" if latest.finished_at_ms else "runs in", latest.workdir or "", cells, "")
+
+
+def _datasets(spec: JobSpec | None, latest: AttemptRow | None, cells: int) -> list[Line]:
+    """What its tasks are given with `--dataset`, and what was found there."""
+    found = {} if latest is None else {one.where: one.words for one in latest.datasets}
+    lines: list[Line] = []
+    for one in () if spec is None else spec.datasets:
+        words = f"{one.words}: {found[one.shown]}" if one.shown in found else one.words
+        lines += _told("dataset", words, cells, "")
+    return lines
 
 
 def label_of(line: Line) -> str:

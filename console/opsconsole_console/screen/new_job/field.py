@@ -12,6 +12,7 @@ class Group(NamedTuple):
     rows: tuple[tuple[Field, ...], ...]
 
 
+DATASETS = Field("datasets", "dataset", "[NAME=]PATH on the worker, or a URL")
 COMMAND = Field("command", "command", "python train.py --lr 3e-4")
 
 GROUPS: tuple[Group, ...] = (
@@ -20,6 +21,7 @@ GROUPS: tuple[Group, ...] = (
         (
             (Field("name", "name", "the command's name"), Field("project", "project", "default")),
             (Field("inputs", "inputs", "file names in the worker's input folder"),),
+            (DATASETS,),
             (Field("tasks", "tasks", "1"), Field("priority", "priority", "0")),
         ),
     ),

@@ -1,7 +1,7 @@
 """The left side of the new-job dialog: everything that makes a job, as texts."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,17 +9,36 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Select
 
 from opsconsole_console.model.draft import PARAMETER_PREFIX, Draft, with_template
-from opsconsole_console.screen.new_job.field import COMMAND, GROUPS
+from opsconsole_console.screen.new_job.field import COMMAND, DATASETS, GROUPS
 from opsconsole_console.screen.new_job.form_row import FormRow
-from opsconsole_console.screen.part.field_box import Field, FieldBox
+from opsconsole_console.screen.part.field_box import Field, FieldBox, widget_id
+from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.widget.drop_down import DropDown
 from opsconsole_console.widget.words import Caption
 from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.template import DATASET_KIND
+from opsconsole_protocol.dataset import JobDataset
 
 _NO_TEMPLATE = "a command"
+
+
+class DatasetNote(LineView):
+    """What is known of the datasets in the field above."""
+
+    DEFAULT_CSS = "DatasetNote { padding: 0 0 0 9; }"
+
+    def __init__(self, field: str) -> None:
+        super().__init__()
+        self.field = field
+
+    @property
+    def cells(self) -> int:
+        """How many a line may take."""
+        return max(24, self.content_size.width)
 
 
 class JobForm(VerticalScroll):
@@ -63,6 +82,8 @@ class JobForm(VerticalScroll):
             yield Caption(group.heading, classes="heading")
             for fields in group.rows:
                 yield FormRow(fields, values, self._suggestions)
+                if DATASETS in fields:
+                    yield DatasetNote(DATASETS.name)
 
     def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
         """Offer these templates."""
@@ -98,6 +119,24 @@ class JobForm(VerticalScroll):
         }  # fmt: skip
         for row in self.query(FormRow):
             row.complain(shown)
+
+    def describe(self, lines: Callable[[JobDataset, int], list[Line]], datasets: Iterable[JobDataset]) -> None:
+        """Show under each field what is known of the datasets that stand in it; `lines` is told how many cells a line may take."""
+        given = {PARAMETER_PREFIX + one.name: one for one in datasets}
+        notes = {note.field: note for note in self.query(DatasetNote)}
+        for field, note in notes.items():
+            own = [
+                one for name, one in given.items() if name == field or (field == DATASETS.name and name not in notes)
+            ]
+            before = len(note.lines)
+            note.show([line for one in own for line in lines(one, note.cells)])
+            if len(note.lines) > before and isinstance(box := self.screen.focused, Input) and box.id == _box_id(field):
+                self.call_after_refresh(self._reveal, box, note)
+
+    def _reveal(self, box: Input, note: DatasetNote) -> None:
+        """What stands under the field with the cursor is to be seen, as far as there is room."""
+        if note.region.bottom > self.region.bottom:
+            self.scroll_to_widget(box, top=True, animate=False)
 
     def focus_first(self, names: Iterable[str]) -> None:
         """Put the cursor into the first of these fields, in the order of the form."""
@@ -157,12 +196,16 @@ class JobForm(VerticalScroll):
                 box.input.value = values[box.field.name]
 
 
+def _box_id(field: str) -> str:
+    return "field-" + widget_id(field)
+
+
 def _values(draft: Draft) -> dict[str, str]:
     fields = (field.name for group in GROUPS for row in group.rows for field in row)
     return {name: getattr(draft, name) for name in ("command", *fields)}
 
 
-def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[FormRow]:
+def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[Widget]:
     for parameter in {one.name: one for one in parameters}.values():
         choices = [str(choice) for choice in parameter.choices]
         hint = "" if parameter.default is None else str(parameter.default)
@@ -171,6 +214,8 @@ def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[FormRow]:
         yield FormRow(
             (Field(name, parameter.name, f"{hint}   {about}".strip()),), {}, {name: choices} if choices else None
         )
+        if parameter.kind == DATASET_KIND:
+            yield DatasetNote(name)
 
 
 def _about(template: TemplateRow) -> str:

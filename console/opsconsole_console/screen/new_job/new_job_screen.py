@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -18,10 +19,13 @@ from opsconsole.ask import ask
 from opsconsole.client import new_job_id
 from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
-from opsconsole_console.model.draft import Checked, Draft
+from opsconsole_console.model.draft import PARAMETER_PREFIX, Checked, Draft
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
+from opsconsole_console.screen.new_job.dataset_look import DatasetLook, Key
+from opsconsole_console.screen.new_job.dataset_text import waiting_lines
+from opsconsole_console.screen.new_job.field import DATASETS
 from opsconsole_console.screen.new_job.job_form import JobForm
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.io_line import IoLine
@@ -42,8 +46,10 @@ from opsconsole_protocol.api import (
     Submission,
     SubmitJobs,
     TemplateList,
+    Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.mount import mounts_of
 
@@ -90,6 +96,9 @@ class NewJobScreen(ModalScreen[None]):
         self._can_pick = False
         """Whether there is a worker whose folders can be browsed for an input."""
         self._is_again = draft is not None
+        self._datasets = DatasetLook(source, self._show_datasets)
+        self._asking: tuple[Key, ...] = ()
+        """What a worker is being asked of the datasets."""
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
 
@@ -125,6 +134,8 @@ class NewJobScreen(ModalScreen[None]):
         event.stop()
         self._checked = drafts.check(self._form.draft, self._form.template)
         self._refusal = ""
+        self._asking = ()
+        self._datasets.forget_refusals()
         self._show_checked()
         self._show_candidates()
         if self._debounce is not None:
@@ -187,6 +198,7 @@ class NewJobScreen(ModalScreen[None]):
     def _start_asking(self) -> None:
         run_exclusive(self, self._ask_repeatedly, "candidates")
         run_exclusive(self, self._look, "look")
+        self._look_at_datasets()
 
     async def _ask_repeatedly(self) -> None:
         """Ask about the job as it stands, one question after the other: none breaks off another, so every answer is shown."""
@@ -217,8 +229,8 @@ class NewJobScreen(ModalScreen[None]):
         brought = {one.content_id: one.size_bytes for one in spec.uploads}
         if spec.bundle is not None:
             brought.setdefault(spec.bundle.content_id, spec.bundle.size_bytes)
-        rows = candidates(self._answer, self._model, chosen, spec.inputs, sum(brought.values()))
-        self._table.set_rows(rows)
+        inputs = (*spec.inputs, *spec.datasets_there)
+        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs, sum(brought.values())))
         self._tell_folders()
 
     @on(LiveTable.RowHighlighted)
@@ -229,6 +241,7 @@ class NewJobScreen(ModalScreen[None]):
         if self._can_pick != (worker is not None):
             self._can_pick = worker is not None
             self.refresh_bindings()
+        self._look_at_datasets()
 
     def _folders_of(self, row: Candidate | None) -> WorkerRow | None:
         """The worker of a row, or the one that would most likely take the job, even where it doesn't now."""
@@ -238,6 +251,40 @@ class NewJobScreen(ModalScreen[None]):
         ranked = sorted(verdicts, key=lambda one: not one.accepted)
         workers = [worker for one in ranked if (worker := self._model.fleet.workers.get(one.worker_id)) is not None]
         return next((one for one in workers if mounts_of(one.properties)), workers[0] if workers else None)
+
+    # -- what the datasets are --------------------------------------------------------------------------------------
+
+    def _dataset_worker(self) -> tuple[WorkerRow | None, Verdict | None]:
+        """Who is to look: the worker that is chosen, or under the cursor, or that would get the job, or has the datasets."""
+        verdicts = () if self._answer is None else self._answer.verdicts
+        row, chosen = self._table.cursor_row, self._form.draft.worker
+        under = row.verdict if row is not None else None
+        named = next((one for one in verdicts if one.worker == chosen), None) if chosen else None
+        likely = sorted(verdicts, key=lambda one: (not one.accepted, one.lacks_file, not one.inputs))
+        for verdict in (named, under, *likely):
+            worker = None if verdict is None else self._model.fleet.workers.get(verdict.worker_id)
+            if worker is not None:
+                return worker, verdict
+        return None, None
+
+    def _look_at_datasets(self) -> None:
+        """Show what is known of them, and ask for the rest."""
+        worker, verdict = self._dataset_worker()
+        self._show_datasets()
+        questions = self._datasets.open_questions(worker, verdict, self._checked.likely.datasets)
+        if worker is not None and questions and questions != self._asking:
+            self._asking = questions
+            run_exclusive(self, partial(self._datasets.ask, worker, questions), "datasets")
+
+    def _show_datasets(self) -> None:
+        worker, verdict = self._dataset_worker()
+
+        def lines(dataset: JobDataset, cells: int) -> list[Line]:
+            if dataset not in self._checked.likely.datasets:
+                return waiting_lines(dataset, "is brought along, and looked at on the worker", cells)
+            return self._datasets.lines(worker, verdict, dataset, cells)
+
+        self._form.describe(lines, self._checked.datasets)
 
     def _show_packing(self, text: str) -> None:
         self._status.show([Line(cell(text, "text-muted"))])
@@ -313,6 +360,12 @@ class NewJobScreen(ModalScreen[None]):
         if self._errors:
             self._form.complain(self._errors, everywhere=True)
             self._form.focus_first(self._errors)
+            return
+        broken = self._datasets.broken(self._dataset_worker()[0], spec.datasets)
+        if broken is not None:
+            self._refusal = "a dataset is broken, as is said there"
+            self._form.focus_first((PARAMETER_PREFIX + broken.name, DATASETS.name))
+            self._show_status()
             return
         packing = Packing(self._source, self._job_id, self._checked.wished, self._show_packing)
         try:

@@ -28,6 +28,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("worker", " or ".join(spec.named_workers) or "automatic"),
             ("require", " ".join(spec.requirements)),
             ("inputs", ", ".join(spec.inputs)),
+            ("datasets", " · ".join(one.words for one in spec.datasets)),
             ("uploads", " · ".join(upload.words for upload in spec.uploads)),
             ("bundle", spec.bundle.words if spec.bundle else ""),
             ("setup", spec.setup),
