@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console.cli.export import write
 from opsconsole_console.cli.option import add_json
-from opsconsole_console.cli.output import csv_text, put_csv, put_json, put_table, say
+from opsconsole_console.cli.output import put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import NotFound
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -54,10 +55,8 @@ def metrics(args: argparse.Namespace) -> int:
         raise NotFound(
             f"no metric called {' or '.join(map(repr, unknown))} was reported: there is {_listed(sorted(known))}"
         )
-    if args.csv is not None:
-        _write_csv(args.csv, runs)
-    elif args.parquet is not None:
-        _write_parquet(args.parquet, runs)
+    if args.csv is not None or args.parquet is not None:
+        write(args.csv, args.parquet, _COLUMNS, _points(runs))
     elif args.json:
         put_json(*(_object(run, metric) for run, metric in _each(runs, args.name)))
     else:
@@ -107,23 +106,6 @@ def _points(runs: list[RunRow]) -> Iterator[tuple[str, str, float, float]]:
         for metric in run.metrics:
             for step, value in zip(metric.x, metric.y, strict=True):
                 yield run.task_id, metric.name, step, value
-
-
-def _write_csv(target: str, runs: list[RunRow]) -> None:
-    if target == "-":
-        put_csv(_COLUMNS, _points(runs))
-    else:
-        Path(target).write_text(csv_text(_COLUMNS, _points(runs)), encoding="utf-8")
-
-
-def _write_parquet(target: Path, runs: list[RunRow]) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise InvalidRequest("Parquet files need pyarrow: pip install 'opsconsole[view]', or use --csv") from None
-    columns = list(zip(*_points(runs), strict=True)) or [(), (), (), ()]
-    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), target)
 
 
 def _figure(value: float) -> str:

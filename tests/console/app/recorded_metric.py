@@ -1,6 +1,9 @@
 """What recorded jobs have reported: the same for everybody who asks."""
 
 import math
+from functools import lru_cache
+
+from msgspec.structs import replace
 
 from opsconsole_protocol import api
 from tests.recording.lab import NOW_MS
@@ -9,17 +12,22 @@ STEPS = 400
 EVERY_MS = 1_500
 
 
+@lru_cache(maxsize=1_000)
+def _values(index: int) -> dict[str, list[float]]:
+    loss = [2.3 * math.exp(-step * (index + 1) / 90) + 0.1 + 0.05 * math.sin(step * 1.7) for step in range(STEPS)]
+    return {"loss": loss, "accuracy": [1 - one / 2.5 for one in loss], "lr": [3e-4] * STEPS}
+
+
 def run(job_id: str, job: str, index: int, request: api.ReadMetrics, count: int) -> api.RunRow:
     """One task's metrics; the points of those that are asked for."""
-    loss = [2.3 * math.exp(-step * (index + 1) / 90) + 0.1 + 0.05 * math.sin(step * 1.7) for step in range(STEPS)]
-    values = {"loss": loss, "accuracy": [1 - one / 2.5 for one in loss], "lr": [3e-4] * STEPS}
+    values = _values(index)
     x = [float(step) for step in range(STEPS)]
     if request.axis is api.Axis.TIME:
         x = [NOW_MS - (STEPS - step) * EVERY_MS for step in x]
     return api.RunRow(
         task_id=f"{job_id}/task-{index}",
         job=job,
-        state="running",
+        state="running" if index % 3 else "succeeded",
         parameters={"seed": index} if count > 1 else {},
         metrics=tuple(
             api.MetricRow(
@@ -30,3 +38,9 @@ def run(job_id: str, job: str, index: int, request: api.ReadMetrics, count: int)
             for name, y in values.items()
         ),
     )  # fmt: skip
+
+
+def gone_on(run: api.RunRow, shift: float, *, over: bool) -> api.RunRow:
+    """The same run later: its last values are greater, and it may have ended."""
+    metrics = tuple(replace(row, last=row.last + shift) for row in run.metrics)
+    return replace(run, state="succeeded" if over else run.state, metrics=metrics)

@@ -1,11 +1,13 @@
 """`opsconsole metrics` and `opsconsole compare`: what they print and write."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opsconsole_console.service.table_file import write_parquet
 from opsconsole_protocol import api
 from tests.client.fake_server import FakeServer
 from tests.console.cli.conftest import Run
@@ -97,11 +99,51 @@ def test_runs_side_by_side_with_the_parameters_that_differ(run: Run, told: FakeS
     )
     least = run("compare", JOB, "--of", "least", "--sort", "lr", "-r", "--name", "loss").out.splitlines()
     assert [line.split()[3:] for line in least] == [["LR", "LOSS"], ["0.1", "0.5"], ["0.01", "0.25"], ["0.001"]]
-    assert run("compare", JOB, "--csv").out.splitlines()[1] == f"{JOB}/task-0,sweep,succeeded,0.1,0.75,0.5"
+    assert run("compare", JOB, "--csv", "-").out.splitlines()[1] == f"{JOB}/task-0,sweep,succeeded,0.1,0.75,0.5"
     assert json.loads(run("compare", JOB, "--json").out.splitlines()[0])["metrics"] == {"loss": 0.75, "acc": 0.5}
 
 
 def test_a_column_that_is_not_there_names_those_that_are(run: Run, told: FakeServer) -> None:
     ran = run("compare", JOB, "--sort", "los")
     assert ran.code == 2
-    assert "loss, acc, lr, seed" in ran.err
+    assert "run, job, state, lr, loss, acc" in ran.err
+
+
+def test_runs_side_by_side_as_files(run: Run, told: FakeServer, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table, file = tmp_path / "runs.parquet", tmp_path / "runs.csv"
+    assert run("compare", JOB, "--csv", str(file), "--parquet", str(table), "--sort", "lr").out == ""
+    assert [line.split(",")[3:] for line in file.read_text().splitlines()] == [
+        ["lr", "loss", "acc"], ["0.001", "", ""], ["0.01", "0.25", ""], ["0.1", "0.75", "0.5"],
+    ]  # fmt: skip
+    read = parquet.read_table(table).to_pydict()
+    assert (read["lr"], read["loss"], read["acc"]) == ([0.001, 0.01, 0.1], [None, 0.25, 0.75], [None, None, 0.5])
+
+
+@pytest.mark.parametrize("verb", ["metrics", "compare"])
+def test_a_file_that_can_not_be_written_is_one_line(
+    run: Run, told: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    for option in ("--csv", "--parquet"):
+        ran = run(verb, JOB, option, str(tmp_path / "nowhere" / "file"))
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), option
+        assert "can't write" in ran.err
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ran = run(verb, JOB, "--parquet", str(tmp_path / "file.parquet"))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "opsconsole: Parquet files need pyarrow: pip install 'opsconsole[view]', or write a CSV file\n"
+
+
+def test_parameters_of_every_kind_are_written_as_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns: dict[str, list[Any]] = {
+        "mixed": [1, "a", None], "whole": [1, 2, None], "number": [1, 2.5, None], "flag": [True, False, None],
+        "huge": [1 << 70, 1, None], "nothing": [None, None, None], "list": [[1], [2], None], "flag or not": [True, 1, None],
+    }  # fmt: skip
+    write_parquet(tmp_path / "a", list(columns), list(zip(*columns.values(), strict=True)))
+    assert parquet.read_table(tmp_path / "a").to_pydict() == columns | {
+        "mixed": ["1", "a", None], "huge": [str(1 << 70), "1", None], "list": ["[1]", "[2]", None],
+        "flag or not": ["True", "1", None],
+    }  # fmt: skip
+    write_parquet(tmp_path / "b", ["one", "two"], [])
+    assert parquet.read_table(tmp_path / "b").to_pydict() == {"one": [], "two": []}

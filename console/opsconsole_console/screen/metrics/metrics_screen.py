@@ -1,4 +1,4 @@
-"""`u` on jobs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
+"""`u` on jobs, tasks or compared runs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ _POINTS = 10_000
 """Of each curve: enough to zoom in by a factor of a dozen, with every extreme among them."""
 CURVES_MAX = len(TONES)
 """More over each other can't be told apart."""
-_JOBS_MAX = 20
+_IDS_MAX = 20
 
 
 class CurvePane(Pane):
@@ -49,11 +49,14 @@ class MetricsScreen(DetailScreen):
 
     AUTO_FOCUS = "#metric-table"
 
-    def __init__(self, model: Model, source: FleetSource, job_ids: Sequence[str]) -> None:
+    def __init__(self, model: Model, source: FleetSource, ids: Sequence[str], first: str = "") -> None:
+        """`ids`: jobs (`JOB`) and tasks (`JOB/task-N`). `first`: the metric to look at first; empty: a well-known one."""
         super().__init__()
         self._model = model
         self._source = source
-        self._job_ids = tuple(job_ids)[:_JOBS_MAX]
+        self._ids = tuple(ids)[:_IDS_MAX]
+        self._job_ids = tuple(dict.fromkeys(one.partition("/")[0] for one in self._ids))
+        self._first = first
         self._metrics = MetricPane()
         self._metrics.add_class("-chosen")
         self._curves = CurvePane()
@@ -81,7 +84,10 @@ class MetricsScreen(DetailScreen):
 
     def _subject(self) -> str:
         jobs = [job for job in map(self._model.job, self._job_ids) if job is not None]
-        return f"{jobs[0].id}  {jobs[0].name}" if len(jobs) == 1 else f"{len(self._job_ids)} jobs"
+        tasks = [one for one in self._ids if "/" in one]
+        if len(self._ids) > 1:
+            return f"{len(tasks)} tasks" if tasks else f"{len(self._ids)} jobs"
+        return "  ".join([*self._ids, *(job.name for job in jobs)])
 
     # -- what is asked for ----------------------------------------------------------------------------------------
 
@@ -97,7 +103,7 @@ class MetricsScreen(DetailScreen):
         """Ask for all metrics, with the points of those that are drawn."""
         try:
             runs = await self._runs(self._drawn())
-            if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+            if not self._has_chosen and (name := self._first_of(runs)) is not None:
                 runs = await self._runs((name,))
         except OpsconsoleError as error:
             self._metrics.table.set_empty(error.message)
@@ -105,16 +111,20 @@ class MetricsScreen(DetailScreen):
         self._metrics.table.set_rows(metric_lines(runs))
         self._metrics.set_coverage(ALL)
         self._metrics.table.flush()
-        if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+        if not self._has_chosen and (name := self._first_of(runs)) is not None:
             self._has_chosen = True
             self._metrics.table.move_to(name)
         self._draw(runs)
 
+    def _first_of(self, runs: Sequence[RunRow]) -> str | None:
+        lines = metric_lines(runs)
+        return self._first if self._first in lines else first_shown(lines)
+
     async def _runs(self, names: Sequence[str]) -> list[RunRow]:
         axis = Axis.TIME if self._unit is Unit.TIME_S else Axis.STEP
         runs: list[RunRow] = []
-        for job_id in self._job_ids:
-            request = ReadMetrics(id=job_id, names=tuple(names), axis=axis, points_max=_POINTS)
+        for one in self._ids:
+            request = ReadMetrics(id=one, names=tuple(names), axis=axis, points_max=_POINTS)
             runs += (await ask(self._source, request, MetricsAnswer)).runs
         return runs
 
