@@ -110,7 +110,9 @@ async def test_runs_go_on_and_only_pages_where_some_run_are_asked_for(
     async with stage(source) as there:
         pane = await compare(there, PAGE_RUNS + 2)
         source.over = set(range(PAGE_RUNS))
-        source.change_jobs(replace(job := source.fleet.jobs[SWEEP], task_counts={"running": 2, "succeeded": PAGE_RUNS}))
+        source.change_jobs(
+            replace(job := source.fleet.jobs[SWEEP], task_counts={"running": 1, "succeeded": PAGE_RUNS + 1})
+        )
         await there.until(lambda: pane.table.row(f"{SWEEP}/task-1").is_over)  # type: ignore[union-attr]
         source.requests.clear()
         source.shift = 1.0
@@ -118,7 +120,7 @@ async def test_runs_go_on_and_only_pages_where_some_run_are_asked_for(
         await there.until(lambda: pane.table.row(last).metrics["loss"].last > 1)  # type: ignore[union-attr]
         assert pages(source) == {PAGE_RUNS}
         source.requests.clear()
-        source.change_jobs(replace(job, task_counts={"running": 3, "succeeded": PAGE_RUNS - 1}))
+        source.change_jobs(replace(job, task_counts={"running": 2, "succeeded": PAGE_RUNS}))
         await there.until(lambda: pages(source) == {0, PAGE_RUNS}, "all pages, after a retry")
 
 
