@@ -10,6 +10,7 @@ from tests.recording.lab import NOW_MS
 
 STEPS = 400
 EVERY_MS = 1_500
+GPU_EVERY_MS = 5_000
 
 
 @lru_cache(maxsize=1_000)
@@ -37,7 +38,25 @@ def run(job_id: str, job: str, index: int, request: api.ReadMetrics, count: int)
             )
             for name, y in values.items()
         ),
+        gpus=_gpus(index) if request.gpus else (),
     )  # fmt: skip
+
+
+def _gpus(index: int) -> tuple[api.MetricRow, ...]:
+    """GPUs that get busy and then idle now and then, with ever more memory in use."""
+    count = STEPS * EVERY_MS // GPU_EVERY_MS
+    x = tuple(NOW_MS - (count - sample) * GPU_EVERY_MS for sample in range(count))
+    values: dict[str, list[float]] = {
+        "memory_mb": [20_000 + 30_000 * sample / count + 5_000 * index for sample in range(count)],
+        "memory_total_mb": [81_920.0] * count,
+        "utilization_percent": [95 - 70 * (sample % 30 < 3) - 10 * index for sample in range(count)],
+    }
+    return tuple(
+        api.MetricRow(
+            name=name, points=count, last=y[-1], last_step=x[-1], least=min(y), greatest=max(y), x=x, y=tuple(y)
+        )
+        for name, y in values.items()
+    )
 
 
 def gone_on(run: api.RunRow, shift: float, *, over: bool) -> api.RunRow:

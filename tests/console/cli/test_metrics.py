@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from opsconsole_console.service.table_file import write_parquet
 from opsconsole_protocol import api
@@ -81,6 +82,26 @@ def test_parquet(run: Run, told: FakeServer, tmp_path: Path) -> None:
     table = parquet.read_table(tmp_path / "points.parquet").to_pydict()
     assert table["metric"] == ["loss", "loss", "loss", "acc", "loss", "loss"]
     assert table["value"] == [3, 0.5, 0.75, 0.5, 2, 0.25]
+
+
+def test_what_was_measured_of_gpus_is_over_time(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    gpus = run_of(0, metric("loss", 1))
+    gpus = replace(gpus, gpus=(replace(metric("memory_mb", 100, 300), x=(5_000, 10_000), last_step=10_000),))
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=(gpus,))
+    assert run("metrics", JOB, "--gpu").out == (
+        "TASK               METRIC     POINTS  STEP  LAST  LEAST  GREATEST  FROM\n"
+        f"{JOB}/task-0  memory_mb  2             300   100    300       gpu\n"
+    )
+    assert run("metrics", JOB, "--gpu", "--csv", "-").out.splitlines() == [
+        "task,metric,at_ms,value", f"{JOB}/task-0,memory_mb,5000.0,100.0", f"{JOB}/task-0,memory_mb,10000.0,300.0",
+    ]  # fmt: skip
+    (found,) = map(json.loads, run("metrics", JOB, "--gpu", "--json").out.splitlines())
+    assert (found["metric"], found["at_ms"], found["values"]) == ("memory_mb", [5_000, 10_000], [100, 300])
+    assert server.asked[-1] == api.ReadMetrics(id=JOB, points_max=10_000_000, settle_ms=5_000, gpus=True)
+    assert run("metrics", JOB, "--gpu", "--name", "loss").code == 1
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=(run_of(0),))
+    assert "has GPUs for itself (--gpus)" in run("metrics", JOB, "--gpu").err
 
 
 def test_nothing_reported_says_how_that_is_done(run: Run, server: FakeServer) -> None:
