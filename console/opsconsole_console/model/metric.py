@@ -68,29 +68,31 @@ def first_shown(names: Collection[str]) -> str | None:
     return next((name for name in FIRST_SHOWN if name in names), next(iter(names), None))
 
 
-def curves(runs: Sequence[RunRow], names: Collection[str], start_ms: float | None = None) -> list[Points]:
+def curves(runs: Sequence[RunRow], names: Collection[str], *, over_time: bool = False) -> list[Points]:
     """The curves of these metrics: named by the metric, by the run, or by both, whatever tells them apart.
 
-    `start_ms`: x is a time in Unix milliseconds, and becomes seconds since then.
+    `over_time`: x are times in Unix milliseconds, and become seconds since the run's own first point.
     """
     found: list[Points] = []
     with_points = [run for run in runs if any(row.x and row.name in names for row in run.metrics)]
     for run in with_points:
+        start_ms = _start_ms(run)
         for row in run.metrics:
             if row.name not in names or not row.x:
                 continue
-            x = array("d", row.x) if start_ms is None else _seconds(row.x, start_ms)
+            x = _seconds(row.x, start_ms) if over_time else array("d", row.x)
             label = run_name(run, with_points)
             parts = (label * (len(with_points) > 1), row.name * (len(names) > 1 or len(with_points) == 1))
             found.append(Points(" ".join(filter(None, parts)), x, array("d", row.y), run.task_id))
     return found
 
 
-def gpu_curves(runs: Sequence[RunRow], view: GpuView, start_ms: float) -> list[Points]:
-    """What was measured of the GPUs of these runs in percent, over seconds since `start_ms`."""
+def gpu_curves(runs: Sequence[RunRow], view: GpuView) -> list[Points]:
+    """What was measured of the GPUs of these runs in percent, on the time axis of their curves."""
     found: list[Points] = []
     with_points = [run for run in runs if any(row.x for row in run.gpus)]
     for run in with_points:
+        start_ms = _start_ms(run)
         rows = {row.name: row for row in run.gpus if row.x}
         label = run_name(run, with_points) if len(with_points) > 1 else ""
         if view in (GpuView.BOTH, GpuView.USE) and (row := rows.get("utilization_percent")) is not None:
@@ -107,9 +109,9 @@ def _seconds(times_ms: Iterable[float], start_ms: float) -> "array[float]":
     return array("d", ((one - start_ms) / 1000 for one in times_ms))
 
 
-def start_of(runs: Iterable[RunRow]) -> float | None:
-    """The first moment of all points, where x are times; None without points."""
-    return min((row.x[0] for run in runs for row in (*run.metrics, *run.gpus) if row.x), default=None)
+def _start_ms(run: RunRow) -> float:
+    """The first moment of all its points, where x are times."""
+    return min((row.x[0] for row in (*run.metrics, *run.gpus) if row.x), default=0.0)
 
 
 def run_name(run: RunRow, among: Sequence[RunRow]) -> str:

@@ -49,6 +49,9 @@ async def test_runs_are_rows_and_what_differs_is_a_column(source: RecordedSource
         assert shown(pane) == ["task-0", "task-1", "task-2"]
         assert titles(pane) == ["RUN", "STATE", "SEED", "LOSS", "ACCURACY", "LR"]
         assert "succeeded" in there.text()
+        assert "more: m" not in there.text()
+        await there.pilot.resize_terminal(50, 24)
+        await there.until(lambda: "2 columns more: m" in there.text())
 
 
 async def test_sorted_by_any_column_from_the_keyboard_and_by_its_header(source: RecordedSource) -> None:

@@ -84,6 +84,7 @@ async def test_gpus_are_shown_under_the_curves_on_the_same_time_axis(source: Rec
         assert view(there).sheet.unit is Unit.TIME_S
         assert below(there) == ["GPU use, %", "GPU memory, % of 80G"]
         assert view(there).sheet.below_limits == (0, 100)
+        assert view(there).sheet.below[0].x[0] == 0
         assert all(0 <= one.x[0] < one.x[-1] <= view(there).sheet.series[0].x[-1] for one in view(there).sheet.below)
         await there.press("2", "x")
         await there.until(lambda: "GPUs: over time (x)" in there.text())

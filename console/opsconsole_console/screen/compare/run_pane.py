@@ -160,6 +160,10 @@ class RunPane(TablePane[Run]):
             self.table.sort_by(key, reverse=reverse)
         self.show_state()
 
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.call_after_refresh(self.show_state)
+
     def show_state(self) -> None:
         super().show_state()
         columns = self.table.columns

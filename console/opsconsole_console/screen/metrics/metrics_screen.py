@@ -11,7 +11,7 @@ from textual.containers import Container
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL
-from opsconsole_console.model.metric import GpuView, curves, first_shown, gpu_curves, metric_lines, start_of
+from opsconsole_console.model.metric import GpuView, curves, first_shown, gpu_curves, metric_lines
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.metrics.metric_pane import MetricPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
@@ -149,16 +149,16 @@ class MetricsScreen(DetailScreen):
 
     def _draw(self, runs: Sequence[RunRow]) -> None:
         names = self._drawn()
-        start_ms = start_of(runs) if self._unit is Unit.TIME_S else None
-        found = curves(runs, names, start_ms)
+        over_time = self._unit is Unit.TIME_S
+        found = curves(runs, names, over_time=over_time)
         series = [Series(one.name, one.x, one.y) for one in found[:CURVES_MAX]]
         tones: dict[str, str] = {}
         for one, tone in zip(found, TONES, strict=False):
             tones.setdefault(one.run, tone)
         self._run_count = len(tones)
         below = []
-        if start_ms is not None:
-            drawn = gpu_curves([run for run in runs if run.task_id in tones], self._gpu_view, start_ms)
+        if over_time:
+            drawn = gpu_curves([run for run in runs if run.task_id in tones], self._gpu_view)
             below = [Series(one.name, one.x, one.y, tones[one.run] if len(tones) > 1 else "") for one in drawn]
         self._curves.subject = ", ".join(names)
         self._curves.state = "  ".join(filter(None, self._remarks(len(found) - len(series), has_gpus=bool(below))))
