@@ -41,7 +41,7 @@ def add(group: Group) -> None:
 
 def compare(args: argparse.Namespace) -> int:
     """`opsconsole compare`."""
-    from opsconsole_console.model.comparison import Kind, Of, field_named, fields, ordered, runs_of, table, text
+    from opsconsole_console.model.comparison import Kind, Of, field_named, fields, ordered, runs_of, table
 
     async def work(client: Client) -> list[RunRow]:
         return [run for one in args.ids for run in await client.metrics(one)]
@@ -60,7 +60,7 @@ def compare(args: argparse.Namespace) -> int:
         left_out = () if args.name else metrics[_METRICS_SHOWN:]
         shown = [field for field in columns if field not in left_out]
         header = tuple(field.title.upper() for field in shown)
-        put_table(header, (tuple(text(field.value(run, of)) for field in shown) for run in runs))
+        put_table(header, (tuple(field.text(run, of) for field in shown) for run in runs))
         if left_out:
             say(f"opsconsole: {len(left_out)} more metrics: choose with --name, or use --csv or --json")
     return 0

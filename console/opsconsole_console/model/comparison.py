@@ -1,6 +1,7 @@
 """Runs side by side: the parameters in which they differ and one value of each metric as columns, sorted by any. Pure."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,7 +82,7 @@ class Field:
         return self.kind.value if self.kind in _FIXED else f"{self.kind} {self.name}"
 
     def value(self, run: Run, of: Of) -> Any:
-        """What a run has there; None where it has nothing."""
+        """What a run has there; None where it has nothing. The parameters of a sweep are texts: what is written as a number is one."""
         match self.kind:
             case Kind.RUN:
                 return run.id
@@ -90,11 +91,18 @@ class Field:
             case Kind.STATE:
                 return run.state
             case Kind.PARAMETER:
-                return run.parameters.get(self.name)
+                return _as_number(run.parameters.get(self.name))
             case Kind.METRIC:
                 row = run.metrics.get(self.name)
                 value = math.nan if row is None else getattr(row, of)
                 return None if math.isnan(value) else value
+
+    def text(self, run: Run, of: Of) -> str:
+        """The same as it is shown: a parameter as it was given, a metric in five figures."""
+        value = run.parameters.get(self.name) if self.kind is Kind.PARAMETER else self.value(run, of)
+        if value is None:
+            return ""
+        return f"{value:.5g}" if self.kind is Kind.METRIC else str(value)
 
     def sort_value(self, run: Run, of: Of) -> SortValue | None:
         """By what runs are sorted: numbers by size, then texts; None sorts last. Runs of a job are in the order of its tasks."""
@@ -108,6 +116,8 @@ class Field:
 
 
 _DIGITS = 12
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?|-?\.[0-9]+")
+"""As people write numbers: `007`, `1_000` and `nan` are texts."""
 
 
 def runs_of(rows: Iterable[RunRow]) -> dict[str, Run]:
@@ -172,11 +182,10 @@ def ordered(runs: Iterable[Run], field: Field, of: Of, *, reverse: bool = False)
     return [*(run for _, run in there), *missing]
 
 
-def text(value: Any) -> str:
-    """A value as it is shown: a number in five figures."""
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def _as_number(value: Any) -> Any:
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
+        return value
+    return int(value) if value.lstrip("-").isdecimal() else float(value)
 
 
 def table(runs: Iterable[Run], among: Sequence[Field], of: Of) -> tuple[list[str], list[list[Any]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from opsconsole_console.model.comparison import Field, Kind, Of, Run, field_named, fields, ordered, runs_of, table, text
+from opsconsole_console.model.comparison import Field, Kind, Of, Run, field_named, fields, ordered, runs_of, table
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 
@@ -90,5 +90,17 @@ def test_what_is_over_and_what_is_shown() -> None:
     assert [run(0, state=state).is_over for state in ("running", "pending", "failed", "succeeded")] == [
         False, False, True, True,
     ]  # fmt: skip
-    assert [text(value) for value in (None, 0.123456, 3, "adam", math.inf)] == ["", "0.12346", "3", "adam", "inf"]
+    shown = run(0, row("loss", 0.1234567), row("acc", math.inf), row("gap", NAN), lr="1e-4", wd=0.1234567, n=3)
+    texts = [Field(Kind.METRIC, name, name).text(shown, Of.LAST) for name in ("loss", "acc", "gap", "other")]
+    assert texts == ["0.12346", "inf", "", ""]
+    given = [Field(Kind.PARAMETER, name, name).text(shown, Of.LAST) for name in ("lr", "wd", "n", "other")]
+    assert given == ["1e-4", "0.1234567", "3", ""]
     assert [Of.LAST.next, Of.GREATEST.next] == [Of.LEAST, Of.LAST]
+
+
+def test_the_texts_of_a_sweep_that_are_numbers_are_sorted_as_such() -> None:
+    runs = [run(place, lr=value) for place, value in enumerate(("10", "9", "1e-4", "adam", "007", "-2.5", ".5"))]
+    field = Field(Kind.PARAMETER, "lr", "lr")
+    assert [field.value(one, Of.LAST) for one in runs] == [10, 9, 0.0001, "adam", "007", -2.5, 0.5]
+    found = [one.parameters["lr"] for one in ordered(runs, field, Of.LAST)]
+    assert found == ["-2.5", "1e-4", ".5", "9", "10", "007", "adam"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
-from opsconsole_console.model.comparison import Field, Kind, Of, Run, fields, text
+from opsconsole_console.model.comparison import Field, Kind, Of, Run, fields
 from opsconsole_console.model.metric import first_shown
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
 from opsconsole_console.visible import clean
@@ -19,10 +19,10 @@ from opsconsole_console.widget.sign import sign
 _HOTKEYS: Mapping[str, str] = {Kind.RUN: "R", Kind.JOB: "J", Kind.STATE: "S"}
 _STATE_CELLS = 15
 _CELLS_MIN, _CELLS_MAX = 5, 18
-_FIGURE_CELLS = 9
+_FIGURE_CELLS = 10
 _PRIORITIES = {Kind.RUN: 20, Kind.PARAMETER: 10, Kind.STATE: 9, Kind.METRIC: 7, Kind.JOB: 5}
 _CHOSEN_PRIORITY, _SORTED_PRIORITY = 19, 18
-_ROWS_MEASURED = 500
+_FIGURES_MEASURED = 500
 
 
 class RunPane(TablePane[Run]):
@@ -134,23 +134,24 @@ class RunPane(TablePane[Run]):
             case Kind.STATE:
                 return sign(run.state).cell
             case _:
-                return text(field.value(run, self.of))
+                return field.text(run, self.of)
 
     def _run_name(self, run: Run) -> str:
         return f"{self._short_id(run.job_id)}/{run.name}" if self._are_of_several_jobs else run.name
 
     def _measure(self) -> None:
-        """How many cells each column takes."""
-        rows = list(self._runs.values())[:_ROWS_MEASURED]
-        self._cells = {}
+        """How many cells each column takes: texts as wide as the widest, figures as most are."""
+        rows = list(self._runs.values())
+        self._cells = {Kind.STATE.value: _STATE_CELLS}
         for field in self._fields:
-            most = max((cells_of(clean(str(self._content(field, run)))) for run in rows), default=0)
-            widest = max(most, cells_of(clean(field.title)) + 1)
             if field.kind is Kind.STATE:
-                widest = _STATE_CELLS
-            elif field.kind is Kind.METRIC:
-                widest = max(_FIGURE_CELLS, widest)
-            self._cells[field.key] = max(_CELLS_MIN, min(_CELLS_MAX, widest))
+                continue
+            is_figure = field.kind is Kind.METRIC
+            looked_at = rows[:_FIGURES_MEASURED] if is_figure else rows
+            texts = {str(self._content(field, run)) for run in looked_at}
+            widest = max((cells_of(clean(one)) for one in texts), default=0)
+            widest = max(widest, cells_of(clean(field.title)) + 1, _FIGURE_CELLS if is_figure else _CELLS_MIN)
+            self._cells[field.key] = min(_CELLS_MAX, widest)
 
     def _refit(self) -> None:
         """The columns are others: sorted by the same one as before, where it is still there."""
