@@ -64,7 +64,7 @@ class Telemetry:
         return self._last.troubles
 
     async def fresh_gpus(self, age_max_s: float) -> tuple[Gpu, ...]:
-        """The GPUs as they were at most so long ago; none where a sample takes as long as that."""
+        """The GPUs as they were at most `age_max_s` ago; none where a sample takes longer than that."""
         if self._under_way is None and time.monotonic() - self._gpus_at_s > age_max_s:
             loop = asyncio.get_running_loop()
             try:

@@ -16,7 +16,7 @@ from opsconsole_protocol.link import Gpu
 
 EVERY_MS = 5_000
 _SHARES = 10_000
-"""Of its age, one part in so many passes from line to line where that is more."""
+"""From line to line that part of its age passes, where it is more."""
 
 
 class Holder(NamedTuple):

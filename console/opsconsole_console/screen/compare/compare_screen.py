@@ -29,7 +29,7 @@ from opsconsole_protocol.state import TaskState, is_task_finished
 
 _ASK_AGAIN_S = 2.0
 _SHARE = 10
-"""Asking takes at most one part in so many of the time."""
+"""Asking takes at most this part of the time: one in ten."""
 _FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
 
 

@@ -36,7 +36,7 @@ class RunPane(TablePane[Run]):
         Binding("greater_than_sign", "sort_beside(1)", "Sort", key_display="< >",
                 tooltip="By the column to the right of the sorted one", id="runs.sort_right"),
         Binding("r", "reverse", "Reverse", show=False, tooltip="Sort the other way round", id="runs.reverse"),
-        Binding("o", "of", "Last/least/greatest", tooltip="Which value of each metric is shown", id="runs.of"),
+        Binding("o", "of", "Value", tooltip="The last, least or greatest of each metric", id="runs.of"),
         Binding("m", "choose(1)", "Metric", tooltip="Choose the next metric", id="runs.metric"),
         Binding("M", "choose(-1)", "Metric before", show=False, tooltip="Choose the metric before", id="runs.metric_before"),
     ]  # fmt: skip
