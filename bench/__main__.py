@@ -1,6 +1,6 @@
 """`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
 
-Names: throughput, startup, logs, fleet, recovery, heavy, key, store, transfer, recognise. `--folder` decides which disk is measured. Every row is
+Names: throughput, startup, logs, fleet, recovery, heavy, key, store, transfer, recognise, metrics. `--folder` decides which disk is measured. Every row is
 printed as it comes; `results.json` and `results.md` go to `--out`.
 """
 
@@ -15,7 +15,19 @@ from pathlib import Path
 
 from bench.row import Row, machine, write
 
-NAMES = ("throughput", "startup", "logs", "fleet", "recovery", "heavy", "key", "store", "transfer", "recognise")
+NAMES = (
+    "throughput",
+    "startup",
+    "logs",
+    "fleet",
+    "recovery",
+    "heavy",
+    "key",
+    "store",
+    "transfer",
+    "recognise",
+    "metrics",
+)
 
 
 def main() -> int:

@@ -32,6 +32,7 @@ from opsconsole_agent.log.shipper import KEPT_DAYS, LogShipper
 from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.io_path import WorkerIOConfig, check
 from opsconsole_agent.recognise.recogniser import Recogniser
+from opsconsole_agent.report.gpu_recorder import EVERY_MS, GpuRecorder, Holder
 from opsconsole_agent.report.server import ReportServer
 from opsconsole_agent.report.token import job_token
 from opsconsole_agent.session.guests import Guests
@@ -216,6 +217,9 @@ class _Service:
             description.worker_id, config.url, dict(os.environ), config.io, config.stdin, user, own_outputs,
             _sdk_path(config.state_dir, say), self._report_api,
         )  # fmt: skip
+        self._gpu_recorder = GpuRecorder(
+            self._gpu_holders, lambda: telemetry.fresh_gpus(EVERY_MS / 1000), self._recogniser.add
+        )
         self._report_server = ReportServer(config.state_dir, credential.secret, self._is_live, self._report_file)
         side_processes = SideProcesses(keeper, state)
         describer = Describer(user_ids, limits=START_LIMITS)
@@ -294,6 +298,14 @@ class _Service:
         launches = ((one.attempt_id, one.launch) for one in self._reactor.expected())
         return {attempt_id: launch.metric_pattern for attempt_id, launch in launches if launch is not None}
 
+    def _gpu_holders(self) -> dict[AttemptId, Holder]:
+        """What runs here with GPUs."""
+        return {
+            one.attempt_id: Holder(one.gpu_ids, one.started_at_ms)
+            for one in self._reactor.expected()
+            if one.gpu_ids and one.started_at_ms is not None and one.exited is None
+        }
+
     def _report_file(self, attempt_id: AttemptId) -> str:
         return self._state.log_file(attempt_id, Source.REPORT)
 
@@ -335,6 +347,7 @@ class _Service:
                 self._say(f"found {found} attempts of an earlier run, {len(self._reactor.expected())} of them running")
             running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
             running.append(asyncio.create_task(self._recogniser.run(self._patterns), name="recogniser"))
+            running.append(asyncio.create_task(self._gpu_recorder.run(), name="GPU recorder"))
             await _first_of(running, stop)
             if self._config.stop_tasks:
                 await self._stop_tasks()

@@ -1,6 +1,7 @@
 """What a heartbeat says of the host, its GPUs and its attempts. It is sampled in a thread of its own, so that nobody else hangs."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ class Telemetry:
         self._under_way: asyncio.Future[Heartbeat] | None = None
         self._last = Heartbeat(at_ms=0)
         self.gpu_report = GpuReport("none")
+        self._gpus_at_s = -math.inf
 
     async def identify(self) -> HostIdentity:
         """What the host is; the GPUs are sampled for the first time."""
@@ -60,6 +62,18 @@ class Telemetry:
     def troubles(self) -> tuple[Trouble, ...]:
         """What was wrong with the host when it was last sampled."""
         return self._last.troubles
+
+    async def fresh_gpus(self, age_max_s: float) -> tuple[Gpu, ...]:
+        """The GPUs as they were at most `age_max_s` ago; none where a sample takes longer than that."""
+        if self._under_way is None and time.monotonic() - self._gpus_at_s > age_max_s:
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(age_max_s):
+                    await loop.run_in_executor(self._threads, self._sample_gpus)
+            except TimeoutError:
+                pass
+        is_fresh = time.monotonic() - self._gpus_at_s <= 2 * age_max_s
+        return tuple(_gpu(gpu, {}) for gpu in self.gpu_report.gpus) if is_fresh else ()
 
     async def heartbeat(self, pids: Pids, outputs: Mapping[str, str], timeout_s: float) -> Heartbeat:
         """A fresh heartbeat, or the last readings if the host takes longer than `timeout_s` to tell.
@@ -87,7 +101,7 @@ class Telemetry:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _sample(self, pids: Pids, outputs: Mapping[str, str]) -> Heartbeat:
-        report = self.gpu_report = self._gpu_probe.sample()
+        report = self._sample_gpus()
         host = self._host_probe.sample([self._state.path])
         folders = {attempt_id: self._folders(AttemptId(attempt_id), outputs.get(attempt_id)) for attempt_id in pids}
         local = {key: Path(path) for key, path in outputs.items() if filesystem_label(Path(path)) == LOCAL}
@@ -113,6 +127,11 @@ class Telemetry:
                 for one in self._disk_space_probe.shortages()
             ),
         )
+
+    def _sample_gpus(self) -> GpuReport:
+        self.gpu_report = self._gpu_probe.sample()
+        self._gpus_at_s = time.monotonic()
+        return self.gpu_report
 
     def _cache_room_mb(self) -> int | None:
         try:

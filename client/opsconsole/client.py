@@ -347,16 +347,17 @@ class Client(FleetRequests):
         axis: api.Axis = api.Axis.STEP,
         points_max: int = 1_000,
         attempt: int | None = None,
+        gpus: bool = False,
     ) -> list[api.RunRow]:
         """What the tasks of a job (or one: JOB/task-N) have reported: every metric in short, and the points of `names`.
 
-        `points_max` (4 to 10,000,000): how many points of each metric come, roughly; the extremes are among them. Raises NotFound.
+        `gpus`: with what was measured of their GPUs, over Unix milliseconds. `points_max` (4 to 10,000,000): how many points of each metric come, roughly; the extremes are among them. Raises NotFound.
         """
         runs: list[api.RunRow] = []
         while True:
             asked = api.ReadMetrics(
                 id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, tasks_from=len(runs),
-                settle_ms=SETTLE_MS,
+                settle_ms=SETTLE_MS, gpus=gpus,
             )  # fmt: skip
             answer = await self._ask(asked, api.MetricsAnswer)
             runs += answer.runs

@@ -99,9 +99,16 @@ class SyncClient:
         """As `Client.put`."""
         return self.run(self.client.put(files, worker, folder, replace=replace, via=via))
 
-    def metrics(self, id: str, names: Sequence[str] = (), *, points_max: int = 1_000) -> list[api.RunRow]:  # noqa: A002
+    def metrics(
+        self,
+        id: str,  # noqa: A002
+        names: Sequence[str] = (),
+        *,
+        points_max: int = 1_000,
+        gpus: bool = False,
+    ) -> list[api.RunRow]:
         """What the tasks of a job have reported: see `Client.metrics`."""
-        return self.run(self.client.metrics(id, names, points_max=points_max))
+        return self.run(self.client.metrics(id, names, points_max=points_max, gpus=gpus))
 
     def get(
         self,

@@ -56,6 +56,14 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     assert gpu_of(lab, used)["processes"][0]["attempt_id"] == lab.job(pair)["tasks"][0]["attempt_id"]
     assert lab.job(pair)["tasks"][0]["resource_usage"]["gpu_memory_mb"] == 4_000
 
+    # What it holds is kept as a curve, and nothing of those that hold none.
+    lab.wait(lambda: lab.rows("metrics", f"{pair}/task-0", "--gpu"), "samples of its GPU")
+    samples = {row["metric"]: row for row in lab.rows("metrics", f"{pair}/task-0", "--gpu")}
+    assert samples["memory_mb"]["values"][-1] == gpus.gpus[used].memory_used_mb
+    assert samples["memory_total_mb"]["last"] == 24_576
+    assert samples["utilization_percent"]["last"] == gpus.gpus[used].utilization_percent
+    assert lab.rows("metrics", without, "--gpu") == lab.rows("metrics", pair) == []
+
     third = lab.give(HOLD, environment=go, resources={"gpus": 1})
     lab.wait(lambda: "GPU" in lab.job(third)["reason"], "a reason")
     reason = lab.job(third)["reason"]

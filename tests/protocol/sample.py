@@ -436,6 +436,7 @@ CLIENT: dict[str, Any] = {
             settle_ms=5_000,
         ),
     ),
+    "client_call_metrics_gpus_1": api.Call(1, api.ReadMetrics(id="7k3m9", gpus=True)),
     "client_call_ask_for_stream_tasks_1": api.Call(
         1,
         api.AskForStream(open=OpenStream(purpose=ReadFiles(root=ROOT, tasks=(0, 7), roots=(ROOT, ROOT)), peer="gpu1")),
@@ -754,6 +755,9 @@ SERVER: dict[str, Any] = {
                 events=(),
             )
         ),
+    ),
+    "server_answer_metrics_gpus_1": api.Answer(
+        1, api.MetricsAnswer(runs=(msgspec.structs.replace(RUN, gpus=RUN.metrics),))
     ),
     "server_answer_metrics_recognised_1": api.Answer(
         1,

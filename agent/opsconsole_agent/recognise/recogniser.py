@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from opsconsole_agent.recognise.output import Files, Output
+from opsconsole_agent.report.appending import append
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.log import Source
 from opsconsole_protocol.pattern import Pattern, compile_pattern
 
 LOOK_EVERY_S = 1.0
@@ -51,6 +53,11 @@ class Recogniser:
         future = asyncio.get_running_loop().run_in_executor(self._threads, self._finish, attempt_id, pattern)
         future.add_done_callback(lambda done: None if done.cancelled() else then())
 
+    def add(self, attempt_id: AttemptId, line: bytes) -> None:
+        """Add a line of another's to a report of an attempt that hasn't been told to `finish`; it is there before that is done."""
+        path = self._files(attempt_id)(Source.REPORT)[0]
+        asyncio.get_running_loop().run_in_executor(self._threads, self._try, attempt_id, lambda _: append(path, line))
+
     def close(self) -> None:
         """Let the thread go; never waits for it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -88,7 +95,7 @@ class Recogniser:
         try:
             return bool(do(time.time_ns() // 1_000_000))
         except OSError as error:
-            _log.warning("what %s prints can't be added to its report: %s", attempt_id, error.strerror)
+            _log.warning("nothing can be added to the report of %s: %s", attempt_id, error.strerror)
         except Exception:  # noqa: BLE001 – nothing that a task prints may end the agent
             _log.exception("a fault of this program: what %s prints isn't recognised", attempt_id)
         return False

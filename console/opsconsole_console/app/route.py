@@ -74,11 +74,19 @@ def _files(shell: Shell, subject: str) -> Made:
     return FileScreen(shell.model, shell.source, FileSpot(job_id=subject, many_tasks=many))
 
 
-def _metrics(shell: Shell, job_ids: str) -> Made:
-    """The subject is ids of jobs, with spaces between them."""
+def _metrics(shell: Shell, subject: str) -> Made:
+    """The subject is ids of jobs and tasks, with spaces between them; in a second line, the metric to look at first."""
     from opsconsole_console.screen.metrics.metrics_screen import MetricsScreen
 
-    return MetricsScreen(shell.model, shell.source, job_ids.split())
+    ids, _, first = subject.partition("\n")
+    return MetricsScreen(shell.model, shell.source, ids.split(), first)
+
+
+def _compare(shell: Shell, ids: str) -> Made:
+    """The subject is ids of jobs and tasks, with spaces between them."""
+    from opsconsole_console.screen.compare.compare_screen import CompareScreen
+
+    return CompareScreen(shell.model, shell.source, ids.split())
 
 
 def _invite(shell: Shell, _: str) -> Made:
@@ -123,6 +131,7 @@ async def _detail(shell: Shell, job_id: str) -> JobDetail:
 
 ROUTES: Mapping[str, Maker] = {
     "again": _again,
+    "compare": _compare,
     "events": _events,
     "files": _files,
     "invite": _invite,

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console.cli.export import write
 from opsconsole_console.cli.option import add_json
-from opsconsole_console.cli.output import csv_text, put_csv, put_json, put_table, say
+from opsconsole_console.cli.output import put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest, NotFound
+from opsconsole_protocol.error import NotFound
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _ALL_POINTS = 10_000_000
 _NAMED_MAX = 20
 _COLUMNS = ("task", "metric", "step", "value")
+_GPU_COLUMNS = ("task", "metric", "at_ms", "value")
 
 
 def add(group: Group) -> None:
@@ -31,6 +33,9 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--parquet", metavar="FILE", type=Path, help="write every point to a Parquet file (needs opsconsole[view])"
     )
+    parser.add_argument(
+        "--gpu", action="store_true", help="instead of metrics, what was measured of the tasks' GPUs, over time"
+    )
     add_json(parser, "one JSON object a task and metric, with every point")
 
 
@@ -41,8 +46,14 @@ def metrics(args: argparse.Namespace) -> int:
     known: set[str] = set()
 
     async def work(client: Client) -> list[RunRow]:
+        from msgspec.structs import replace
+
         runs: list[RunRow] = []
         for one in args.ids:
+            if args.gpu:
+                measured = await client.metrics(one, points_max=_ALL_POINTS, gpus=True)
+                runs += [replace(run, metrics=run.gpus) for run in measured]
+                continue
             found = await client.metrics(one)
             known.update(_names(found))
             names = sorted(_names(found) & set(args.name or _names(found)))
@@ -50,28 +61,31 @@ def metrics(args: argparse.Namespace) -> int:
         return runs
 
     runs = with_client(args, work)
+    if args.gpu:
+        known = _names(runs)
     if known and (unknown := sorted(set(args.name) - known)):
         raise NotFound(
             f"no metric called {' or '.join(map(repr, unknown))} was reported: there is {_listed(sorted(known))}"
         )
-    if args.csv is not None:
-        _write_csv(args.csv, runs)
-    elif args.parquet is not None:
-        _write_parquet(args.parquet, runs)
+    if args.csv is not None or args.parquet is not None:
+        write(args.csv, args.parquet, _GPU_COLUMNS if args.gpu else _COLUMNS, _points(runs, args.name))
     elif args.json:
-        put_json(*(_object(run, metric) for run, metric in _each(runs, args.name)))
+        put_json(*(_object(run, metric, is_gpu=args.gpu) for run, metric in _each(runs, args.name)))
     else:
         rows = [
             (
                 run.task_id,
                 metric.name,
                 f"{metric.points:,}",
-                *map(_figure, (metric.last_step, metric.last, metric.least, metric.greatest)),
-                "output" if metric.is_recognised else "report",
+                "" if args.gpu else _figure(metric.last_step),
+                *map(_figure, (metric.last, metric.least, metric.greatest)),
+                "gpu" if args.gpu else "output" if metric.is_recognised else "report",
             )
             for run, metric in _each(runs, args.name)
         ]
-        if not rows:
+        if not rows and args.gpu:
+            say("opsconsole: nothing was measured: that is done while a task runs that has GPUs for itself (--gpus)")
+        elif not rows:
             say("opsconsole: nothing was reported yet: see docs/training.md for how a task does that")
         else:
             put_table(("TASK", "METRIC", "POINTS", "STEP", "LAST", "LEAST", "GREATEST", "FROM"), rows)
@@ -94,7 +108,13 @@ def _each(runs: list[RunRow], names: list[str]) -> Iterator[tuple[RunRow, Any]]:
                 yield run, metric
 
 
-def _object(run: RunRow, metric: Any) -> dict[str, Any]:
+def _object(run: RunRow, metric: Any, *, is_gpu: bool) -> dict[str, Any]:
+    if is_gpu:
+        return {
+            "task": run.task_id, "job": run.job, "parameters": run.parameters, "metric": metric.name, "points": metric.points,
+            "last": metric.last, "least": metric.least, "greatest": metric.greatest,
+            "at_ms": list(metric.x), "values": list(metric.y),
+        }  # fmt: skip
     return {
         "task": run.task_id, "job": run.job, "parameters": run.parameters, "metric": metric.name, "points": metric.points,
         "last": metric.last, "last_step": metric.last_step, "least": metric.least, "greatest": metric.greatest,
@@ -102,28 +122,10 @@ def _object(run: RunRow, metric: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _points(runs: list[RunRow]) -> Iterator[tuple[str, str, float, float]]:
-    for run in runs:
-        for metric in run.metrics:
-            for step, value in zip(metric.x, metric.y, strict=True):
-                yield run.task_id, metric.name, step, value
-
-
-def _write_csv(target: str, runs: list[RunRow]) -> None:
-    if target == "-":
-        put_csv(_COLUMNS, _points(runs))
-    else:
-        Path(target).write_text(csv_text(_COLUMNS, _points(runs)), encoding="utf-8")
-
-
-def _write_parquet(target: Path, runs: list[RunRow]) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise InvalidRequest("Parquet files need pyarrow: pip install 'opsconsole[view]', or use --csv") from None
-    columns = list(zip(*_points(runs), strict=True)) or [(), (), (), ()]
-    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), target)
+def _points(runs: list[RunRow], names: list[str]) -> Iterator[tuple[str, str, float, float]]:
+    for run, metric in _each(runs, names):
+        for x, value in zip(metric.x, metric.y, strict=True):
+            yield run.task_id, metric.name, x, value
 
 
 def _figure(value: float) -> str:

@@ -29,21 +29,6 @@ def say(*lines: str) -> None:
     sys.stderr.flush()
 
 
-def put_csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Rows as CSV on stdout, cleaned as `put` does it."""
-    put(*csv_text(header, rows).splitlines())
-
-
-def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Rows as CSV, each with a line end."""
-    import csv
-    import io
-
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([tuple(header), *rows])
-    return file.getvalue()
-
-
 def put_json(*objects: Any) -> None:
     """One object a line, every field present."""
     import msgspec

@@ -40,6 +40,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("show", "job", "open a job", route="job"),
     CommandKind("worker", "worker", "open a worker", route="worker"),
     CommandKind("metrics", "job", "what a job's tasks have reported, as curves", route="metrics"),
+    CommandKind("compare", "job", "a job's tasks side by side: parameters and metrics", route="compare"),
     CommandKind("files", "job", "a job's files", route="files"),
     CommandKind("mounts", "worker", "a worker's files", route="files"),
     CommandKind("why", "job", "why a job stands where it stands", route="why"),

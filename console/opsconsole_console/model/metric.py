@@ -4,7 +4,9 @@ import math
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
+from opsconsole_console import format as fmt
 from opsconsole_protocol.api import MetricRow, RunRow
 
 FIRST_SHOWN = ("loss", "train/loss", "train_loss", "eval/loss", "eval_loss", "val_loss", "accuracy")
@@ -33,6 +35,22 @@ class Points:
     name: str
     x: "array[float]"
     y: "array[float]"
+    run: str = ""
+    """The id of the task."""
+
+
+class GpuView(StrEnum):
+    """What is drawn of the GPUs, under the curves: of one run how busy they are and their memory, of several runs one of these."""
+
+    OFF = ""
+    BOTH = "GPU use and memory, %"
+    USE = "GPU use, %"
+    MEMORY = "GPU memory, %"
+
+    def after(self, *, several: bool) -> "GpuView":
+        """The one that a key changes to."""
+        order = (GpuView.OFF, GpuView.USE, GpuView.MEMORY) if several else (GpuView.OFF, GpuView.BOTH)
+        return order[(order.index(self) + 1) % len(order)] if self in order else order[1]
 
 
 def metric_lines(runs: Iterable[RunRow]) -> dict[str, MetricLine]:
@@ -50,27 +68,50 @@ def first_shown(names: Collection[str]) -> str | None:
     return next((name for name in FIRST_SHOWN if name in names), next(iter(names), None))
 
 
-def curves(runs: Sequence[RunRow], names: Collection[str], start_ms: float | None = None) -> list[Points]:
+def curves(runs: Sequence[RunRow], names: Collection[str], *, over_time: bool = False) -> list[Points]:
     """The curves of these metrics: named by the metric, by the run, or by both, whatever tells them apart.
 
-    `start_ms`: x is a time in Unix milliseconds, and becomes seconds since then.
+    `over_time`: x are times in Unix milliseconds, and become seconds since the run's own first point.
     """
     found: list[Points] = []
     with_points = [run for run in runs if any(row.x and row.name in names for row in run.metrics)]
     for run in with_points:
+        start_ms = _start_ms(run)
         for row in run.metrics:
             if row.name not in names or not row.x:
                 continue
-            x = array("d", row.x if start_ms is None else [(one - start_ms) / 1000 for one in row.x])
+            x = _seconds(row.x, start_ms) if over_time else array("d", row.x)
             label = run_name(run, with_points)
             parts = (label * (len(with_points) > 1), row.name * (len(names) > 1 or len(with_points) == 1))
-            found.append(Points(" ".join(filter(None, parts)), x, array("d", row.y)))
+            found.append(Points(" ".join(filter(None, parts)), x, array("d", row.y), run.task_id))
     return found
 
 
-def start_of(runs: Iterable[RunRow]) -> float | None:
-    """The first moment of all points, where x are times; None without points."""
-    return min((row.x[0] for run in runs for row in run.metrics if row.x), default=None)
+def gpu_curves(runs: Sequence[RunRow], view: GpuView) -> list[Points]:
+    """What was measured of the GPUs of these runs in percent, on the time axis of their curves."""
+    found: list[Points] = []
+    with_points = [run for run in runs if any(row.x for row in run.gpus)]
+    for run in with_points:
+        start_ms = _start_ms(run)
+        rows = {row.name: row for row in run.gpus if row.x}
+        label = run_name(run, with_points) if len(with_points) > 1 else ""
+        if view in (GpuView.BOTH, GpuView.USE) and (row := rows.get("utilization_percent")) is not None:
+            found.append(Points(label or GpuView.USE, _seconds(row.x, start_ms), array("d", row.y), run.task_id))
+        used, total = rows.get("memory_mb"), rows.get("memory_total_mb")
+        if view in (GpuView.BOTH, GpuView.MEMORY) and used is not None and total is not None and total.greatest > 0:
+            shares = array("d", (100 * one / total.greatest for one in used.y))
+            name = label or f"GPU memory, % of {fmt.used_memory(round(total.greatest))}"
+            found.append(Points(name, _seconds(used.x, start_ms), shares, run.task_id))
+    return found
+
+
+def _seconds(times_ms: Iterable[float], start_ms: float) -> "array[float]":
+    return array("d", ((one - start_ms) / 1000 for one in times_ms))
+
+
+def _start_ms(run: RunRow) -> float:
+    """The first moment of all its points, where x are times."""
+    return min((row.x[0] for row in (*run.metrics, *run.gpus) if row.x), default=0.0)
 
 
 def run_name(run: RunRow, among: Sequence[RunRow]) -> str:

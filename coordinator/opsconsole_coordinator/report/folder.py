@@ -5,7 +5,8 @@ points; once an attempt's report is complete the rest does, and the lines go. So
 however its task writes it, and after a crash only the lines after the last block are read again.
 
 What was recognised in an attempt's output is kept beside what the attempt reported itself, under names of its own (`_RECOGNISED`),
-and is there for readers where nothing was reported under that name, whichever came first.
+and is there for readers where nothing was reported under that name, whichever came first. What was measured of its GPUs is kept
+there too (`_MEASURED`): points whose step is their time.
 
 Made for threads, not for an event loop: one thread appends, any may read.
 """
@@ -22,7 +23,15 @@ from typing import TypeVar
 from opsconsole_coordinator.report.block import add_points, add_summaries, encode_block, read_blocks
 from opsconsole_coordinator.report.series import Series, Summary
 from opsconsole_protocol.ids import AttemptId
-from opsconsole_protocol.report import REPORT_LINE_BYTES_MAX, Metrics, Report, Reported, ReportError, parse_line
+from opsconsole_protocol.report import (
+    GPU_METRICS,
+    REPORT_LINE_BYTES_MAX,
+    Metrics,
+    Report,
+    Reported,
+    ReportError,
+    parse_line,
+)
 
 T = TypeVar("T")
 
@@ -34,6 +43,8 @@ _FAULTS_TOLD_MAX = 5
 NOTES_OF_ATTEMPT_MAX = 1_000
 _RECOGNISED = "\x1f"
 """The last character of the name of a recognised metric; no name that a task gives can have it."""
+_MEASURED = "\x1e"
+"""The same of what was measured of the attempt's GPUs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -135,8 +146,17 @@ class ReportFolder:
 
     def series(self, attempt_id: AttemptId, names: frozenset[str] | None = None) -> dict[str, Series]:
         """The points of an attempt by metric; of `names` only, where given. Raises OSError."""
+        keys = None if names is None else names | {name + _RECOGNISED for name in names}
+        return _shown(self._series(attempt_id, keys))[0]
+
+    def gpu_series(self, attempt_id: AttemptId) -> dict[str, Series]:
+        """What was measured of an attempt's GPUs, by names of GPU_METRICS; steps are Unix milliseconds. Raises OSError."""
+        found = self._series(attempt_id, frozenset(name + _MEASURED for name in GPU_METRICS))
+        return {key.removesuffix(_MEASURED): one for key, one in found.items()}
+
+    def _series(self, attempt_id: AttemptId, names: frozenset[str] | None) -> dict[str, Series]:
+        """The points by the names under which they are kept."""
         found: dict[str, Series] = {}
-        names = names if names is None else names | {name + _RECOGNISED for name in names}
         with self._lock:
             pending = self._opened(attempt_id, 0).pending if self._lines(attempt_id).exists() else {}
             last = {name: one.copy() for name, one in pending.items() if names is None or name in names}
@@ -148,7 +168,7 @@ class ReportFolder:
                 add_points(found, head, payloads, names)
         for name, one in last.items():
             found.setdefault(name, Series()).extend(one.steps, one.at_ms, one.values)
-        return _shown(found)[0]
+        return found
 
     def summaries(self, attempt_id: AttemptId) -> tuple[dict[str, Summary], frozenset[str]]:
         """What there is of each metric of an attempt, and the names of those that were recognised. Raises OSError."""
@@ -191,7 +211,7 @@ class ReportFolder:
         with suppress(FileNotFoundError), points.open("rb") as file:
             for head, _, whole_to in read_blocks(file):
                 end, one.block_from = whole_to, head.raw_end
-                one.names |= {part.name for part in head.parts}
+                one.names |= {part.name for part in head.parts if part.name[-1:] != _MEASURED}
         if end < _size_of(points):
             os.truncate(points, end)
         with suppress(FileNotFoundError), self._lines(attempt_id).open("rb") as file:
@@ -257,6 +277,9 @@ class ReportFolder:
             _note_fault(one, error.message)
             return
         said = one.reported
+        if report.gpu_sample is not None and has_points:
+            for name, value in report.gpu_sample.items():
+                _pending(one, name + _MEASURED).add(report.at_ms, report.at_ms, value)
         if report.metrics is not None:
             _take_metrics(one, report, report.metrics, has_points=has_points)
         if report.progress is not None and not (report.is_recognised and said.is_told):
@@ -286,18 +309,23 @@ def _take_metrics(one: _Open, report: Report, metrics: Metrics, *, has_points: b
         if not report.is_recognised or name not in one.names:
             said.metrics[name] = value
         if has_points:
-            series = one.pending.get(key)
-            if series is None:
-                series = one.pending[key] = Series()
-            series.add(metrics.step, report.at_ms, value)
+            _pending(one, key).add(metrics.step, report.at_ms, value)
+
+
+def _pending(one: _Open, key: str) -> Series:
+    series = one.pending.get(key)
+    if series is None:
+        series = one.pending[key] = Series()
+    return series
 
 
 def _shown(found: dict[str, T]) -> tuple[dict[str, T], frozenset[str]]:
     """What there is by the names that readers know, and which of it was recognised."""
     recognised = {name: name.removesuffix(_RECOGNISED) for name in found if name.endswith(_RECOGNISED)}
     recognised = {key: name for key, name in recognised.items() if name not in found}
+    kept_apart = (_RECOGNISED, _MEASURED)
     shown = {
-        recognised.get(key, key): one for key, one in found.items() if key in recognised or key[-1:] != _RECOGNISED
+        recognised.get(key, key): one for key, one in found.items() if key in recognised or key[-1:] not in kept_apart
     }
     return shown, frozenset(recognised.values())
 

@@ -63,8 +63,10 @@ class MetricsApi:
     def _run(
         self, request: api.ReadMetrics, job_id: JobId, found: query.Detail, task: Task, attempts: list[Attempt]
     ) -> api.RunRow:
+        attempt_ids = [one.id for one in attempts]
         try:
-            metrics = self._metrics(request, [one.id for one in attempts])
+            metrics = self._metrics(request, attempt_ids)
+            gpus = self._gpus(request, attempt_ids) if request.gpus else []
         except OSError as error:
             raise Unavailable(f"what {job_id} reported can't be read: {error.strerror}") from None
         spec = found.job.spec
@@ -74,6 +76,7 @@ class MetricsApi:
             state=str(task.state),
             parameters=dict(spec.parameters[task.index]) if spec.parameters else {},
             metrics=tuple(metrics),
+            gpus=tuple(gpus),
         )
 
     def _metrics(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
@@ -90,6 +93,13 @@ class MetricsApi:
         )
         rows = [_row(name, one, series.get(name), request) for name, one in summaries.items()]
         return [replace(row, is_recognised=True) if row.name in recognised else row for row in rows]
+
+    def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
+        """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
+        window = {} if request.axis is api.Axis.TIME else {"first": None, "last": None}
+        asked = replace(request, axis=api.Axis.TIME, **window)
+        series = merged([self._log_service.reports.gpu_series(one) for one in attempt_ids])
+        return [_row(name, one.summary, one, asked) for name, one in series.items()]
 
 
 def _row(name: str, summary: Summary, series: Series | None, request: api.ReadMetrics) -> api.MetricRow:

@@ -202,6 +202,9 @@ class RunRow(Row, frozen=True, kw_only=True):
     state: str
     parameters: dict[str, Any] = {}
     metrics: tuple[MetricRow, ...] = ()
+    gpus: tuple[MetricRow, ...] = ()
+    """What was measured of its GPUs, all of them together, where that was asked for: by names of GPU_METRICS, `x` and `last_step` always in
+    Unix milliseconds."""
 
 
 class EventRow(Row, frozen=True, kw_only=True):

@@ -5,9 +5,11 @@
     {"at_ms": 1764270000000, "checkpoint": {"path": "/data/out/step-120", "step": 120}}
     {"at_ms": 1764270000000, "note": "learning rate halved"}
     {"at_ms": 1764270000000, "step": 120, "metrics": {"loss": 0.31}, "source": "stdout", "mark": {"to": 4711}}
+    {"at_ms": 1764270000000, "gpu_sample": {"memory_mb": 61000, "memory_total_mb": 81920, "utilization_percent": 93}}
 
-The agent writes lines of the last kind: what it has recognised in the output `source`, and where it was then. What a task
-reports itself counts more, whichever comes first.
+The agent writes lines of the last two kinds: what it has recognised in the output `source`, and where it was then; what it has
+measured of the attempt's GPUs, all of them together. What a task reports itself counts more than what was recognised, whichever
+comes first.
 
 `at_ms` is Unix milliseconds of the worker's clock; `step` any number. A value that is no finite number is written "NaN",
 "Infinity" or "-Infinity", with quotes or, as Python's `json` does, without them. A line may have several of the keys.
@@ -26,6 +28,8 @@ REPORT_BYTES_MAX = 256 << 20
 """Of one attempt: several million lines. What comes after isn't read."""
 REPORT_LINE_BYTES_MAX = 64 * 1024
 METRICS_OF_LINE_MAX = 200
+GPU_METRICS = ("memory_mb", "memory_total_mb", "utilization_percent")
+"""What is measured of an attempt's GPUs: memory of all of them in MiB, and how busy they are on average."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _WORDS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
 _KEYS = frozenset({"metrics", "progress", "checkpoint", "note"})
@@ -72,6 +76,8 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     note: str = ""
     is_recognised: bool = False
     """The agent read it in what the task printed."""
+    gpu_sample: dict[str, float] | None = None
+    """By names of GPU_METRICS."""
 
 
 class _Fields(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +88,7 @@ class _Fields(msgspec.Struct, frozen=True, gc=False):
     checkpoint: dict[str, str | float | None] | None = None
     note: str | None = None
     source: str | None = None
+    gpu_sample: dict[str, float] | None = None
 
 
 _decode = msgspec.json.Decoder(_Fields).decode
@@ -101,8 +108,9 @@ def parse_line(line: bytes, read_at_ms: int) -> Report:
         None if fields.checkpoint is None else _checkpoint(fields.checkpoint, step, at_ms),
         cut(fields.note, TEXT_CHARACTERS_MAX) if fields.note else "",
         fields.source in _RECOGNISED_IN,
+        None if fields.gpu_sample is None else _gpu_sample(fields.gpu_sample),
     )
-    if report.metrics is None and report.progress is None and report.checkpoint is None and not report.note:
+    if not (report.metrics or report.progress or report.checkpoint or report.note or report.gpu_sample):
         raise ReportError(f"it has none of {', '.join(sorted(_KEYS))}")
     return report
 
@@ -141,6 +149,11 @@ def _values(given: dict[str, float | str | None]) -> dict[str, float]:
             raise ReportError(f"the value of {name} is no number")
         values[name] = number
     return values
+
+
+def _gpu_sample(given: dict[str, float]) -> dict[str, float]:
+    """What is known of it; a newer agent may measure more."""
+    return {name: value for name in GPU_METRICS if (value := given.get(name)) is not None and math.isfinite(value)}
 
 
 def _progress(given: dict[str, float | None]) -> Progress:

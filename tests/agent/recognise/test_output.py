@@ -1,5 +1,6 @@
 """What is recognised in files becomes lines of a report: each point once, whatever dies, and never too many."""
 
+import asyncio
 import errno
 import json
 from pathlib import Path
@@ -209,3 +210,18 @@ def test_quiet_tasks_are_looked_at_more_rarely_and_all_have_their_turn(tmp_path:
         recogniser.look(wanted)
     assert [Attempt(tmp_path / one).points() for one in wanted] == [[(1, 1)], [(1, 1)]]
     recogniser.close()
+
+
+async def test_a_line_of_another_is_there_before_the_end_is_told(attempt: Attempt) -> None:
+    attempt.put(Source.STDOUT, "step=1 loss=0.5\n")
+    recogniser = Recogniser(lambda _: attempt.names)
+    over = asyncio.Event()
+    try:
+        recogniser.add(AttemptId("a"), b'{"at_ms":5,"gpu_sample":{"memory_mb":7}}\n')
+        recogniser.finish(AttemptId("a"), "", over.set)
+        async with asyncio.timeout(20):
+            await over.wait()
+    finally:
+        recogniser.close()
+    assert [line.get("gpu_sample") for line in attempt.lines] == [{"memory_mb": 7}, None]
+    assert attempt.points() == [(1, 0.5)]

@@ -42,6 +42,12 @@ class RecordedSource:
         self.refuse: tuple[type, OpsconsoleError] | None = None
         self.older: list[api.JobRow] = []
         self.older_events: list[api.EventRow] = []
+        self.reporting = 3
+        """How many tasks of a job have reported something."""
+        self.over: set[int] = set()
+        """Which of them have ended since."""
+        self.shift = 0.0
+        """By how much what they reported last is greater than at first."""
         self.page_rows = 1_000
         """How many jobs or events are in one answer."""
         self.silent = False
@@ -84,6 +90,14 @@ class RecordedSource:
         """Let an update come from the coordinator."""
         assert self._on_change is not None
         self._on_change(self.fleet.fold(update))
+
+    def enlarge(self, job: str, tasks: int) -> None:
+        """Have a job with more tasks, from the start."""
+        rows = [
+            replace(row, num_tasks=tasks, task_counts={"running": tasks}) if row.id.startswith(job) else row
+            for row in self.snapshot.jobs
+        ]
+        self.snapshot = replace(self.snapshot, jobs=tuple(rows))
 
     def change_jobs(self, *rows: api.JobRow) -> None:
         """Let jobs change."""
@@ -229,10 +243,16 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
 
 def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAnswer:
     """A loss that falls and an accuracy that rises, of each task its own."""
-    job = source.fleet.jobs[request.id]
-    count = min(job.num_tasks, 3)
-    runs = (recorded_metric.run(job.id, job.name, index, request, count) for index in range(count))
-    return api.MetricsAnswer(runs=tuple(runs))
+    job_id, _, task = request.id.partition("/")
+    job = source.fleet.jobs[job_id]
+    count = min(job.num_tasks, source.reporting)
+    indices = [int(task.rpartition("-")[2])] if task else range(count)[request.tasks_from :][: request.tasks_limit]
+    runs = tuple(recorded_metric.run(job.id, job.name, index, request, count) for index in indices)
+    runs = tuple(
+        recorded_metric.gone_on(run, source.shift, over=index in source.over)
+        for index, run in zip(indices, runs, strict=True)
+    )
+    return api.MetricsAnswer(runs=runs, more=request.tasks_from + len(runs) < count and not task)
 
 
 _ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {

@@ -2,12 +2,13 @@
 
 from opsconsole_console.screen.metrics.metric_pane import MetricPane
 from opsconsole_console.screen.metrics.metrics_screen import CURVES_MAX
+from opsconsole_console.widget.curve.chart import TONES
 from opsconsole_console.widget.curve.curve_view import CurveView
 from opsconsole_console.widget.curve.scale import Unit
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Unavailable
 from tests.console.app.source import RecordedSource
-from tests.console.app.stage import Stage, stage
+from tests.console.app.stage import SMALL, Stage, stage
 
 
 def view(there: Stage) -> CurveView:
@@ -67,3 +68,45 @@ async def test_what_can_not_be_read_is_said_in_the_table(source: RecordedSource)
     async with stage(source) as there:
         await there.line("metrics 42f")
         await there.until(lambda: "Input/output error" in there.text())
+
+
+def below(there: Stage) -> list[str]:
+    """What is drawn under the curves."""
+    return [one.name for one in view(there).sheet.below]
+
+
+async def test_gpus_are_shown_under_the_curves_on_the_same_time_axis(source: RecordedSource) -> None:
+    async with stage(source, SMALL) as there:
+        await metrics(there, "42f")
+        assert not any(one.gpus for one in source.asked(api.ReadMetrics) if isinstance(one, api.ReadMetrics))
+        await there.press("u")
+        await there.until(lambda: below(there))
+        assert view(there).sheet.unit is Unit.TIME_S
+        assert below(there) == ["GPU use, %", "GPU memory, % of 80G"]
+        assert view(there).sheet.below_limits == (0, 100)
+        assert view(there).sheet.below[0].x[0] == 0
+        assert all(0 <= one.x[0] < one.x[-1] <= view(there).sheet.series[0].x[-1] for one in view(there).sheet.below)
+        await there.press("2", "x")
+        await there.until(lambda: "GPUs: over time (x)" in there.text())
+        assert not below(there)
+        await there.press("u")
+        await there.until(lambda: below(there))
+        assert "GPU use, %" in there.text()
+        await there.press("u")
+        await there.until(lambda: not below(there))
+
+
+async def test_of_several_runs_one_thing_is_shown_of_their_gpus_in_the_tones_of_their_curves(
+    source: RecordedSource,
+) -> None:
+    async with stage(source) as there:
+        await metrics(there, "51c")
+        await there.press("u")
+        await there.until(lambda: below(there))
+        assert below(there) == ["seed=0", "seed=1", "seed=2"]
+        assert [one.tone for one in view(there).sheet.below] == list(TONES[:3])
+        assert "GPU use, %" in there.text()
+        await there.press("u")
+        await there.until(lambda: "GPU memory, %" in there.text())
+        await there.press("u")
+        await there.until(lambda: not below(there))

@@ -13,6 +13,7 @@ from textual.widgets import Select
 from opsconsole.transfer.row import TransferPhase
 from opsconsole_console.model.coverage import ALL
 from opsconsole_console.screen.command import command_screen
+from opsconsole_console.screen.compare.run_pane import RunPane
 from opsconsole_console.screen.file.local_pane import LocalPane
 from opsconsole_console.screen.job.task_pane import TaskPane
 from opsconsole_console.screen.main import job_pane
@@ -187,6 +188,25 @@ async def metrics(there: Stage) -> None:
     await there.press("enter", "left", "left")
 
 
+async def gpus(there: Stage) -> None:
+    """A loss over time, and under it the GPUs."""
+    await there.line("metrics 42f")
+    view = there.app.screen.query_one(CurveView)
+    await there.until(lambda: view.sheet.series)
+    await there.press("enter", "u")
+    await there.until(lambda: view.sheet.below)
+    await there.press("left", "left")
+
+
+async def compare(there: Stage) -> None:
+    """The runs of a sweep, sorted by their loss, some marked."""
+    await there.line("compare 51c")
+    pane = there.app.screen.query_one(RunPane)
+    await there.until(lambda: pane.table.total == 3)
+    pane.action_sort("metric loss")
+    await there.press("g", "space", "space")
+
+
 async def describe(there: Stage) -> None:
     """A spec."""
     await there.line("describe 42f")
@@ -212,7 +232,7 @@ async def confirm(there: Stage) -> None:
 
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
-    transfers, put, metrics,
+    transfers, put, metrics, gpus, compare,
 )  # fmt: skip
 
 

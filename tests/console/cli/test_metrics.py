@@ -1,11 +1,14 @@
 """`opsconsole metrics` and `opsconsole compare`: what they print and write."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from opsconsole_console.service.table_file import write_parquet
 from opsconsole_protocol import api
 from tests.client.fake_server import FakeServer
 from tests.console.cli.conftest import Run
@@ -81,6 +84,26 @@ def test_parquet(run: Run, told: FakeServer, tmp_path: Path) -> None:
     assert table["value"] == [3, 0.5, 0.75, 0.5, 2, 0.25]
 
 
+def test_what_was_measured_of_gpus_is_over_time(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    gpus = run_of(0, metric("loss", 1))
+    gpus = replace(gpus, gpus=(replace(metric("memory_mb", 100, 300), x=(5_000, 10_000), last_step=10_000),))
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=(gpus,))
+    assert run("metrics", JOB, "--gpu").out == (
+        "TASK               METRIC     POINTS  STEP  LAST  LEAST  GREATEST  FROM\n"
+        f"{JOB}/task-0  memory_mb  2             300   100    300       gpu\n"
+    )
+    assert run("metrics", JOB, "--gpu", "--csv", "-").out.splitlines() == [
+        "task,metric,at_ms,value", f"{JOB}/task-0,memory_mb,5000.0,100.0", f"{JOB}/task-0,memory_mb,10000.0,300.0",
+    ]  # fmt: skip
+    (found,) = map(json.loads, run("metrics", JOB, "--gpu", "--json").out.splitlines())
+    assert (found["metric"], found["at_ms"], found["values"]) == ("memory_mb", [5_000, 10_000], [100, 300])
+    assert server.asked[-1] == api.ReadMetrics(id=JOB, points_max=10_000_000, settle_ms=5_000, gpus=True)
+    assert run("metrics", JOB, "--gpu", "--name", "loss").code == 1
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=(run_of(0),))
+    assert "has GPUs for itself (--gpus)" in run("metrics", JOB, "--gpu").err
+
+
 def test_nothing_reported_says_how_that_is_done(run: Run, server: FakeServer) -> None:
     server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(runs=())
     ran = run("metrics", JOB)
@@ -97,11 +120,51 @@ def test_runs_side_by_side_with_the_parameters_that_differ(run: Run, told: FakeS
     )
     least = run("compare", JOB, "--of", "least", "--sort", "lr", "-r", "--name", "loss").out.splitlines()
     assert [line.split()[3:] for line in least] == [["LR", "LOSS"], ["0.1", "0.5"], ["0.01", "0.25"], ["0.001"]]
-    assert run("compare", JOB, "--csv").out.splitlines()[1] == f"{JOB}/task-0,sweep,succeeded,0.1,0.75,0.5"
+    assert run("compare", JOB, "--csv", "-").out.splitlines()[1] == f"{JOB}/task-0,sweep,succeeded,0.1,0.75,0.5"
     assert json.loads(run("compare", JOB, "--json").out.splitlines()[0])["metrics"] == {"loss": 0.75, "acc": 0.5}
 
 
 def test_a_column_that_is_not_there_names_those_that_are(run: Run, told: FakeServer) -> None:
     ran = run("compare", JOB, "--sort", "los")
     assert ran.code == 2
-    assert "loss, acc, lr, seed" in ran.err
+    assert "run, job, state, lr, loss, acc" in ran.err
+
+
+def test_runs_side_by_side_as_files(run: Run, told: FakeServer, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table, file = tmp_path / "runs.parquet", tmp_path / "runs.csv"
+    assert run("compare", JOB, "--csv", str(file), "--parquet", str(table), "--sort", "lr").out == ""
+    assert [line.split(",")[3:] for line in file.read_text().splitlines()] == [
+        ["lr", "loss", "acc"], ["0.001", "", ""], ["0.01", "0.25", ""], ["0.1", "0.75", "0.5"],
+    ]  # fmt: skip
+    read = parquet.read_table(table).to_pydict()
+    assert (read["lr"], read["loss"], read["acc"]) == ([0.001, 0.01, 0.1], [None, 0.25, 0.75], [None, None, 0.5])
+
+
+@pytest.mark.parametrize("verb", ["metrics", "compare"])
+def test_a_file_that_can_not_be_written_is_one_line(
+    run: Run, told: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    for option in ("--csv", "--parquet"):
+        ran = run(verb, JOB, option, str(tmp_path / "nowhere" / "file"))
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), option
+        assert "can't write" in ran.err
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ran = run(verb, JOB, "--parquet", str(tmp_path / "file.parquet"))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "opsconsole: Parquet files need pyarrow: pip install 'opsconsole[view]', or write a CSV file\n"
+
+
+def test_parameters_of_every_kind_are_written_as_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns: dict[str, list[Any]] = {
+        "mixed": [1, "a", None], "whole": [1, 2, None], "number": [1, 2.5, None], "flag": [True, False, None],
+        "huge": [1 << 70, 1, None], "nothing": [None, None, None], "list": [[1], [2], None], "flag or not": [True, 1, None],
+    }  # fmt: skip
+    write_parquet(tmp_path / "a", list(columns), list(zip(*columns.values(), strict=True)))
+    assert parquet.read_table(tmp_path / "a").to_pydict() == columns | {
+        "mixed": ["1", "a", None], "huge": [str(1 << 70), "1", None], "list": ["[1]", "[2]", None],
+        "flag or not": ["True", "1", None],
+    }  # fmt: skip
+    write_parquet(tmp_path / "b", ["one", "two"], [])
+    assert parquet.read_table(tmp_path / "b").to_pydict() == {"one": [], "two": []}

@@ -169,3 +169,39 @@ def test_recognised_progress_has_the_time_that_is_left(tmp_path: Path) -> None:
     line = said("stderr", at_ms=1, progress={"done": 1, "total": 9, "left_ms": 5_000})
     _, reported = ReportFolder(tmp_path).append(ATTEMPT, 0, line, 9)
     assert reported.progress == Progress(1, 9, 5_000)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_was_measured_of_gpus_is_kept_apart_from_what_the_task_reports(tmp_path: Path) -> None:
+    reports = ReportFolder(tmp_path)
+    said = b"".join(
+        b'{"at_ms":%d,"gpu_sample":{"memory_mb":%d,"utilization_percent":50}}\n{"step":%d,"metrics":{"memory_mb":7}}\n'
+        % (1_000 * n, n, n)
+        for n in range(20)
+    )
+    _, told = reports.append(ATTEMPT, 0, said, 0)
+    assert told.metrics == {"memory_mb": 7}
+    for stage in ("here", "after a restart", "sealed"):
+        reports = reports if stage == "here" else ReportFolder(tmp_path)
+        if stage == "sealed":
+            reports.seal(ATTEMPT)
+        measured = reports.gpu_series(ATTEMPT)
+        assert list(measured["memory_mb"].values) == list(range(20)), stage
+        assert (
+            list(measured["memory_mb"].by_time()[0])
+            == list(measured["memory_mb"].steps)
+            == [1_000 * n for n in range(20)]
+        )
+        assert measured.keys() == {"memory_mb", "utilization_percent"}
+        summaries, recognised = reports.summaries(ATTEMPT)
+        assert (set(summaries), recognised) == ({"memory_mb"}, frozenset())
+        assert reports.series(ATTEMPT).keys() == {"memory_mb"}
+        assert values(reports, "memory_mb") == [7] * 20
+
+
+def test_samples_of_gpus_count_for_no_limit_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "METRICS_OF_ATTEMPT_MAX", 1)
+    reports = ReportFolder(tmp_path)
+    _, told = reports.append(ATTEMPT, 0, b'{"metrics":{"a":1}}\n{"gpu_sample":{"memory_mb":1}}\n', 0)
+    assert not told.faults
+    assert len(reports.gpu_series(ATTEMPT)["memory_mb"]) == 1

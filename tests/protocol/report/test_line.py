@@ -110,3 +110,14 @@ def test_whatever_comes_is_a_report_or_refused(line: bytes) -> None:
     except ReportError:
         return
     assert report.metrics or report.progress or report.checkpoint or report.note
+
+
+def test_what_was_measured_of_gpus_is_taken_as_far_as_it_is_known() -> None:
+    line = b'{"at_ms":5,"gpu_sample":{"memory_mb":1024,"memory_total_mb":4096,"utilization_percent":50.5,"fan":3}}'
+    report = parse_line(line, 9)
+    assert report.gpu_sample == {"memory_mb": 1024, "memory_total_mb": 4096, "utilization_percent": 50.5}
+    assert (report.at_ms, report.metrics) == (5, None)
+    for wrong in (b'{"gpu_sample":{"fan":3}}', b'{"gpu_sample":3}', b'{"gpu_sample":{"memory_mb":"NaN"}}'):
+        with pytest.raises(ReportError):
+            parse_line(wrong, 9)
+    assert parse_line(b'{"gpu_sample":{"memory_mb":NaN},"note":"x"}', 9).gpu_sample == {}

@@ -227,6 +227,9 @@ class JobScreen(DetailScreen, JobActions):
 
     # -- verbs on marked tasks --------------------------------------------------------------------------------------
 
+    def selected_runs(self) -> Sequence[str]:
+        return self._task_pane.marked_tasks or super().selected_runs()
+
     def action_job_pause(self) -> None:
         if not self._act_on_marked("pause"):
             super().action_job_pause()

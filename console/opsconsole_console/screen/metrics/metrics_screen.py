@@ -1,15 +1,17 @@
-"""`u` on jobs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
+"""`u` on jobs, tasks or compared runs, or `:metrics JOB`: what their tasks have reported, as figures and as curves that go on by themselves."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL
-from opsconsole_console.model.metric import curves, first_shown, metric_lines, start_of
+from opsconsole_console.model.metric import GpuView, curves, first_shown, gpu_curves, metric_lines
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.metrics.metric_pane import MetricPane
 from opsconsole_console.screen.part.detail_screen import DetailScreen
@@ -30,7 +32,8 @@ _POINTS = 10_000
 """Of each curve: enough to zoom in by a factor of a dozen, with every extreme among them."""
 CURVES_MAX = len(TONES)
 """More over each other can't be told apart."""
-_JOBS_MAX = 20
+_IDS_MAX = 20
+_PERCENT = (0.0, 100.0)
 
 
 class CurvePane(Pane):
@@ -48,17 +51,28 @@ class MetricsScreen(DetailScreen):
     """Marked metrics are drawn over each other, else the one under the cursor; of several jobs or tasks a curve each."""
 
     AUTO_FOCUS = "#metric-table"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "u", "gpus", "GPUs", tooltip="GPU memory and use under the curves, on the same time axis", id="curves.gpus"
+        ),
+    ]
 
-    def __init__(self, model: Model, source: FleetSource, job_ids: Sequence[str]) -> None:
+    def __init__(self, model: Model, source: FleetSource, ids: Sequence[str], first: str = "") -> None:
+        """`ids`: jobs (`JOB`) and tasks (`JOB/task-N`). `first`: the metric to look at first; empty: a well-known one."""
         super().__init__()
         self._model = model
         self._source = source
-        self._job_ids = tuple(job_ids)[:_JOBS_MAX]
+        self._ids = tuple(ids)[:_IDS_MAX]
+        self._job_ids = tuple(dict.fromkeys(one.partition("/")[0] for one in self._ids))
+        self._first = first
         self._metrics = MetricPane()
         self._metrics.add_class("-chosen")
         self._curves = CurvePane()
         self._unit = Unit.STEP
+        self._gpu_view = GpuView.OFF
         self._has_chosen = False
+        self._run_count = 0
+        """How many runs are drawn."""
 
     def compose(self) -> ComposeResult:
         with Container(classes="detail-body"):
@@ -81,7 +95,10 @@ class MetricsScreen(DetailScreen):
 
     def _subject(self) -> str:
         jobs = [job for job in map(self._model.job, self._job_ids) if job is not None]
-        return f"{jobs[0].id}  {jobs[0].name}" if len(jobs) == 1 else f"{len(self._job_ids)} jobs"
+        tasks = [one for one in self._ids if "/" in one]
+        if len(self._ids) > 1:
+            return f"{len(tasks)} tasks" if tasks else f"{len(self._ids)} jobs"
+        return "  ".join([*self._ids, *(job.name for job in jobs)])
 
     # -- what is asked for ----------------------------------------------------------------------------------------
 
@@ -97,7 +114,7 @@ class MetricsScreen(DetailScreen):
         """Ask for all metrics, with the points of those that are drawn."""
         try:
             runs = await self._runs(self._drawn())
-            if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+            if not self._has_chosen and (name := self._first_of(runs)) is not None:
                 runs = await self._runs((name,))
         except OpsconsoleError as error:
             self._metrics.table.set_empty(error.message)
@@ -105,16 +122,21 @@ class MetricsScreen(DetailScreen):
         self._metrics.table.set_rows(metric_lines(runs))
         self._metrics.set_coverage(ALL)
         self._metrics.table.flush()
-        if not self._has_chosen and (name := first_shown(metric_lines(runs))) is not None:
+        if not self._has_chosen and (name := self._first_of(runs)) is not None:
             self._has_chosen = True
             self._metrics.table.move_to(name)
         self._draw(runs)
 
+    def _first_of(self, runs: Sequence[RunRow]) -> str | None:
+        lines = metric_lines(runs)
+        return self._first if self._first in lines else first_shown(lines)
+
     async def _runs(self, names: Sequence[str]) -> list[RunRow]:
         axis = Axis.TIME if self._unit is Unit.TIME_S else Axis.STEP
         runs: list[RunRow] = []
-        for job_id in self._job_ids:
-            request = ReadMetrics(id=job_id, names=tuple(names), axis=axis, points_max=_POINTS)
+        for one in self._ids:
+            wants_gpus = self._gpu_view is not GpuView.OFF and bool(names)
+            request = ReadMetrics(id=one, names=tuple(names), axis=axis, points_max=_POINTS, gpus=wants_gpus)
             runs += (await ask(self._source, request, MetricsAnswer)).runs
         return runs
 
@@ -127,13 +149,36 @@ class MetricsScreen(DetailScreen):
 
     def _draw(self, runs: Sequence[RunRow]) -> None:
         names = self._drawn()
-        start_ms = start_of(runs) if self._unit is Unit.TIME_S else None
-        found = curves(runs, names, start_ms)
+        over_time = self._unit is Unit.TIME_S
+        found = curves(runs, names, over_time=over_time)
         series = [Series(one.name, one.x, one.y) for one in found[:CURVES_MAX]]
+        tones: dict[str, str] = {}
+        for one, tone in zip(found, TONES, strict=False):
+            tones.setdefault(one.run, tone)
+        self._run_count = len(tones)
+        below = []
+        if over_time:
+            drawn = gpu_curves([run for run in runs if run.task_id in tones], self._gpu_view)
+            below = [Series(one.name, one.x, one.y, tones[one.run] if len(tones) > 1 else "") for one in drawn]
         self._curves.subject = ", ".join(names)
-        left_out = len(found) - len(series)
-        self._curves.state = f"{left_out} more aren't drawn" if left_out > 0 else ""
-        self._curves.view.show(Sheet(series, unit=self._unit))
+        self._curves.state = "  ".join(filter(None, self._remarks(len(found) - len(series), has_gpus=bool(below))))
+        self._curves.view.show(Sheet(series, below, self._unit, _PERCENT))
+
+    def _remarks(self, left_out: int, *, has_gpus: bool) -> Sequence[str]:
+        """What the frame says of curves that aren't there."""
+        gpus = str(self._gpu_view) if self._run_count > 1 else ""
+        if self._gpu_view is not GpuView.OFF and not has_gpus:
+            gpus = "no GPU was measured" if self._unit is Unit.TIME_S else "GPUs: over time (x)"
+        return f"{left_out} more aren't drawn" if left_out > 0 else "", gpus
+
+    def action_gpus(self) -> None:
+        """Show the GPUs under the curves, which are then over time; what is shown of them comes round to nothing again."""
+        if self._gpu_view is not GpuView.OFF and self._unit is not Unit.TIME_S:
+            self._unit = Unit.TIME_S
+        else:
+            self._gpu_view = self._gpu_view.after(several=self._run_count > 1)
+            self._unit = Unit.TIME_S if self._gpu_view is not GpuView.OFF else self._unit
+        self._request()
 
     @on(LiveTable.RowHighlighted, "#metric-table")
     @on(LiveTable.RowsMarked, "#metric-table")

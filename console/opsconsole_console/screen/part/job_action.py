@@ -30,6 +30,14 @@ JOB_BINDINGS: list[Binding] = [
     Binding("plus", "job_priority(1)", "Priority up", show=False, key_display="+", id="job.priority_up"),
     Binding("minus", "job_priority(-1)", "Priority down", show=False, key_display="-", id="job.priority_down"),
     Binding("u", "job_metrics", "Curves", show=False, tooltip="What it has reported, as curves", id="job.metrics"),
+    Binding(
+        "v",
+        "job_compare",
+        "Compare",
+        show=False,
+        tooltip="Its tasks, or the marked ones, side by side",
+        id="job.compare",
+    ),
     Binding("f", "job_files", "Files", show=False, tooltip="What it wrote, and where it ran", id="job.files"),
     Binding("i", "job_shell", "Shell", show=False, tooltip="A shell in it while it runs", id="job.shell"),
     Binding("y", "job_copy", "Copy id", show=False, id="job.copy_id"),
@@ -101,9 +109,17 @@ class JobActions(Widget):
         if (job := self._first_selected()) is not None:
             shell(self).navigation.open("again", job.id)
 
+    def selected_runs(self) -> Sequence[str]:
+        """Ids of the jobs, or of tasks, whose metrics are meant."""
+        return [job.id for job in self.selected_jobs()]
+
     def action_job_metrics(self) -> None:
-        if jobs := self.selected_jobs():
-            shell(self).navigation.open("metrics", " ".join(job.id for job in jobs))
+        if ids := self.selected_runs():
+            shell(self).navigation.open("metrics", " ".join(ids))
+
+    def action_job_compare(self) -> None:
+        if ids := self.selected_runs():
+            shell(self).navigation.open("compare", " ".join(ids))
 
     def action_job_files(self) -> None:
         if (job := self._first_selected()) is not None:
