@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
@@ -30,6 +31,8 @@ _WHERE = {
     "Client": "opsconsole.client",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
+    "KerasCallback": "opsconsole.callback",
+    "LightningCallback": "opsconsole.callback",
     "NoWorkersAcceptedError": "opsconsole_protocol.error",
     "NoWorkersAvailableError": "opsconsole_protocol.error",
     "OpsconsoleError": "opsconsole_protocol.error",
@@ -37,6 +40,7 @@ _WHERE = {
     "Resources": "opsconsole_protocol.spec",
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
+    "TrainerCallback": "opsconsole.callback",
     "checkpoint": "opsconsole.task",
     "note": "opsconsole.task",
     "progress": "opsconsole.task",
@@ -50,12 +54,15 @@ __all__ = [
     "Client",
     "JobFailedError",
     "JobSpec",
+    "KerasCallback",
+    "LightningCallback",
     "NoWorkersAcceptedError",
     "NoWorkersAvailableError",
     "OpsconsoleError",
     "Resources",
     "SyncClient",
     "Target",
+    "TrainerCallback",
     "checkpoint",
     "note",
     "progress",
