@@ -23,7 +23,7 @@ training: .train/bin/python  ## a real transformer that moves, and the callbacks
 
 .train/bin/python:
 	python3 -m venv .train
-	.train/bin/pip install -q -r $(or $(TORCH),torch) -r examples/transformer/requirements.txt lightning keras || { rm -rf .train; exit 1; }
+	.train/bin/pip install -q $(or $(TORCH),torch) -r examples/transformer/requirements.txt lightning keras || { rm -rf .train; exit 1; }
 
 bench:  ## all figures of docs/performance.md
 	$(RUN) python -m bench

@@ -103,7 +103,7 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         wait_again(fleet, job, task, attempt, attempt.want.reason)
         return
-    if attempt.cause == EndCause.CHECKPOINTED:
+    if attempt.cause == EndCause.CHECKPOINTED and attempt.want.mode is not link.Mode.STOP:
         _park(fleet, job, task, attempt, now_ms)
         return
     if attempt.cause == EndCause.CHECKPOINT_GONE:

@@ -294,6 +294,20 @@ def test_a_parked_task_can_be_cancelled_and_paused_again_is_refused(world: World
     assert state(job) == "killed"
 
 
+def test_one_that_had_saved_when_it_was_cancelled_stays_cancelled(world: World) -> None:
+    """Its end came after the cancel, and brought it back to life (seed 1580 of the simulator)."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    world.act("cancel", job)
+    worker.stop(attempt)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    assert state(job) == "killed"
+
+
 def test_the_job_says_how_it_is_paused_where_nobody_else_does(world: World) -> None:
     worker = world.worker()
     job = world.submit(pause_by=PauseBy.CHECKPOINT)
