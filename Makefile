@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. CONTRIBUTING.md says when.
 RUN = uv run
 
-.PHONY: check test snap sim chaos bench run
+.PHONY: check test snap sim chaos training bench run
 
 check:  ## style, types and import contracts
 	$(RUN) pytest -q tests/quality
@@ -17,6 +17,13 @@ sim:  ## many fault schedules; MINUTES=60 make sim
 
 chaos:  ## real fleets, killed and cut off; MINUTES=60 make chaos
 	$(RUN) python -m tests.chaos --minutes $(or $(MINUTES),10)
+
+training: .train/bin/python  ## a real transformer that moves, and the callbacks with their frameworks; TORCH=WHEEL for one without CUDA
+	$(RUN) pytest -s tests/examples/test_transformer.py tests/client/test_callback_real.py
+
+.train/bin/python:
+	python3 -m venv .train
+	.train/bin/pip install -q $(or $(TORCH),torch) -r examples/transformer/requirements.txt lightning keras || { rm -rf .train; exit 1; }
 
 bench:  ## all figures of docs/performance.md
 	$(RUN) python -m bench

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
@@ -41,6 +42,8 @@ _WHERE = {
     "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
+    "KerasCallback": "opsconsole.callback",
+    "LightningCallback": "opsconsole.callback",
     "NoWorkersAcceptedError": "opsconsole_protocol.error",
     "NoWorkersAvailableError": "opsconsole_protocol.error",
     "OpsconsoleError": "opsconsole_protocol.error",
@@ -48,6 +51,7 @@ _WHERE = {
     "Resources": "opsconsole_protocol.spec",
     "SyncClient": "opsconsole.sync_client",
     "Target": "opsconsole.target",
+    "TrainerCallback": "opsconsole.callback",
     "checkpoint": "opsconsole.task",
     "load_dataset": "opsconsole.task",
     "note": "opsconsole.task",
@@ -63,12 +67,15 @@ __all__ = [
     "JobDataset",
     "JobFailedError",
     "JobSpec",
+    "KerasCallback",
+    "LightningCallback",
     "NoWorkersAcceptedError",
     "NoWorkersAvailableError",
     "OpsconsoleError",
     "Resources",
     "SyncClient",
     "Target",
+    "TrainerCallback",
     "checkpoint",
     "load_dataset",
     "note",

@@ -1,4 +1,4 @@
-"""Reporting from inside a task: a file of its own that needs nothing but Python's standard library.
+"""Reporting from inside a task: needs nothing but Python's standard library.
 
     import opsconsole
 
@@ -17,8 +17,8 @@ network, and what was written survives the end of the process. Outside of a task
 No report raises: a training doesn't die of it. What can't be told is left out, and that is said on stderr, once for each. Only
 `load_dataset` raises, as there is nothing to train with.
 
-A worker puts this file within reach of its tasks as the module `opsconsole`. Where the package of that name is installed, that one
-is loaded in its place.
+A worker puts this file within reach of its tasks as the package `opsconsole`, with `callback.py` in it. Where a package of that name
+is installed, that one is loaded in its place.
 """
 
 # Plain paths and few imports: this is loaded into every training, from Python 3.8 on.
@@ -463,11 +463,23 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+_CALLBACKS = ("KerasCallback", "LightningCallback", "TrainerCallback")
+
+
+def __getattr__(name: str) -> Any:
+    """The callbacks, which most trainings don't need, are loaded on first use (PEP 562)."""
+    if name not in _CALLBACKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("opsconsole.callback"), name)
+
+
 def _give_way() -> None:
-    """Load the installed package of the same name in place of this file, if there is one."""
+    """Load the installed package of the same name in place of this one, if there is one."""
     import importlib.machinery
 
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     path = [one for one in sys.path if os.path.abspath(one or os.curdir) != here]
     spec = importlib.machinery.PathFinder.find_spec(__name__, path)
     if spec is None or spec.loader is None:

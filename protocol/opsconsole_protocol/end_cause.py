@@ -10,6 +10,10 @@ Cause = Annotated[str, Meta(max_length=CAUSE_CHARACTERS_MAX)]
 """An EndCause; one of a newer version; or empty: it succeeded, hasn't ended, or was stored before there were causes."""
 
 
+SAVED_EXIT_CODE = 85
+"""How a task ends that was asked to save a checkpoint, and has; the module that tasks report by has it as PAUSED_EXIT_CODE."""
+
+
 class EndCause(StrEnum):
     """What ended an attempt, or a task that had none."""
 

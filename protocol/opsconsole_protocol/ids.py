@@ -1,7 +1,7 @@
 """Identities. Each is a string on the wire and a type of its own in the code."""
 
 import re
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from opsconsole_protocol.error import InvalidRequest
 
@@ -22,6 +22,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 JOB_ID_LENGTH = 10
 _JOB_ID = re.compile(f"[{ALPHABET}]{{{JOB_ID_LENGTH}}}")
+_ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+", re.ASCII)
 _TASK_ID = re.compile(rf"([{ALPHABET}]{{1,{JOB_ID_LENGTH}}})/task-(0|[1-9][0-9]{{0,8}})")
 
 
@@ -63,6 +64,22 @@ def attempt_id(job: JobId, index: int, attempt: int, random_bits: int) -> Attemp
     It is a valid file name, and unique even where a restored backup gives the number of an attempt once more.
     """
     return AttemptId(f"{job}.{index}.{attempt}.{spell(random_bits, 4)}")
+
+
+class AttemptParts(NamedTuple):
+    """What an attempt's id says of it. `number` counts within the task."""
+
+    job_id: JobId
+    task_index: int
+    number: int
+
+
+def split_attempt_id(text: str) -> AttemptParts:
+    """What an attempt's id says. Raises InvalidRequest for what is none."""
+    match = _ATTEMPT_ID.fullmatch(text)
+    if match is None:
+        raise InvalidRequest(f"{text[:60]!r} is not the id of an attempt: JOB.TASK.NUMBER.CHARACTERS is expected")
+    return AttemptParts(JobId(match[1]), int(match[2]), int(match[3]))
 
 
 def check_content_id(text: str) -> ContentId:

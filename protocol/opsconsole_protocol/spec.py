@@ -262,8 +262,6 @@ def _check_workdir(workdir: str | None) -> None:
 def _check_pause(spec: JobSpec) -> None:
     if spec.pause_signal and spec.pause_signal not in PAUSE_SIGNALS:
         raise InvalidRequest(f"--pause-signal {spec.pause_signal[:20]!r} is not one of {', '.join(PAUSE_SIGNALS)}")
-    if spec.gang and spec.pause_by is PauseBy.CHECKPOINT:
-        raise InvalidRequest("a gang is paused by freezing it: leave out --pause-by checkpoint, or --gang")
     if spec.resume_from is not None and (not spec.resume_from.startswith("/") or "\0" in spec.resume_from):
         raise InvalidRequest(
             f"--resume-from {spec.resume_from[:200]!r} is not absolute: it names a file or folder on the worker, from /"

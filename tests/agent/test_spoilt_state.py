@@ -53,7 +53,7 @@ FILES = (
     f"logs/{A}.stderr",
     "api_port",
     "sdk",
-    "sdk/opsconsole.py",
+    "sdk/opsconsole/__init__.py",
     "content",
     *(f"content/{name}" for name in ("trees", "records", "incoming", "trash", "pins")),
     "content/hashes.db",

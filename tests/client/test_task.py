@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 
 from opsconsole import task
+from opsconsole_agent.state.sdk_folder import install_sdk
+from opsconsole_protocol.end_cause import SAVED_EXIT_CODE
 
 
 @pytest.fixture
@@ -33,6 +34,10 @@ class Tensor:
 
     def __float__(self) -> float:
         return 0.25
+
+
+def test_the_exit_code_of_a_pause_is_what_the_coordinator_takes_for_one() -> None:
+    assert task.PAUSED_EXIT_CODE == SAVED_EXIT_CODE
 
 
 def test_everything_that_can_be_said(report: Path) -> None:
@@ -148,15 +153,17 @@ def run(code: str, report: Path, *path: Path) -> str:
 
 @pytest.fixture
 def sdk(tmp_path: Path) -> Path:
-    folder = tmp_path / "sdk"
-    folder.mkdir()
-    shutil.copy(task.__file__, folder / "opsconsole.py")
-    return folder
+    return Path(install_sdk(tmp_path))
 
 
 def test_the_worker_s_copy_needs_nothing_installed(sdk: Path, tmp_path: Path) -> None:
     run("import opsconsole; opsconsole.report(step=1, loss=2)", tmp_path / "report", sdk)
     assert said(tmp_path / "report") == [{"step": 1, "metrics": {"loss": 2}}]
+
+
+def test_the_worker_s_copy_has_the_callbacks_too_and_loads_them_when_asked(sdk: Path, tmp_path: Path) -> None:
+    code = "import opsconsole, sys; print('opsconsole.callback' in sys.modules, opsconsole.TrainerCallback.__name__, hasattr(opsconsole, 'x'))"
+    assert run(code, tmp_path / "report", sdk).split() == ["False", "TrainerCallback", "False"]
 
 
 def test_an_installed_package_is_not_hidden_and_an_older_one_can_report_too(sdk: Path, tmp_path: Path) -> None:

@@ -32,6 +32,32 @@ for step in range(done + 1, 200):
 print("total", total)
 """
 
+ON_SIGNAL = """
+import opsconsole, signal, sys
+def save(number, frame):
+    print("signal", signal.Signals(number).name, opsconsole.should_pause(), flush=True)
+    sys.exit(opsconsole.PAUSED_EXIT_CODE)
+signal.signal(signal.SIGUSR1, save)
+print("up", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_signal_asks_for_the_checkpoint_as_well_and_reaches_the_first_process_alone(house: Lab) -> None:
+    child = "trap 'echo child' USR1; echo child is up; while :; do sleep 0.05; done"
+    first = f"{shlex.quote(sys.executable)} -c {shlex.quote(ON_SIGNAL)}"
+    job_id = house.give(f"sh -c {shlex.quote(child)} & exec {first}", pause_by=PauseBy.CHECKPOINT, pause_signal="USR1")
+    house.wait(lambda: sorted(house.lines(job_id)) == ["child is up", "up"], "both processes")
+    house.act("pause", job_id)
+    job = house.wait_state(job_id, "paused")
+    said = house.lines(job_id)
+    assert "signal SIGUSR1 True" in said
+    assert "child" not in said
+    assert "made way" in " ".join(event["text"] for event in job["events"])
+    house.act("cancel", job_id)
+    house.wait_state(job_id, "killed")
+
 
 def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_the_first(lab: Lab) -> None:
     lab.serve()

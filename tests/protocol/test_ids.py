@@ -13,6 +13,7 @@ from opsconsole_protocol.ids import (
     check_job_id,
     job_id,
     spell,
+    split_attempt_id,
     split_task_id,
     task_id,
 )
@@ -67,3 +68,17 @@ def test_an_attempt_id_is_a_file_name_and_differs_after_a_restored_backup() -> N
     job = JobId("7k3m9q2w4t")
     assert attempt_id(job, 3, 1, 0b00001_00010_00011_00100) == "7k3m9q2w4t.3.1.1234"
     assert attempt_id(job, 3, 1, 5) != attempt_id(job, 3, 1, 6)
+
+
+@given(st.integers(0, 2**50 - 1), st.integers(0, 999_999_999), st.integers(0, 999_999_999), st.integers(0, 2**20 - 1))
+def test_attempt_ids_split_into_what_they_were_made_of(bits: int, index: int, number: int, random_bits: int) -> None:
+    job = job_id(bits)
+    assert split_attempt_id(attempt_id(job, index, number, random_bits)) == (job, index, number)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ab", "ab.0.1", "ab.0.1.", "ab..1.abcd", "ab.x.1.abcd", "ab.0.1.ab/d", "../b.0.1.abcd", "ab.٣.1.abcd"]
+)
+def test_what_is_no_attempt_id_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="is not the id of an attempt"):
+        split_attempt_id(text)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.link import LogChunk, Mode
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
@@ -162,6 +163,8 @@ class Checker:
             if before is not None and before.is_finished:
                 same = before.state is attempt.state
                 self.require(same, "an end is final", f"{attempt.id} was {before.state} and is {attempt.state}")
+            if before is not None:
+                self._check_saving(before, attempt)
             ledger.attempts[attempt.id] = attempt
         if any(attempt.gpu_ids and not attempt.is_finished for attempt in facts.attempts):
             self._check_gpus()
@@ -183,6 +186,14 @@ class Checker:
             behind = [task.index for task in left if not is_task_finished(task.state) and task.current not in new]
             self.require(not behind, "gangs start together", f"{list(new)} assigned without tasks {behind}")
             self._turns.pop(job_id, None)
+
+    def _check_saving(self, before: Attempt, attempt: Attempt) -> None:
+        """What an operator has asked to save is left to do so, also where another of its gang has made way, failed or is lost."""
+        if before.want.mode is not Mode.PAUSE or before.want.by is not PauseBy.CHECKPOINT or self.was_restored:
+            return
+        is_ended = attempt.want.mode is Mode.STOP and attempt.stop_cause == EndCause.PREEMPTED
+        told = self.told((attempt.job_id, attempt.index), "pause")
+        self.require(not (is_ended and told), "saving is left alone", f"{attempt.id} was to save, and is ended")
 
     def _check_assignment(self, attempt: Attempt) -> None:
         key = (attempt.job_id, attempt.index)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from opsconsole_agent.core.event import AttemptExited, AttemptStarted, EngineHello, Event, FoundAttempt, Paused, Resumed
 from opsconsole_agent.core.intent import PROCESS
+from opsconsole_protocol.end_cause import SAVED_EXIT_CODE
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Launch
 from tests.simulation.coordinator import EPOCH_MS
@@ -212,7 +213,7 @@ class Host:
             process.saved_step += 1
             self.on_save(self, process, process.saved_step)
             if process.attempt_id in self.disk.asked:
-                self._end(process, 85, None)
+                self._end(process, SAVED_EXIT_CODE, None)
                 return
         if process.steps:
             self._go_on(process)

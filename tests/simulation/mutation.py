@@ -18,6 +18,7 @@ from opsconsole_coordinator.core import (
     collecting,
     desired,
     ending,
+    gang,
     gang_placement,
     gang_turn,
     loading,
@@ -223,6 +224,10 @@ def _gang_in_part(real: Any) -> Any:
     return place
 
 
+def _saving_ended() -> AbstractContextManager[object]:
+    return mock.patch.multiple(gang, is_saving=lambda _: False, is_parked=lambda *_: False)
+
+
 def _limit_forgotten(real: Any) -> Any:
     def load(*args: Any) -> Any:
         fleet = real(*args)
@@ -320,6 +325,7 @@ MUTATIONS = (
     Mutation("results read before they are published", _wrap(collecting, "want_outputs", _wanted_early, desired), ("cut",), 300),
     Mutation("an attempt that begins at the beginning", _wrap(assignment, "choose_resume", lambda _: lambda *_: (None, None)), (), 300),
     Mutation("a pause that goes on once it has saved", _wrap(ending, "_park", _goes_on_after_saving), (), 300),
+    Mutation("a gang that ends what still saves", _saving_ended, (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
 SEEN_AT = {

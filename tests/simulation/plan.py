@@ -121,7 +121,7 @@ def make_plan(
     jobs = _with_gangs(seed, hosts, jobs)
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
     plan = _with_trees(plan) if "trees" not in without else plan
-    return _with_saves(plan) if "saves" not in without else plan
+    return _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -221,10 +221,29 @@ def _with_saves(plan: Plan) -> Plan:
     return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, *more), key=lambda act: act.at_ms)))
 
 
+def _with_paused_gang(plan: Plan) -> Plan:
+    """In a few plans the first job is a gang that is paused by checkpoint and resumed again and again. The pinned ones aren't among them."""
+    rng = random.Random(f"paused gang plan {plan.seed}")  # noqa: S311 – the same
+    first = plan.jobs[0]
+    room = room_for(plan.hosts, first.spec)
+    if not 0.1 <= rng.random() < 0.15 or room < 2:
+        return plan
+    spec = msgspec.structs.replace(
+        first.spec, gang=True, num_tasks=room, max_task_failures=0, timeout_ms=None, job_timeout_ms=None, held=False,
+        environment={SAVES: "1"}, pause_by=PauseBy.CHECKPOINT,
+    )  # fmt: skip
+    at_ms, acts = rng.randrange(200, 4_000), list[ActPlan]()
+    while at_ms < plan.chaos_ms // 2 and len(acts) < 8:
+        acts.append(ActPlan(at_ms, "resume" if len(acts) % 2 else "pause", 0, None))
+        at_ms += rng.choice((300, 1_500, 6_000))
+    jobs = (replace(first, spec=spec, duration_ms=(8_000, 24_000), failure_rate=first.failure_rate / 4), *plan.jobs[1:])
+    return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at_ms)))
+
+
 def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:
     if rng.random() < 0.2:
         return spec
-    by = PauseBy.CHECKPOINT if rng.random() < 0.8 and not spec.gang else PauseBy.FREEZE
+    by = PauseBy.CHECKPOINT if rng.random() < 0.8 else PauseBy.FREEZE
     return msgspec.structs.replace(spec, environment={SAVES: "1"}, pause_by=by)
 
 

@@ -53,6 +53,7 @@ def test_schedules_check_everything_that_is_promised() -> None:
         "forget what is committed", "no attempt twice", "intent first", "memory is the store", "dependencies",
         "cancelled means dead", "gangs start together", "reservations expire", "job time-outs", "tasks are independent",
         "data can be had", "data before start", "results are collected whole", "results are kept", "no step lost",
+        "saving is left alone",
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from opsconsole_protocol.end_cause import Cause, EndCause
+from opsconsole_protocol.end_cause import SAVED_EXIT_CODE, Cause, EndCause
 
 Words = str | Callable[[re.Match[str]], str]
 
@@ -199,7 +199,7 @@ RULES: tuple[Rule, ...] = (
 
 STATUS_HINTS: Mapping[int, str] = {
     2: "often wrong arguments, or a file that isn't there",
-    85: "this code means that a checkpoint was saved to go on from, and none was asked for or reported",
+    SAVED_EXIT_CODE: "this code means that a checkpoint was saved to go on from, and none was asked for or reported",
     126: "the command is there, but may not be run: is it executable?",
     127: "the command wasn't found on that worker",
     134: "it gave up by itself (SIGABRT): an assertion, most likely",

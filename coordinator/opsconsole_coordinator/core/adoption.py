@@ -1,18 +1,15 @@
 """After a restored backup, attempts that workers have and that this store has forgotten are taken in again."""
 
-import re
-
 from opsconsole_coordinator.core.assignment import replace_lost
 from opsconsole_coordinator.core.desired import add_attempt
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.ids import split_attempt_id
 from opsconsole_protocol.link import Observed
 from opsconsole_protocol.state import TaskState
-
-_ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+")
 
 
 def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Attempt | None:
@@ -49,10 +46,11 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
 
 def find_task(fleet: Fleet, observed: Observed) -> tuple[Job, Task, int] | None:
     """The waiting task that an attempt's id names, and the attempt's number in it."""
-    match = _ATTEMPT_ID.fullmatch(observed.attempt_id)
-    if match is None:
+    try:
+        job_id, index, number = split_attempt_id(observed.attempt_id)
+    except InvalidRequest:
         return None
-    job, index, number = fleet.jobs.get(JobId(match[1])), int(match[2]), int(match[3])
+    job = fleet.jobs.get(job_id)
     if job is None or index >= len(job.tasks):
         return None
     task = job.tasks[index]

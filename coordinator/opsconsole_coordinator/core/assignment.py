@@ -1,6 +1,6 @@
 """Tasks are assigned to workers. From then on a lost attempt of the task can't come back any more."""
 
-from opsconsole_coordinator.core.checkpointing import choose_resume, step_words
+from opsconsole_coordinator.core.checkpointing import at_step, choose_resume, step_words
 from opsconsole_coordinator.core.content import contents_of, supply_words
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt, desired_of, forget
@@ -47,7 +47,7 @@ def assign(
 def _resume_words(task: Task, attempt: Attempt) -> str:
     newest = task.latest.checkpoint if task.latest is not None else None
     if attempt.resume is None:
-        return f", from the beginning: its checkpoint at {step_words(newest)} is lost" if newest is not None else ""
+        return f", from the beginning: its checkpoint{at_step(newest)} is lost" if newest is not None else ""
     words = f", goes on from {step_words(attempt.resumed_from)}"
     is_older = newest is not None and newest != attempt.resumed_from
     return f"{words}: the newest, {step_words(newest)}, is lost" if is_older else words

@@ -40,6 +40,19 @@ def step_words(checkpoint: Checkpoint | None) -> str:
     return "a checkpoint" if checkpoint.step is None else f"step {checkpoint.step:g}"
 
 
+def at_step(checkpoint: Checkpoint | None) -> str:
+    """` at step 120`, to follow a word such as checkpoint; nothing of one without a step."""
+    return "" if checkpoint is None or checkpoint.step is None else f" at step {checkpoint.step:g}"
+
+
+def is_parked(fleet: Fleet, task: Task) -> bool:
+    """Whether it is paused and holds nothing: its last attempt has saved a checkpoint and ended."""
+    if task.state is not TaskState.PAUSED:
+        return False
+    attempt = fleet.current(task)
+    return attempt is None or attempt.is_finished
+
+
 # --- the newest --------------------------------------------------------------------------------------------------
 
 
@@ -94,7 +107,7 @@ def note_gone(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
     elif task.kept is not None and task.kept.checkpoint == attempt.resumed_from:
         task.latest = task.kept = None
     fleet.touch_task(job, task)
-    text = f"the checkpoint at {step_words(attempt.resumed_from)} is gone from {attempt.worker_name}"
+    text = f"the checkpoint{at_step(attempt.resumed_from)} is gone from {attempt.worker_name}"
     fleet.audit(now_ms, SYSTEM, EventKind.CHECKPOINT, text, job.task_id(task.index))
 
 
@@ -181,7 +194,7 @@ def note_copy_failed(fleet: Fleet, wanted: CopyCheckpoint, reason: str, now_ms: 
     task.uncopied = reason
     fleet.touch_task(job, task)
     fleet.must_schedule = True
-    text = f"the coordinator has no copy of the checkpoint at {step_words(wanted.latest.checkpoint)}: {reason}"
+    text = f"the coordinator has no copy of the checkpoint{at_step(wanted.latest.checkpoint)}: {reason}"
     fleet.audit(now_ms, SYSTEM, EventKind.CHECKPOINT, text, job.task_id(task.index))
 
 
@@ -191,7 +204,7 @@ def note_copy_lost(fleet: Fleet, job_id: JobId, index: int, content_id: ContentI
     task = job.tasks[index] if job is not None and index < len(job.tasks) else None
     if job is None or task is None or task.kept is None or task.kept.content_id != content_id:
         return
-    text = f"the coordinator's copy of the checkpoint at {step_words(task.kept.checkpoint)} was damaged, and is lost"
+    text = f"the coordinator's copy of the checkpoint{at_step(task.kept.checkpoint)} was damaged, and is lost"
     task.kept = None
     fleet.touch_task(job, task)
     fleet.audit(now_ms, SYSTEM, EventKind.CHECKPOINT, text, job.task_id(index))
@@ -220,6 +233,11 @@ def awaits_report(fleet: Fleet, task: Task) -> bool:
     return attempt.log_offsets.get(Source.REPORT, 0) < attempt.seen.log_sizes.get(Source.REPORT, 0)
 
 
+def awaits_copy(fleet: Fleet, task: Task) -> bool:
+    """Whether the newest checkpoint is on one disk alone, and is to be copied from there."""
+    return not task.uncopied and bool(bond_of(fleet, task).place)
+
+
 def bond_of(fleet: Fleet, task: Task) -> Bond:
     """The disk that a task has to go on from: that with the newest checkpoint, where there is no copy of it and it isn't lost."""
     latest = task.latest
@@ -229,8 +247,10 @@ def bond_of(fleet: Fleet, task: Task) -> Bond:
     if all(one.connection == WorkerConnection.LOST for one in known):
         return ANYWHERE
     why = f" ({task.uncopied})" if task.uncopied else ""
-    at = step_words(latest.checkpoint)
-    return Bond(latest.place, f"doesn't have its checkpoint at {at}, which is on {latest.worker_name} alone{why}")
+    return Bond(
+        latest.place,
+        f"doesn't have its checkpoint{at_step(latest.checkpoint)}, which is on {latest.worker_name} alone{why}",
+    )
 
 
 def choose_resume(job: Job, task: Task, worker: Worker) -> tuple[link.Resume | None, Checkpoint | None]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.avoidance import clear_failures
+from opsconsole_coordinator.core.checkpointing import is_parked
 from opsconsole_coordinator.core.collecting import note_worker_gone
 from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.desired import forget, set_want
-from opsconsole_coordinator.core.ending import end_attempt, is_parked, settle_job, stop_job, stop_task
+from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.gang import starts_over
+from opsconsole_coordinator.core.gang import end_for_next_round, restart_broken_round, starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_protocol import link
@@ -69,14 +70,16 @@ def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
 def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     del is_whole
     by = order.by or job.spec.pause_by
-    if by is PauseBy.CHECKPOINT and job.spec.gang:
-        raise Conflict(f"job {job.id} is a gang, which is paused by freezing it: pause it with --by freeze")
     words = f"paused by {order.actor}"
     live = _live_attempts(fleet, tasks)
     for attempt in live:
         if attempt.want.mode is not link.Mode.PAUSE or (order.by is not None and attempt.want.by is not by):
             _want_paused(fleet, job, attempt, by, order, now_ms)
     held = _hold_waiting(fleet, job, tasks, words)
+    if job.spec.gang:
+        restart_broken_round(
+            fleet, job, now_ms, words
+        )  # one that was to save is frozen, and another has failed meanwhile
     if not live and not held:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
     fleet.audit(now_ms, order.actor, EventKind.PAUSE, words, job.id)
@@ -84,8 +87,12 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
 
 
 def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: Order, now_ms: int) -> None:
-    """One that isn't known to run has nothing to save: it is kept from going on."""
+    """One that isn't known to run has nothing to save: it is kept from going on, or waits for the next round of its gang."""
     is_to_save = by is PauseBy.CHECKPOINT and attempt.has_started
+    if by is PauseBy.CHECKPOINT and job.spec.gang and not is_to_save and not fleet.adopting:
+        job.tasks[attempt.index].held = True
+        end_for_next_round(fleet, job, attempt, f"paused by {order.actor}")
+        return
     if is_to_save:
         attempt.save_asked_ms = now_ms
         attempt.is_save_late = False
@@ -108,6 +115,8 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
         task.pending_since_ms = now_ms
         fleet.set_task(job, task, TaskState.PENDING, words)
     released = _release_held(fleet, job, tasks, now_ms)
+    if job.spec.gang and (parked or released):
+        restart_broken_round(fleet, job, now_ms, words)
     if not paused and not parked and not released:
         raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
     fleet.audit(now_ms, order.actor, EventKind.RESUME, words, job.id)

@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
+from opsconsole_coordinator.core.checkpointing import awaits_report, hurry, is_parked, note_gone, step_words
 from opsconsole_coordinator.core.checkpointing import forget as forget_checkpoint
-from opsconsole_coordinator.core.checkpointing import hurry, note_gone, step_words
 from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outputs
 from opsconsole_coordinator.core.dependency import update_dependents
 from opsconsole_coordinator.core.desired import forget, set_want
@@ -104,7 +104,7 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, subject)
         wait_again(fleet, job, task, attempt, attempt.want.reason)
         return
-    if attempt.cause == EndCause.CHECKPOINTED:
+    if attempt.cause == EndCause.CHECKPOINTED and attempt.want.mode is not link.Mode.STOP:
         _park(fleet, job, task, attempt, now_ms)
         return
     if attempt.cause == EndCause.CHECKPOINT_GONE:
@@ -130,22 +130,21 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
 
 def _park(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
     """It has saved a checkpoint for a pause and holds nothing any more; where it was resumed meanwhile it goes on at once."""
-    saved = f"saved {step_words(attempt.checkpoint)}" if attempt.checkpoint is not None else "told of no checkpoint"
-    words = f"attempt {attempt.number} {saved} and made way on {attempt.worker_name}"
+    if awaits_report(fleet, task):
+        saved = ""  # what it has saved is yet to be told
+    else:
+        saved = (
+            "told of no checkpoint and "
+            if attempt.checkpoint is None
+            else f"saved {step_words(attempt.checkpoint)} and "
+        )
+    words = f"attempt {attempt.number} {saved}made way on {attempt.worker_name}"
     fleet.audit(now_ms, attempt.actor, EventKind.PAUSED, words, job.task_id(task.index))
     task.pending_since_ms = now_ms
     if attempt.want.mode is link.Mode.PAUSE:
         fleet.set_task(job, task, TaskState.PAUSED, attempt.want.reason)
     else:
         wait_again(fleet, job, task, attempt)
-
-
-def is_parked(fleet: Fleet, task: Task) -> bool:
-    """Whether it is paused and holds nothing: its last attempt has saved a checkpoint and ended."""
-    if task.state is not TaskState.PAUSED:
-        return False
-    attempt = fleet.current(task)
-    return attempt is None or attempt.is_finished
 
 
 def _look_elsewhere(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.assignment import assign
+from opsconsole_coordinator.core.checkpointing import awaits_copy, awaits_report, is_parked
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.fleet import Fleet
@@ -32,23 +33,34 @@ def place(
     `reserved_before` is what was reserved before this pass, and `may_fit` whether any slot is free. With `refresh` every worker is
     judged even where no slot is free.
     """
-    waiting = [task for task in job.tasks if not is_task_finished(task.state) and not is_task_live(task.state)]
+    unfinished = [task for task in job.tasks if not is_task_finished(task.state)]
+    waiting = [task for task in unfinished if not is_task_live(task.state) or is_parked(fleet, task)]
     living = living_attempts(fleet, job)
     if living:
         if refresh:
             _wait_for_living(fleet, job, waiting, living, now_ms)
         return
-    absent = next((one for one in waiting if one.state is not TaskState.PENDING or one.not_before_ms > now_ms), None)
-    if absent is not None:
-        why = "it is tried again after a while" if absent.state is TaskState.PENDING else f"it is {absent.state}"
-        note_reason(fleet, job, f"its gang waits for task-{absent.index}: {why}")
-        return
+    for task in waiting:
+        if why := _why_absent(fleet, task, now_ms):
+            note_reason(fleet, job, f"its gang waits for task-{task.index}: {why}")
+            return
     if may_fit or refresh or not job.reason:
         _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
     else:
         for worker_id, reserved in reserved_before.items():
             if reserved.job_id == job.id and worker_id not in fleet.reserved:
                 put_reservation(fleet, worker_id, reserved)
+
+
+def _why_absent(fleet: Fleet, task: Task, now_ms: int) -> str:
+    """Why a waiting task can't take part in a round yet, or an empty text."""
+    if task.state is not TaskState.PENDING:
+        return f"it is {task.state}"
+    if task.not_before_ms > now_ms:
+        return "it is tried again after a while"
+    if task.attempts and (awaits_report(fleet, task) or awaits_copy(fleet, task)):
+        return "its newest checkpoint is on its way here"
+    return ""
 
 
 def _wait_for_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Sequence[Attempt], now_ms: int) -> None:

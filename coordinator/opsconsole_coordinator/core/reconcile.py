@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker, job_folder
 from opsconsole_protocol import link
 from opsconsole_protocol.bound import WHOLE_MAX
-from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.end_cause import SAVED_EXIT_CODE, EndCause
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Observed
@@ -23,8 +23,6 @@ from opsconsole_protocol.state import (
     is_task_waiting,
 )
 
-SAVED_EXIT_CODE = 85
-"""How a task ends that was asked to save a checkpoint, and has."""
 UNPROVED_MAX = 1_000
 """How many attempts at most are counted that a worker can't prove to be its own."""
 

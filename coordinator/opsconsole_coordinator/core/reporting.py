@@ -33,8 +33,8 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         told_ms = attempt.checkpoint_told_ms
         if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
-            at = "" if reported.checkpoint.step is None else f" at step {reported.checkpoint.step:g}"
-            fleet.audit(now_ms, attempt.actor, EventKind.CHECKPOINT, f"saved{at}: {reported.checkpoint.path}", subject)
+            words = f"saved{checkpointing.at_step(reported.checkpoint)}: {reported.checkpoint.path}"
+            fleet.audit(now_ms, attempt.actor, EventKind.CHECKPOINT, words, subject)
     for _, note in reported.notes:
         fleet.audit(now_ms, attempt.actor, EventKind.NOTE, note, subject)
     for fault in reported.faults:

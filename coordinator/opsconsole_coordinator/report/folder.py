@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from opsconsole_coordinator.report.block import add_points, add_summaries, encode_block, read_blocks
 from opsconsole_coordinator.report.series import Series, Summary
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, split_attempt_id
 from opsconsole_protocol.report import (
     GPU_METRICS,
     REPORT_LINE_BYTES_MAX,
@@ -125,7 +125,7 @@ class ReportFolder:
     def delete(self, job_id: str) -> None:
         """Delete all reports of a job. Raises OSError."""
         with self._lock:
-            for attempt_id in [one for one in self._open if one.partition(".")[0] == job_id]:
+            for attempt_id in [one for one in self._open if split_attempt_id(one).job_id == job_id]:
                 del self._open[attempt_id]
             with suppress(FileNotFoundError):
                 shutil.rmtree(self._folder / job_id)
@@ -189,10 +189,10 @@ class ReportFolder:
     # --- one report --------------------------------------------------------------------------------------------
 
     def _lines(self, attempt_id: AttemptId) -> Path:
-        return self._folder / attempt_id.partition(".")[0] / f"{attempt_id}.lines"
+        return self._folder / split_attempt_id(attempt_id).job_id / f"{attempt_id}.lines"
 
     def _points(self, attempt_id: AttemptId) -> Path:
-        return self._folder / attempt_id.partition(".")[0] / f"{attempt_id}.points"
+        return self._folder / split_attempt_id(attempt_id).job_id / f"{attempt_id}.points"
 
     def _opened(self, attempt_id: AttemptId, at_ms: int) -> _Open:
         one = self._open.get(attempt_id)

@@ -20,7 +20,7 @@ from opsconsole_coordinator.transfer.message import Held, Over, Receive
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.content.glob import literal
 from opsconsole_protocol.error import Forbidden, InvalidRequest, LimitExceeded, NotFound, OpsconsoleError
-from opsconsole_protocol.ids import AttemptId, ContentId, JobId, WorkerId
+from opsconsole_protocol.ids import AttemptId, AttemptParts, ContentId, JobId, WorkerId, split_attempt_id
 from opsconsole_protocol.state import TaskState
 from opsconsole_protocol.stream.message import FileRoot, ReadFiles, RootKind
 
@@ -113,11 +113,15 @@ class CheckpointKeeper:
 
     def on_held(self, held: Held) -> None:
         """The store has a copy."""
-        job_id, _, rest = held.holder.removeprefix(CHECKPOINT_HOLDER).partition(".")
-        if not rest.partition(".")[0].isdecimal() or not held.content_ids:
+        try:
+            job_id = _saved_by(held.holder).job_id
+        except InvalidRequest:
             self._process.unpin(held.holder)
             return
-        self._by_job.setdefault(JobId(job_id), {})[held.holder] = held
+        if not held.content_ids:
+            self._process.unpin(held.holder)
+            return
+        self._by_job.setdefault(job_id, {})[held.holder] = held
         if self.size_bytes > self._bytes_max:
             self._sweeper.hurry()
 
@@ -126,7 +130,7 @@ class CheckpointKeeper:
         for job_id, found in list(self._by_job.items()):
             for held in [one for one in found.values() if content_ids.intersection(one.content_ids)]:
                 self._let_go(job_id, held)
-                index = int(held.holder.removeprefix(f"{CHECKPOINT_HOLDER}{job_id}.").partition(".")[0])
+                index = _saved_by(held.holder).task_index
                 now_ms = self._commit_loop.clock.now_ms()
                 self._commit_loop.reactor.on_checkpoint_lost(job_id, index, held.content_ids[0], now_ms)
                 self._commit_loop.changed()
@@ -181,6 +185,11 @@ class CheckpointKeeper:
             if self.size_bytes <= self._bytes_max:
                 break
             self.forget([job_id])
+
+
+def _saved_by(holder: str) -> AttemptParts:
+    """The attempt that saved what is held under this name. Raises InvalidRequest for a name that `holder_of` doesn't give."""
+    return split_attempt_id(holder.removeprefix(CHECKPOINT_HOLDER).rpartition(".")[0])
 
 
 def _holder(kept: KeptCheckpoint) -> str:

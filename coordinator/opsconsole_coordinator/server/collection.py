@@ -15,8 +15,9 @@ from opsconsole_coordinator.server.sweeper import Sweeper
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.transfer.message import Held, Receive
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import AttemptId, ContentId, JobId
+from opsconsole_protocol.ids import AttemptId, ContentId, JobId, split_attempt_id
 from opsconsole_protocol.quantity import size_words
 
 log = logging.getLogger("opsconsole.coordinator.collection")
@@ -75,17 +76,16 @@ class Collection:
     def on_held(self, held: Held) -> None:
         """The store has an attempt's results."""
         attempt_id = AttemptId(held.holder.removeprefix(COLLECTED_HOLDER))
-        job_id, _, rest = attempt_id.partition(".")
-        index, _, rest = rest.partition(".")
-        number = rest.partition(".")[0]
-        if not index.isdecimal() or not number.isdecimal():
+        try:
+            job_id, index, number = split_attempt_id(attempt_id)
+        except InvalidRequest:
             self._process.unpin(held.holder)
             return
         if not held.content_ids:
             self._process.unpin(held.holder)
-            self._note_lost(JobId(job_id), int(index), attempt_id)
+            self._note_lost(job_id, index, attempt_id)
             return
-        found = Collected(attempt_id, JobId(job_id), int(index), int(number), held.content_ids[0], held.size_bytes)
+        found = Collected(attempt_id, job_id, index, number, held.content_ids[0], held.size_bytes)
         self._by_job.setdefault(found.job_id, {})[attempt_id] = found
         if self.size_bytes > self._bytes_max:
             self._sweeper.hurry()

@@ -21,7 +21,7 @@ from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.api import LogAnswer, ReadLog
 from opsconsole_protocol.error import NotFound, Unavailable
-from opsconsole_protocol.ids import AttemptId, JobId, task_id
+from opsconsole_protocol.ids import AttemptId, JobId, split_attempt_id, task_id
 from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import LogPage, Source
 from opsconsole_protocol.report import Reported
@@ -38,8 +38,7 @@ STEADY_AFTER_S = 5.0
 
 def key_of(attempt_id: AttemptId) -> LogKey:
     """The log of an attempt, from the parts of its id."""
-    job_id, index, number, _ = attempt_id.split(".")
-    return LogKey(job_id, int(index), int(number), attempt_id)
+    return LogKey(*split_attempt_id(attempt_id), attempt_id)
 
 
 LOG_FILES = 128

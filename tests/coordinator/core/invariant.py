@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from opsconsole_coordinator.core.checkpointing import awaits_report, bond_of
+from opsconsole_coordinator.core.checkpointing import awaits_report, bond_of, is_parked
 from opsconsole_coordinator.core.demand import PREFETCH_MAX, Demand, demand_of
-from opsconsole_coordinator.core.ending import is_parked
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
@@ -89,16 +89,21 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
 
 
 def _check_gang(fleet: Fleet, job: Job) -> Iterator[str]:
-    """None goes on without the others, but while one that is lost may return."""
-    going_on = waiting = 0
+    """None goes on without the others, but while one that is lost may return. One that is saving goes on nowhere."""
+    going_on = waiting = parked = frozen = 0
     for task in job.tasks:
         current = fleet.current(task)
-        if is_task_live(task.state):
-            going_on += current is not None and current.want.mode is not Mode.STOP
+        if is_parked(fleet, task):
+            parked += 1
+        elif is_task_live(task.state):
+            going_on += current is not None and current.want.mode is not Mode.STOP and not is_saving(current)
+            frozen += current is not None and current.want.mode is Mode.PAUSE and not is_saving(current)
         elif not is_task_finished(task.state):
             waiting += current is None or not current.lost
     if going_on and waiting:
         yield f"gang {job.id}: {going_on} tasks go on while {waiting} wait"
+    if going_on > frozen and parked:
+        yield f"gang {job.id}: {going_on} tasks go on while {parked} have made way"
     ended = sum(is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED for task in job.tasks)
     if going_on and ended:
         yield f"gang {job.id}: {going_on} tasks go on though {ended} have ended without success"

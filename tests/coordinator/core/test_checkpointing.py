@@ -294,6 +294,20 @@ def test_a_parked_task_can_be_cancelled_and_paused_again_is_refused(world: World
     assert state(job) == "killed"
 
 
+def test_one_that_had_saved_when_it_was_cancelled_stays_cancelled(world: World) -> None:
+    """Its end came after the cancel, and brought it back to life (seed 1580 of the simulator)."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    world.act("cancel", job)
+    worker.stop(attempt)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    assert state(job) == "killed"
+
+
 def test_the_job_says_how_it_is_paused_where_nobody_else_does(world: World) -> None:
     worker = world.worker()
     job = world.submit(pause_by=PauseBy.CHECKPOINT)
@@ -310,13 +324,136 @@ def test_what_has_not_started_has_nothing_to_save(world: World) -> None:
     assert worker.take(link.SetWant).want.by is PauseBy.FREEZE
 
 
-def test_a_gang_is_frozen(world: World) -> None:
-    world.worker(slots=2)
+@pytest.mark.parametrize(
+    ("sizes", "words"), [({}, "told of no checkpoint and made way"), ({"report": 50}, "attempt 0 made way")]
+)
+def test_nothing_is_said_of_a_checkpoint_before_all_was_told(world: World, sizes: dict[str, int], words: str) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt, log_sizes=sizes)
+    worker.take_all()
+    assert any(words in event.text for event in world.events)
+
+
+def gang(world: World, **fields: Any) -> tuple[Job, list[FakeWorker], list[Attempt]]:
+    """A gang of two that runs on two workers."""
+    workers = [world.worker(name) for name in ("w1", "w2")]
+    job = world.submit(gang=True, num_tasks=2, **fields)
+    return job, workers, [run(world, job, worker) for worker in workers]
+
+
+def states(job: Job) -> list[str]:
+    return [str(task.state) for task in job.tasks]
+
+
+def test_a_gang_makes_way_as_a_whole_and_goes_on_as_a_whole(world: World, copies: list[CopyCheckpoint]) -> None:
+    job, workers, attempts = gang(world, max_retries_preemption=0)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    saved = [save(world, attempt, 120) for attempt in attempts]
+    made_way(world, workers[0], attempts[0])
+    workers[0].forget(attempts[0])
+    assert states(job) == ["paused", "running"], "nobody ends the other one, which still saves"
+    world.pass_ms(30_000)
+    made_way(world, workers[1], attempts[1])
+    workers[1].forget(attempts[1])
+    assert (state(job), states(job)) == ("paused", ["paused", "paused"])
+    assert not any(worker.record.live for worker in workers)
+    for wanted in list(copies):
+        copied(world, wanted)
+    world.act("resume", job)
+    again = [worker.assigned() for worker in workers]
+    assert [world.fleet.attempts[one.id].resumed_from for one in again] == saved
+    for worker, attempt in zip(workers, again, strict=True):
+        worker.run(attempt)
+    for worker, attempt in zip(workers, again, strict=True):
+        worker.succeed(attempt)
+    assert state(job) == "succeeded"
+
+
+def test_a_gang_goes_on_only_where_all_its_checkpoints_can_be_had(world: World, copies: list[CopyCheckpoint]) -> None:
+    job, workers, attempts = gang(world)
+    pause(world, job)
+    for worker, attempt in zip(workers, attempts, strict=True):
+        asked(worker)
+        save(world, attempt, 3)
+        made_way(world, worker, attempt)
+        worker.forget(attempt)
+    copied(world, copies.pop(0))
+    world.act("resume", job)
+    assert world.why(job) == "its gang waits for task-1: its newest checkpoint is on its way here"
+    copied(world, copies.pop(0))
+    for worker in workers:
+        worker.assigned()
+
+
+def test_a_gang_of_which_one_fails_while_it_saves_waits_for_an_operator(world: World) -> None:
+    job, workers, attempts = gang(world, max_retries_failure=1)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    workers[0].fail(attempts[0])
+    assert states(job) == ["held", "running"]
+    made_way(world, workers[1], attempts[1])
+    workers[1].forget(attempts[1])
+    assert states(job) == ["held", "paused"]
+    world.act("release", job)
+    world.pass_ms(5_000)
+    assert states(job) == ["pending", "paused"], "a gang goes on as a whole"
+    world.act("resume", job)
+    for worker in workers:
+        worker.assigned()
+
+
+def test_a_gang_that_is_frozen_after_one_has_failed_is_ended_for_the_next_round(world: World) -> None:
+    job, workers, attempts = gang(world, max_retries_failure=1)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    workers[0].fail(attempts[0])
+    pause(world, job, PauseBy.FREEZE)
+    assert workers[1].take(link.SetWant).want.by is PauseBy.FREEZE
+    assert workers[1].stop(attempts[1]).reason == "paused by ana"
+    workers[1].killed(attempts[1])
+    assert states(job) == ["held", "held"]
+
+
+def test_a_gang_resumed_before_all_have_saved_begins_the_next_round_together(world: World) -> None:
+    job, workers, attempts = gang(world)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    made_way(world, workers[0], attempts[0])
+    workers[0].forget(attempts[0])
+    world.act("resume", job)
+    assert workers[1].take(link.SetWant).want.mode is link.Mode.RUN
+    assert workers[1].stop(attempts[1]).reason == "resumed by ana"
+    made_way(world, workers[1], attempts[1])
+    workers[1].forget(attempts[1])
+    for worker in workers:
+        worker.assigned()
+    assert [(task.failures, task.preemptions) for task in job.tasks] == [(0, 0), (0, 0)]
+
+
+def test_a_gang_keeps_no_slot_for_what_hasn_t_started(world: World) -> None:
+    workers = [world.worker(name) for name in ("w1", "w2")]
     job = world.submit(gang=True, num_tasks=2)
-    with pytest.raises(Conflict, match="pause it with --by freeze"):
-        pause(world, job)
-    for worker in world.workers.values():
-        worker.take_all()
+    running, started = run(world, job, workers[0]), workers[1].assigned()
+    pause(world, job)
+    asked(workers[0])
+    assert workers[1].stop(started).reason == "paused by ana"
+    workers[1].killed(started)
+    assert states(job) == ["running", "held"]
+    made_way(world, workers[0], running)
+    workers[0].forget(running)
+    assert states(job) == ["paused", "held"]
+    world.act("resume", job)
+    for worker in workers:
+        worker.assigned()
 
 
 def test_a_checkpoint_that_is_gone_gives_way_to_the_copy_before_it(world: World, copies: list[CopyCheckpoint]) -> None:
@@ -338,6 +475,11 @@ def test_a_checkpoint_that_is_gone_gives_way_to_the_copy_before_it(world: World,
     assert last.resumed_from.step == 1
     assert worker.desired[last.id].launch.resume == link.Resume(path="models/step-1", content_id=TREE, size_bytes=1_000)
     assert task_of(job).failures == 1
+
+
+def test_sentences_read_well_with_and_without_a_step() -> None:
+    assert checkpointing.at_step(Checkpoint("/x", 120, 0)) == " at step 120"
+    assert checkpointing.at_step(Checkpoint("/x", None, 0)) == checkpointing.at_step(None) == ""
 
 
 def test_a_damaged_copy_is_made_anew(world: World, copies: list[CopyCheckpoint]) -> None:
