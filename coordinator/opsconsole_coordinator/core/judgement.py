@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, lacks_folder, total
-from opsconsole_coordinator.core.content import missing_bytes
+from opsconsole_coordinator.core.content import Content, missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
@@ -39,8 +39,15 @@ class Offer:
     """What the worker has to be asked, because it never said it or its last answer no longer counts."""
     lacks_content: bool = False
     """It is refused because nobody who is there has a tree that the job brings along."""
+    contents: tuple[Content, ...] = ()
+    """What a worker that accepts would have to have of what the task brings along, its checkpoint included."""
     lacks_bytes: int | None = None
     """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
+
+    @property
+    def supply(self) -> str:
+        """How far it has that, in words."""
+        return supply_words(self.contents, self.lacks_bytes)
 
 
 class Search(NamedTuple):
@@ -89,11 +96,20 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     if lacks_bytes is not None and (crowded := _crowded(worker, lacks_bytes)):
         return Offer(worker, False, crowded, soon=bool(worker.live), avoided=avoided)
     if not demand.files:
-        return Offer(worker, True, "free", gpus, avoided=avoided, lacks_bytes=lacks_bytes)
+        return Offer(worker, True, "free", gpus, avoided=avoided, contents=demand.contents, lacks_bytes=lacks_bytes)
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
     if refusal:
         return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
-    return Offer(worker, True, "free", gpus, avoided=avoided, questions=questions, lacks_bytes=lacks_bytes)
+    return Offer(
+        worker,
+        True,
+        "free",
+        gpus,
+        avoided=avoided,
+        questions=questions,
+        contents=demand.contents,
+        lacks_bytes=lacks_bytes,
+    )
 
 
 def judge_again(offer: Offer, demand: Demand, answers: Answers, now_ms: int) -> Offer:

@@ -7,7 +7,7 @@ from typing import Any
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
 from opsconsole_coordinator.core.checkpointing import bond_of, is_copied
-from opsconsole_coordinator.core.content import arriving, contents_of, supply_words
+from opsconsole_coordinator.core.content import arriving, contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
@@ -363,7 +363,6 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[Co
         return Candidates(verdicts=rows, text=explain(offers, demand))
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
-    supply = supply_words(demand.contents, best.lacks_bytes)
-    because += f", {supply}" if supply else ""
+    because += f", {best.supply}" if best.supply else ""
     chosen = best.worker.name
     return Candidates(verdicts=rows, text=f"{chosen}: {because}", chosen=chosen, because=because)

@@ -125,6 +125,8 @@ def test_a_paused_task_goes_on_where_its_copy_can_be_sent(world: World, copies: 
     again = second.assigned()
     resume = second.desired[again.id].launch.resume
     assert resume == link.Resume(path="models/step-7", content_id=TREE, size_bytes=1_000)
+    last = [event.text for event in world.events if "attempt 1 assigned" in event.text]
+    assert last == ["attempt 1 assigned to w2, which has none of its data yet, 1.0 kB, goes on from step 7"]
 
 
 def test_a_lost_attempt_is_replaced_by_one_that_goes_on_from_the_newest_copy(
