@@ -64,6 +64,18 @@ class DatasetFormat(StrEnum):
     """The same of a `DatasetDict`, a folder for each split."""
 
 
+_FORMAT_NAMES = {
+    "json_lines": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "hugging_face": "Hugging Face dataset",
+    "hugging_face_dict": "Hugging Face dataset dict",
+}  # fmt: skip
+
+
+def format_words(written_in: str, compression: str = "") -> str:
+    """A format for people, `JSON Lines in gz`; one that a newer agent names, as it names it."""
+    name = _FORMAT_NAMES.get(written_in, written_in.upper() if written_in in {"csv", "tsv", "json"} else written_in)
+    return f"{name} in {compression}" if compression else name
+
+
 class DatasetColumn(msgspec.Struct, frozen=True, omit_defaults=True):
     """A column, its type in Arrow's words, and in how many rows it has no value; None where that wasn't counted."""
 
@@ -220,7 +232,7 @@ class FoundDataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @property
     def words(self) -> str:
         """`csv, 3 rows, 2 columns, 20 B, train 2, test 1`, and what else is to be known."""
-        kind = f"{self.format} in {self.compression}" if self.compression else self.format
+        kind = format_words(self.format, self.compression)
         rows = "rows not counted" if self.rows is None else _plural(self.rows, "row")
         parts = [kind, rows, _plural(self.columns, "column"), size_words(self.size_bytes)]
         parts += [f"{one.name or 'no split'} {'?' if one.rows is None else f'{one.rows:,}'}" for one in self.splits]

@@ -75,7 +75,7 @@ def test_datasets_of_a_job(lab: Lab) -> None:
     assert not (lab.folder / "ran").exists()
     assert "rows 2 3 3" in lab.lines(good)
     shown = lab.run("show", good).stdout
-    assert "train=lab:good.jsonl: json_lines, 2 rows, 2 columns, 38 B" in shown
-    assert "test=s3://lab/digits/a.parquet: parquet, 3 rows, 2 columns" in shown
-    assert "extra=extra.csv: csv, 3 rows, 1 column, 8 B" in shown
+    assert "train=lab:good.jsonl: JSON Lines, 2 rows, 2 columns, 38 B" in shown
+    assert "test=s3://lab/digits/a.parquet: Parquet, 3 rows, 2 columns" in shown
+    assert "extra=extra.csv: CSV, 3 rows, 1 column, 8 B" in shown
     assert lab.rows("show", good)[0]["metrics"] == {"loss": 3.0}

@@ -106,4 +106,4 @@ def test_a_description_in_a_line() -> None:
     )  # fmt: skip
     found = found_dataset(JobDataset("s3://lab/a?x=1", "t"), description)
     assert (found.where, found.name) == ("s3://lab/a", "t")
-    assert found.words == "csv in gz, 1,003 rows, 1 column, 2.0 kB, train 1,000, test ?; n"
+    assert found.words == "CSV in gz, 1,003 rows, 1 column, 2.0 kB, train 1,000, test ?; n"

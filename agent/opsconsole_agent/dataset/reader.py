@@ -7,7 +7,7 @@ from typing import NamedTuple
 from opsconsole_agent.dataset.fault import Broken, shown
 from opsconsole_agent.dataset.limit import Budget
 from opsconsole_agent.dataset.source import Source
-from opsconsole_protocol.dataset import CELL_CHARACTERS_MAX, ROW_CELLS_MAX, DatasetFormat
+from opsconsole_protocol.dataset import CELL_CHARACTERS_MAX, ROW_CELLS_MAX, DatasetFormat, format_words
 
 
 class Kind(NamedTuple):
@@ -21,10 +21,7 @@ class Kind(NamedTuple):
     @property
     def words(self) -> str:
         """For people."""
-        name = {"json_lines": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow"}.get(
-            self.format, self.format.upper()
-        )
-        return f"{name} ({self.compression})" if self.compression else name
+        return format_words(self.format, self.compression)
 
 
 class Column(NamedTuple):

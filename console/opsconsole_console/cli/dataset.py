@@ -79,8 +79,10 @@ async def _there(client: Client, args: argparse.Namespace) -> DatasetAnswer:
 
 
 def _show(found: DatasetDescription) -> None:
+    from opsconsole_protocol.dataset import format_words
+
     rows = "rows not counted" if found.rows is None else fmt.plural(found.rows, "row")
-    kind = f"{found.format}, {found.compression}" if found.compression else found.format
+    kind = format_words(found.format, found.compression)
     put(
         f"{kind}: {rows}, {fmt.plural(found.columns_total, 'column')}, {fmt.plural(found.files, 'file')}, {fmt.size(found.size_bytes)}"
     )

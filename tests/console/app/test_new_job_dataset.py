@@ -59,7 +59,7 @@ def texts(lines: list[Line]) -> list[str]:
 
 def test_a_description_in_lines() -> None:
     assert texts(answer_lines(JobDataset("s3://lab/digits", "t"), DIGITS, 60)) == [
-        "✓ t: parquet, 1,797 rows, 3 columns, 2 files, 17 kB, on",
+        "✓ t: Parquet, 1,797 rows, 3 columns, 2 files, 17 kB, on",
         "  gpu-a",
         "  splits test 297, train 1,500",
         "  label int64 · text string (258 nulls) · p0 double",
@@ -82,14 +82,14 @@ async def test_it_is_shown_while_one_types_and_a_broken_one_is_not_submitted(
         await dialog(there)
         await there.type("train")
         await fill(there, "datasets", "t=s3://lab/digits")
-        await there.until(lambda: "✓ t: parquet, 1,797 rows" in there.text() and "splits test 297" in there.text())
+        await there.until(lambda: "✓ t: Parquet, 1,797 rows" in there.text() and "splits test 297" in there.text())
         await fill(there, "datasets", "s3://lab/bad.csv")
         await there.until(lambda: "✗ s3://lab/bad.csv, line 3: has 1 value" in there.text())
         await there.press("ctrl+s")
         await there.until(lambda: "a dataset is broken, as is said there" in there.text())
         assert able.asked(api.SubmitJobs) == []
         await fill(there, "datasets", "s3://lab/digits")
-        await there.until(lambda: "✓ parquet" in there.text())
+        await there.until(lambda: "✓ Parquet" in there.text())
         await there.press("ctrl+s")
         await there.until(lambda: able.asked(api.SubmitJobs))
     (request,) = able.asked(api.SubmitJobs)
@@ -125,4 +125,4 @@ async def test_whoever_is_asked_has_to_have_it(able: RecordedSource) -> None:
     )
     look.forget_refusals()
     await look.ask(worker, look.open_questions(worker, found, (here,)))
-    assert lines(found).startswith("✓ parquet, 1,797 rows")
+    assert lines(found).startswith("✓ Parquet, 1,797 rows")

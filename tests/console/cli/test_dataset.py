@@ -73,7 +73,7 @@ def test_one_on_a_worker(run: Run, server: FakeServer) -> None:
     server.answers[api.DescribeDataset] = lambda *_: api.DatasetAnswer(description=sample.DATASET, worker="gpu-a")
     ran = run("dataset", "lab:digits", "--worker", "gpu-a")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines()[:2] == ["csv, gz: 3 rows, 2 columns, 2 files, 20 B", "note: n"]
+    assert ran.out.splitlines()[:2] == ["CSV in gz: 3 rows, 2 columns, 2 files, 20 B", "note: n"]
     asked = [one for one in server.asked if isinstance(one, api.DescribeDataset)][-1]
     assert asked.query.root is not None
     assert (asked.query.root.mount, asked.query.path, asked.query.url) == ("lab", b"digits", "")

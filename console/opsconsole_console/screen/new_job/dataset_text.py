@@ -5,7 +5,7 @@ from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.line_view import Line
 from opsconsole_console.widget.cell import Cell, cell, crop, width
 from opsconsole_protocol.api import DatasetAnswer
-from opsconsole_protocol.dataset import DatasetColumn, DatasetDescription, JobDataset
+from opsconsole_protocol.dataset import DatasetColumn, DatasetDescription, JobDataset, format_words
 
 _COLUMN_LINES_MAX, _ROWS_MAX = 3, 3
 _VALUE_CELLS_MAX = 14
@@ -44,7 +44,7 @@ def waiting_lines(dataset: JobDataset, text: str, cells: int) -> list[Line]:
 
 
 def _size(found: DatasetDescription) -> str:
-    kind = f"{found.format} in {found.compression}" if found.compression else str(found.format)
+    kind = format_words(found.format, found.compression)
     rows = "rows not counted" if found.rows is None else fmt.plural(found.rows, "row")
     files = [fmt.plural(found.files, "file")] if found.files > 1 else []
     return ", ".join([kind, rows, fmt.plural(found.columns_total, "column"), *files, fmt.size(found.size_bytes)])
