@@ -25,7 +25,7 @@ def test_a_dataset_here(run: Run, here: Path) -> None:
     ran = run("dataset", "d")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == (
-        "csv: 3 rows, 2 columns, 2 files, 25 B\n\n"
+        "CSV: 3 rows, 2 columns, 2 files, 25 B\n\n"
         "SPLIT  ROWS  FILES  SIZE\ntest   1     1      11 B\ntrain  2     1      14 B\n\n"
         "COLUMN  TYPE    NULLS\nx       int64   1\nname    string  0\n\n"
         "x  name\n3  c\n1  a\n   b\n"
