@@ -152,6 +152,7 @@ class Coordinator:
         if self.life is None:
             return
         life, self.life = self.life, None
+        life.is_serving = False  # whoever still holds it hears nothing more of it
         calls, self._calls = self._calls, {}
         life.aio.kill()
         self.disk.pending = None

@@ -347,5 +347,6 @@ SEEN_AT = {
     "results given up with a connection": 119,
     "results read before they are published": 65,
     "a pause that goes on once it has saved": 36,
+    "a gang that ends what still saves": 7,
 }
 """Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""

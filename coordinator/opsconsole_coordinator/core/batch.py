@@ -48,6 +48,8 @@ class Batch:
     """Checkpoints to be copied once this is committed; what comes of each is told to the reactor."""
     adopting: bool = False
     """The store was restored from a backup, and no admin has confirmed that yet."""
+    epoch: tuple[int, str] = (0, "")
+    """The first sequence number of the epoch in which this was noted, and its mark."""
 
     @property
     def must_commit(self) -> bool:

@@ -151,6 +151,7 @@ class Fleet:
             collects=self._collects,
             checkpoints=self._checkpoints,
             adopting=self.adopting,
+            epoch=self.seal.epoch,
         )
         self._reset_notes()
         return batch

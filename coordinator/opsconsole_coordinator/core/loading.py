@@ -6,8 +6,14 @@ from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.seal import MARK_BITS
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
+
+
+def begin_epoch(fleet: Fleet, past: Mapping[int, str]) -> None:
+    """The store's numbers go on in a new epoch. `past`: the marks of those before, by the first number of each."""
+    fleet.seal.begin_epoch(past, fleet.seq + 1, fleet.random_bits(MARK_BITS))
 
 
 def load_jobs(

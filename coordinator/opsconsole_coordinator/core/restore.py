@@ -27,9 +27,10 @@ def restored_seq(fleet: Fleet, message: link.Register, finished: Collection[Atte
         if one.attempt_id in fleet.attempts or one.attempt_id in finished:
             continue
         seq = fleet.seal.attempt_seq(message.worker_id, one.attempt_id, one.seal)
-        # One that we gave away is missing here though its task waits, or though we never came so far. Else its job
-        # has ended long ago and was removed.
-        if seq is not None and (seq > fleet.seq or find_task(fleet, one) is not None):
+        # One that we gave away is missing here though its task waits, or we never came so far, or came there in another
+        # epoch. Else its job has ended long ago and was removed.
+        is_missing = seq is not None and (seq > fleet.seq or fleet.seal.is_of_lost_epoch(one.seal))
+        if seq is not None and (is_missing or find_task(fleet, one) is not None):
             proved.append(seq)
     return max(proved, default=None)
 

@@ -41,7 +41,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     templates = [(template.name, _pack(template)) for template in batch.templates]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
-    pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting)))]
+    first, mark = batch.epoch
+    pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting))), (f"epoch.{first}", mark)]
 
     steps: tuple[tuple[str, Sequence[tuple[object, ...]]], ...] = (
         ("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", added),

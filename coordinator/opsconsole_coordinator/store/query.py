@@ -60,10 +60,21 @@ def meta(connection: sqlite3.Connection, key: str, default: str = "") -> str:
 
 def committed_seq(connection: sqlite3.Connection) -> int:
     """The number of the last event."""
-    text = meta(connection, "seq", "0")
+    return _whole(meta(connection, "seq", "0"), "the last event's number")
+
+
+def _whole(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise damaged("the last event's number")
+        raise damaged(what)
     return int(text)
+
+
+def epochs(connection: sqlite3.Connection) -> dict[int, str]:
+    """The marks of all epochs by the first sequence number of each."""
+    found: dict[int, str] = {}
+    for key, mark in connection.execute("SELECT key, value FROM meta WHERE key GLOB 'epoch.*'"):
+        found[_whole(key.removeprefix("epoch."), "an epoch's number")] = str(mark)
+    return found
 
 
 def workers(connection: sqlite3.Connection) -> list[Worker]:

@@ -20,6 +20,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         name=name,
         key=query.meta(connection, "seal_key").encode(),
     )
+    loading.begin_epoch(fleet, query.epochs(connection))
     fleet.adopting = query.meta(connection, "adopting") == "1"
     fleet.projects = {project.name: project for project in query.projects(connection)}
     fleet.templates = {template.name: template for template in query.templates(connection)}

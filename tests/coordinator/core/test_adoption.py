@@ -236,12 +236,50 @@ def test_an_attempt_that_was_given_proves_the_backup_also_when_the_store_has_com
     assert state(job) == "running"
 
 
+MARKS = {"before": 1, "lost": 2, "present": 3}
+
+
+def begin_epoch(world: World, mark: str) -> None:
+    """The store is loaded; what it knows of earlier epochs is what began before the present one."""
+    first, known = world.fleet.seal.epoch
+    world.fleet.seal.begin_epoch({first: known} if known else {}, world.fleet.seq + 1, MARKS[mark])
+
+
+@pytest.mark.parametrize("attempt_id", ["000000000z.0.0.abcd", "000000000a.0.0.zzzz"])
+def test_what_was_given_in_a_lost_epoch_proves_the_backup_however_late_it_comes(world: World, attempt_id: str) -> None:
+    """Of a job that was lost with the epoch, or of a task that was given to another worker since."""
+    begin_epoch(world, "before")
+    worker = FakeWorker(world, "w1")
+    world.workers["w1"] = worker
+    lost = Seal(b"")
+    lost.begin_epoch({}, 2, MARKS["lost"])
+    worker.attempts[AttemptId(attempt_id)] = running(attempt_id, lost.of_attempt(worker.id, attempt_id, 2))
+    begin_epoch(world, "present")
+    other = world.worker("w2")
+    world.submit(worker="w2")
+    attempt = other.started()
+    assert world.fleet.seq > 2, "the store has come further since"
+    assert not come(worker).attempts
+    assert world.fleet.adopting
+    worker.say(worker.attempts[AttemptId(attempt_id)])
+    assert not worker.inbox, "it is neither stopped nor forgotten"
+    other.succeed(attempt)
+
+
+@pytest.mark.parametrize("began", [(), ("present",), ("before", "present")])
 @pytest.mark.parametrize("outcome", [AttemptState.RUNNING, AttemptState.SUCCEEDED])
-def test_an_attempt_of_a_job_that_was_removed_is_let_go_of(world: World, outcome: AttemptState) -> None:
+def test_an_attempt_of_a_job_that_was_removed_is_let_go_of(
+    world: World, outcome: AttemptState, began: tuple[str, ...]
+) -> None:
     """Hard use 48: a worker out of reach comes back after its task was replaced, done, and removed by age."""
     worker = world.worker()
+    for mark in began[:-1]:
+        begin_epoch(world, mark)
+    world.fleet.audit(world.now_ms, "ana", EventKind.PROJECT, "x", "x")
     attempt_id = AttemptId("000000000z.0.0.abcd")
-    seal = world.fleet.seal.of_attempt(worker.id, attempt_id, world.fleet.seq - 1)
+    seal = world.fleet.seal.of_attempt(worker.id, attempt_id, world.fleet.seq)
+    for mark in began[-1:]:
+        begin_epoch(world, mark)
     worker.attempts[attempt_id] = Observed(attempt_id=attempt_id, state=outcome, seal=seal)
     worker.connect()
     worker.take(link.Registered)
@@ -268,3 +306,27 @@ def test_once_confirmed_what_is_not_proved_is_stopped(world: World) -> None:
     worker.say(running("000000000a.0.0.abcd"))
     worker.take(link.SetWant)
     assert not worker.record.unproved
+
+
+@pytest.mark.parametrize("change", ["another mark", "no mark", "another number", "not a mark", "too much"])
+def test_a_seal_proves_nothing_once_it_was_changed(world: World, change: str) -> None:
+    """Its mark is proved with the rest: else a worker could claim that an epoch was lost."""
+    seal = world.fleet.seal
+    seal.begin_epoch({}, 1, MARKS["present"])
+    true = seal.of_attempt("id-of-w1", "000000000z.0.0.abcd", 5)
+    number, mark, signature = true.split(".")
+    changed = {
+        "another mark": f"{number}.{'f' * len(mark)}.{signature}",
+        "no mark": f"{number}.{signature}",
+        "another number": f"6.{mark}.{signature}",
+        "not a mark": f"{number}.x.{signature}",
+        "too much": f"{true}.{signature}",
+    }
+    assert seal.attempt_seq("id-of-w1", "000000000z.0.0.abcd", true) == 5
+    assert seal.attempt_seq("id-of-w1", "000000000z.0.0.abcd", changed[change]) is None
+
+
+def test_a_seal_from_before_there_were_epochs_is_good(world: World) -> None:
+    old = world.fleet.seal.of_attempt("id-of-w1", "000000000z.0.0.abcd", 5)
+    begin_epoch(world, "present")
+    assert world.fleet.seal.attempt_seq("id-of-w1", "000000000z.0.0.abcd", old) == 5

@@ -59,7 +59,7 @@ async def test_a_batch_fills_every_table(path: Path) -> None:
     await database.close()
     jobs, tasks, attempts, workers, events, meta = contents(path)
     assert [len(one) for one in (jobs, tasks, attempts, workers, events)] == [1, 2, 1, 1, len(batch.events)]
-    assert dict(meta) == {"seq": str(batch.seq), "extra": "x", "adopting": "0"}
+    assert dict(meta) == {"seq": str(batch.seq), "extra": "x", "adopting": "0", "epoch.0": ""}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -20,6 +20,7 @@ from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord
 from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core import invariant
 from tests.coordinator.core.storm import Storm
@@ -226,6 +227,35 @@ def test_what_is_kept_free_for_a_gang_is_not_stored() -> None:
     fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
     assert not fleet.reserved
     assert all(worker.reserved is None for worker in fleet.workers.values())
+    store.connection.close()
+
+
+def test_numbers_that_a_restored_store_gives_anew_are_of_another_epoch() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+
+    def load() -> None:
+        world.reactor = Reactor(rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms))
+
+    def given() -> str:
+        """The store comes further, and gives an attempt away."""
+        world.fleet.audit(world.now_ms, "ana", EventKind.PROJECT, "x", "x")
+        seal = world.fleet.seal.of_attempt("w1", "a", world.fleet.seq)
+        world.commit()
+        return seal
+
+    load()
+    kept = given()
+    backup = store.connection.serialize()
+    lost = [given()]
+    load()
+    lost.append(given())
+    assert not any(world.fleet.seal.is_of_lost_epoch(one) for one in (kept, *lost))
+    store.connection.deserialize(backup)
+    load()
+    anew = [given(), given(), given()]
+    assert all(world.fleet.seal.is_of_lost_epoch(one) for one in lost)
+    assert not any(world.fleet.seal.is_of_lost_epoch(one) for one in (kept, *anew))
     store.connection.close()
 
 
