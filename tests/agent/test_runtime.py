@@ -495,7 +495,9 @@ async def test_an_attempt_of_another_engine_is_told_in_a_line_and_reported_as_it
     coordinator.assign("b", "true")
     await coordinator.until_state("b", "succeeded")
     assert coordinator.state("a") == "running"
-    assert StateFolder(tmp_path / "state").load()[0] == (intent,), "an agent with that engine finds it"
+    await until(
+        lambda: StateFolder(tmp_path / "state").load()[0] == (intent,), what="what an agent with that engine finds"
+    )
 
 
 async def test_an_agent_that_stops_its_tasks_reports_them(

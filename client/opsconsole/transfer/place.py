@@ -44,8 +44,10 @@ def find_worker(workers: Sequence[WorkerRow], name: str) -> WorkerRow:
     raise NotFound(f"there is no worker {_shown(name)}: {_workers_words(workers, name)}")
 
 
-def unknown(workers: Sequence[WorkerRow], name: str) -> NotFound:
-    """What to raise where neither a worker nor a job is called so."""
+def unknown(workers: Sequence[WorkerRow], name: str) -> NotFound | InvalidRequest:
+    """What to raise where neither a worker nor a job is called so, and nobody could be where it is no text."""
+    if not name.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in name):
+        return InvalidRequest(f"{_shown(name)} is not UTF-8: workers and jobs have names that are")
     return NotFound(f"there is no worker and no job {_shown(name)}: {_workers_words(workers, name)}")
 
 
