@@ -97,7 +97,9 @@ def take(room: Lab, folder: Path, name: str, width: int, height: int, *keys: str
 @contextmanager
 def shown_folder(shown: Path = SHOWN) -> Iterator[Path]:
     """Where everything is while pictures are taken. It is gone afterwards, also where TERM, HUP or Ctrl-C ended them."""
-    before = {one: signal.signal(one, lambda number, _: sys.exit(128 + number)) for one in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        one: signal.signal(one, lambda number, _: sys.exit(128 + number)) for one in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         if os.access(shown.parent, os.W_OK) and not shown.exists():
             shown.mkdir()
@@ -120,7 +122,7 @@ def main(folder: Path) -> None:
         fleet(room)
         logs = ("2", "g", "l", "until / Find", "2", "until p Pause", "j", "l", "until 4 Logs", "until / Find", "2", "until p Pause", "g")  # fmt: skip
         take(room, folder, "console-160x45", 160, 45, *logs, wants=("3 Logs", "4 Logs"))
-        take(room, folder, "console-80x24", 80, 24, wants=("Jobs",))
+        take(room, folder, "console-80x24", 80, 24, wants=("Jobs", "epoch"))
         take(room, folder, "new-job-160x45", 160, 45, "n", "until New job", *"trainer", wants=("runs  trainer", "✓"))
         take(room, folder, "worker-160x45", 160, 45, "1", "g", "Enter", wants=("Worker", "GPUs", "load"))
 

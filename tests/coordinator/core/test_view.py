@@ -77,7 +77,9 @@ def test_why_one_task_stands_where_it_stands(world: World) -> None:
     text, verdicts = view.why(world.fleet, job, world.now_ms, 2)
     assert (text, len(verdicts)) == ("task-2 is pending: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)", 1)
     worker.fail(running, "exit code 3")
-    assert world.why(job).endswith("task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"), "the one whose time has come"
+    assert world.why(job).endswith("task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"), (
+        "the one whose time has come"
+    )
     assert view.why(world.fleet, job, world.now_ms, 0)[0] == (
         "task-0 is pending: exit code 3 (failed 1 of 3, again in 1s)"
     )
