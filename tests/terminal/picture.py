@@ -6,9 +6,11 @@ of NVML's library; everything else is what it looks like.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.nvml import FakeGpus
@@ -43,7 +45,7 @@ def fleet(room: Lab) -> None:
             name, "--input-path", str(folder / "inputs"), "--output-path", str(folder / "outputs"),
             "--filesystem", "vast" if name.startswith("gpu") else "local", slots=count, environ=gpus.environment(),
         )  # fmt: skip
-    train = ("--", *TRAIN, "--epochs", "400", "--sleep", "0.4")
+    train = ("--", *TRAIN, "--epochs", "1000", "--sleep", "0.4")
     room.submit(
         "--name", "train-lr3", "--gpus", "1", "--priority", "10", "--worker", "gpu-a", "--project", "digits", *train
     )
@@ -79,7 +81,7 @@ def take(room: Lab, folder: Path, name: str, width: int, height: int, *keys: str
     terminal = Terminal(home, width, height)
     try:
         terminal.start(OPSCONSOLE, room.environ, room.folder)
-        terminal.until("Workers", "gpu-a", "train-lr3")
+        terminal.until("Jobs", "gpu-a", "train-lr3")
         for key in keys:
             if key.startswith("until "):
                 terminal.until(key.removeprefix("until "))
@@ -92,35 +94,35 @@ def take(room: Lab, folder: Path, name: str, width: int, height: int, *keys: str
         terminal.close()
 
 
+@contextmanager
+def shown_folder(shown: Path = SHOWN) -> Iterator[Path]:
+    """Where everything is while pictures are taken. It is gone afterwards, also where TERM, HUP or Ctrl-C ended them."""
+    before = {
+        one: signal.signal(one, lambda number, _: sys.exit(128 + number)) for one in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        if os.access(shown.parent, os.W_OK) and not shown.exists():
+            shown.mkdir()
+            try:
+                yield shown
+            finally:
+                shutil.rmtree(shown)
+        else:
+            with tempfile.TemporaryDirectory() as base:
+                yield Path(base)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(folder: Path) -> None:
     """All pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        if os.access(SHOWN.parent, os.W_OK) and not SHOWN.exists():
-            SHOWN.mkdir()
-            base = SHOWN
-            stack.callback(shutil.rmtree, SHOWN)
-        else:
-            base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        room = stack.enter_context(lab(base))
+    with shown_folder() as base, lab(base) as room:
         fleet(room)
-        logs = (
-            "2",
-            "g",
-            "l",
-            "until / Find",
-            "2",
-            "until p Pause",
-            "j",
-            "l",
-            "until 4 Logs",
-            "until / Find",
-            "2",
-            "until p Pause",
-            "g",
-        )
+        logs = ("2", "g", "l", "until / Find", "2", "until p Pause", "j", "l", "until 4 Logs", "until / Find", "2", "until p Pause", "g")  # fmt: skip
         take(room, folder, "console-160x45", 160, 45, *logs, wants=("3 Logs", "4 Logs"))
-        take(room, folder, "console-80x24", 80, 24, wants=("Jobs",))
+        take(room, folder, "console-80x24", 80, 24, wants=("Jobs", "epoch"))
         take(room, folder, "new-job-160x45", 160, 45, "n", "until New job", *"trainer", wants=("runs  trainer", "✓"))
         take(room, folder, "worker-160x45", 160, 45, "1", "g", "Enter", wants=("Worker", "GPUs", "load"))
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,26 +56,15 @@ def code_files(folder: Path) -> CodeFiles:
     return CodeFiles(tuple(paths), commit, dirty)
 
 
-class CodeSize(NamedTuple):
-    """Of code, as its manifest counts it: symbolic links are no files."""
+def check_size(folder: Path, paths: Sequence[bytes], bytes_max: int) -> None:
+    """Raise LimitExceeded that names the biggest offenders where the code is larger than `bytes_max`. Raises as `scan` does, too."""
+    from opsconsole_protocol.host.content.scan import listed
 
-    files: int
-    bytes: int
-
-
-def check_size(folder: Path, paths: Iterable[bytes], bytes_max: int) -> CodeSize:
-    """How much it is. Raises LimitExceeded that names the biggest offenders where the code is larger than `bytes_max`."""
-    sizes: dict[bytes, int] = {}
-    for path in paths:
-        try:
-            status = (folder / os.fsdecode(path)).lstat()
-        except OSError:
-            continue  # gone meanwhile: the scan says so
-        if stat.S_ISREG(status.st_mode):
-            sizes[path] = status.st_size
+    found = listed(folder, paths=paths)
+    sizes = {path: status.st_size for path, status in found if stat.S_ISREG(status.st_mode)}
     total = sum(sizes.values())
     if total <= bytes_max:
-        return CodeSize(len(sizes), total)
+        return
     named = ", ".join(f"{os.fsdecode(path)} {size_words(size)}" for path, size in _offenders(sizes, total))
     raise LimitExceeded(
         f"the code in {folder} has {size_words(total)}, more than {size_words(bytes_max)}; the largest: {named}: name them "

@@ -16,9 +16,14 @@ class Wished:
         return any(name in {text.rstrip("/").rpartition("/")[2], text.rpartition(":")[2]} for text in self.uploads)
 
     @property
+    def brings_along(self) -> bool:
+        """Whether something is to be sent."""
+        return bool(self.uploads or self.bundle)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is wished for."""
-        return not (self.uploads or self.bundle or self.fetches)
+        return not (self.brings_along or self.fetches)
 
 
 NOTHING = Wished()

@@ -1,8 +1,6 @@
 """What a job brings along from this machine: looked at while the form is filled in, and made ready when it is submitted."""
 
 import asyncio
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +10,16 @@ from opsconsole_console.format import plural, size
 from opsconsole_console.model.draft_wish import Wished
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
-from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.spec import JobSpec
 
 if TYPE_CHECKING:
+    from opsconsole.transfer.measure import Measure
+    from opsconsole.transfer.packing import Packed
     from opsconsole.transfer.pending import Pending
     from opsconsole.transfer.row import TransferRow
     from opsconsole.transfer.wish import Wishes
+    from opsconsole_protocol.host.content.hash_cache import HashCache
 
 _FILES_LOOKED_AT = 20_000
 
@@ -29,20 +30,30 @@ class Looked:
 
     words: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
+    unread_bytes: int | None = 0
+    """How much would have to be read to hash all of it; None where that is too much to be counted."""
 
 
 def look(wished: Wished) -> Looked:
     """See what there is, without reading any of it. Blocks."""
+    from opsconsole.transfer.local_source import hash_cache
+
     words: list[str] = []
     errors: dict[str, str] = {}
+    unread: list[int | None] = []
     wishes = _wishes(wished)
-    for name, one in (("bundle", wished.bundle), *(("uploads", text) for text in wished.uploads)):
-        if not one:
-            continue
-        try:
-            words.append(_code_words(wishes) if name == "bundle" else _upload_words(wishes, one))
-        except OpsconsoleError as error:
-            errors.setdefault(name, error.message)
+    with hash_cache() as cache:
+        for name, one in (("bundle", wished.bundle), *(("uploads", text) for text in wished.uploads)):
+            if not one:
+                continue
+            try:
+                said, measured = _of_code(wishes, cache) if name == "bundle" else _of_upload(wishes, one, cache)
+                words.append(said)
+                unread.append(measured.unread_bytes if measured.is_whole else None)
+            except OpsconsoleError as error:
+                errors.setdefault(name, error.message)
+            except OSError as error:
+                errors.setdefault(name, f"{error.filename or one}: {error.strerror}")
     try:
         wishes.check()
         for text in wished.fetches:
@@ -51,7 +62,8 @@ def look(wished: Wished) -> Looked:
     except OpsconsoleError as error:
         if not errors:
             errors["fetch" if wished.fetches else "uploads"] = error.message
-    return Looked(tuple(words), errors)
+    known = [one for one in unread if one is not None]
+    return Looked(tuple(words), errors, sum(known) if len(known) == len(unread) else None)
 
 
 def _wishes(wished: Wished) -> "Wishes":
@@ -61,36 +73,54 @@ def _wishes(wished: Wished) -> "Wishes":
     return Wishes(uploads=wished.uploads, bundle=bundle, fetches=wished.fetches, cwd=Path.cwd())
 
 
-def _code_words(wishes: "Wishes") -> str:
+def _of_code(wishes: "Wishes", cache: "HashCache") -> tuple[str, "Measure"]:
     from opsconsole.transfer.code_files import check_size, code_files
+    from opsconsole.transfer.measure import measure
 
     if wishes.bundle is None:
         raise InvalidRequest("name a folder of code")
     folder = wishes.cwd / wishes.bundle
     code = code_files(folder)
-    found = check_size(folder, code.paths, wishes.bundle_bytes_max)
+    check_size(folder, code.paths, wishes.bundle_bytes_max)
+    found = measure(folder, cache, len(code.paths), paths=code.paths)
     commit = f" at {code.commit[:9]}{', changed since' if code.dirty else ''}" if code.commit else ""
-    return f"code of {folder.resolve().name}: {plural(found.files, 'file')}{commit}"
+    return f"code of {folder.resolve().name}: {plural(found.files, 'file')}{commit}", found
 
 
-def _upload_words(wishes: "Wishes", text: str) -> str:
+def _of_upload(wishes: "Wishes", text: str, cache: "HashCache") -> tuple[str, "Measure"]:
+    from opsconsole.transfer.measure import measure
+
     wish = wishes.upload(text)
+    found = measure(wish.path, cache, _FILES_LOOKED_AT)
     if not wish.path.is_dir():
-        return f"{wish.name} {size(wish.path.stat().st_size)}"
-    number, total = 0, 0
-    for folder, _, names in os.walk(wish.path):
-        for name in names:
-            try:
-                status = (Path(folder) / name).lstat()
-            except OSError:
-                continue  # gone meanwhile: the scan says so
-            if not stat.S_ISREG(status.st_mode):
-                continue  # as the manifest counts it
-            number += 1
-            if number > _FILES_LOOKED_AT:
-                return f"{wish.name}/ more than {_FILES_LOOKED_AT:,} files, {size(total)} and more"
-            total += status.st_size
-    return f"{wish.name}/ {plural(number, 'file')}, {size(total)}"
+        return f"{wish.name} {size(found.size_bytes)}", found
+    if not found.is_whole:
+        return f"{wish.name}/ more than {_FILES_LOOKED_AT:,} files, {size(found.size_bytes)} and more", found
+    return f"{wish.name}/ {plural(found.files, 'file')}, {size(found.size_bytes)}", found
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a job would bring along from this machine, as it is now."""
+
+    packed: "Packed"
+    supplied: tuple[ContentId, ...]
+    """What of it, and of what it has from an earlier job, would be sent or offered from here."""
+
+
+async def weigh(source: FleetSource, wished: Wished, spec: JobSpec) -> Brought:
+    """Hash what is wished for, and send nothing: what `spec` would have more, so that workers can say what they have of it.
+
+    Raises OpsconsoleError; cancelled, it reads no more.
+    """
+    from opsconsole.transfer import packing
+
+    packed = await packing.pack(source, _wishes(wished), tell=_unheard, sends=False)
+    return Brought(packed, await packing.supplied(source, packed, packed.put_into(spec), _unheard))
+
+
+def _unheard(line: str) -> None:
+    del line  # it is said when the job is submitted
 
 
 async def fetched_before(source: FleetSource, job_id: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.report import Reported
 from opsconsole_protocol.spec import JobSpec, PauseBy
-from opsconsole_protocol.state import TaskState, is_task_waiting
+from opsconsole_protocol.state import TaskState
 
 __all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
 
@@ -270,10 +270,11 @@ class Reactor:
         """Somebody wants to know what workers say to a job: they are asked about its files. Raises InvalidRequest."""
         file_check.ask_everybody(self.fleet, view.demand_for(spec), now_ms)
 
-    def on_ask_why(self, job: Job, now_ms: int) -> None:
-        """Somebody wants to know why a job waits: workers are asked about its files, if it waits for a worker."""
-        if is_task_waiting(job.state) and job.state is not TaskState.HELD:
-            collect_offers(self.fleet, view.waiting_demand(self.fleet, job), now_ms)
+    def on_ask_why(self, job: Job, now_ms: int, index: int | None = None) -> None:
+        """Somebody wants to know why a job, or one of its tasks, waits: workers are asked about its files, if it waits for a worker."""
+        demand = view.waiting_demand(self.fleet, job, now_ms, index)
+        if demand is not None:
+            collect_offers(self.fleet, demand, now_ms)
 
     def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
         """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""

@@ -322,24 +322,54 @@ def demand_for(spec: JobSpec) -> Demand:
     return Demand(spec, requirement.parse_all(spec.requirements))
 
 
-def why(fleet: Fleet, job: Job, now_ms: int) -> tuple[str, tuple[Verdict, ...]]:
-    """Why a job stands where it stands, and what each worker says to it while it waits."""
-    if not is_task_waiting(job.state) or job.state is TaskState.HELD:
-        return _job_reason(fleet, job) or _counts_text(job), ()
-    found = _verdicts(fleet, waiting_demand(fleet, job), now_ms)
-    is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
-    held_up = (
-        job.state is TaskState.BLOCKED or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault
-    )
-    if job.state is TaskState.BLOCKED and job.blocked_by:
+def why(fleet: Fleet, job: Job, now_ms: int, index: int | None = None) -> tuple[str, tuple[Verdict, ...]]:
+    """Why a job, or one of its tasks, stands where it stands, and what each worker says to it while it waits.
+
+    Of a job that is under way it is also said why the next of its waiting tasks waits.
+    """
+    demand, task = waiting_demand(fleet, job, now_ms, index), _waiting_task(job, now_ms, index)
+    words, verdicts = ("", ()) if demand is None else _why_it_waits(fleet, job, demand, task, now_ms)
+    if index is not None and len(job.tasks) > 1:
+        one = job.tasks[index]
+        words = words or one.reason
+        return f"task-{index} is {one.state}" + (f": {words}" if words else ""), verdicts
+    if is_task_waiting(job.state) and demand is not None:
+        return words, verdicts
+    text = _job_reason(fleet, job) or _counts_text(job)
+    return (text if task is None else f"{text}; task-{task.index} waits: {words}"), verdicts
+
+
+def waiting_demand(fleet: Fleet, job: Job, now_ms: int, index: int | None = None) -> Demand | None:
+    """What a task needs that waits for a worker: the one that was named, or the next of the job. None where none does."""
+    task = _waiting_task(job, now_ms, index)
+    if task is not None:
+        return demand_of(job, task, bond_of(fleet, task))
+    state = job.state if index is None else job.tasks[index].state
+    return demand_of(job) if state is TaskState.BLOCKED else None
+
+
+def _waiting_task(job: Job, now_ms: int, index: int | None) -> Task | None:
+    """The task that waits for a worker: the one that was named, or the first of those whose time has come, or else of the others."""
+    if job.stop_reason:
+        return None
+    tasks = job.tasks if index is None else job.tasks[index : index + 1]
+    waiting = (task for task in tasks if task.state is TaskState.PENDING)
+    return min(waiting, key=lambda task: (task.not_before_ms > now_ms, task.index), default=None)
+
+
+def _why_it_waits(
+    fleet: Fleet, job: Job, demand: Demand, task: Task | None, now_ms: int
+) -> tuple[str, tuple[Verdict, ...]]:
+    found = _verdicts(fleet, demand, now_ms)
+    is_blocked = task is None
+    if is_blocked and job.blocked_by:
         return blocked_words(fleet, job), found.verdicts  # what is at the root of it may have changed since
-    return (job.reason if held_up and job.reason else found.text), found.verdicts
-
-
-def waiting_demand(fleet: Fleet, job: Job) -> Demand:
-    """What the next of the job's waiting tasks needs."""
-    task = next((task for task in job.tasks if task.state is TaskState.PENDING), None)
-    return demand_of(job) if task is None else demand_of(job, task, bond_of(fleet, task))
+    is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
+    if job.reason and (is_blocked or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault):
+        return job.reason, found.verdicts
+    if task is not None and task.not_before_ms > now_ms and task.reason:
+        return task.reason, found.verdicts
+    return found.text, found.verdicts
 
 
 def _counts_text(job: Job) -> str:

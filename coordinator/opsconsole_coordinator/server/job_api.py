@@ -14,7 +14,7 @@ from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
-from opsconsole_coordinator.server.job_lookup import load_job, release_job, resolve, with_whole_ids
+from opsconsole_coordinator.server.job_lookup import check_task, load_job, release_job, resolve, with_whole_ids
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.trust.credential import Role
@@ -115,9 +115,7 @@ class JobApi:
         def finish(found: query.Detail | None) -> api.AnyAnswer:
             if found is None:
                 raise NotFound(f"there is no job {job_id}")
-            number = found.row.num_tasks
-            if index is not None and index >= number:
-                raise NotFound(f"job {job_id} has {number} tasks, from task-0 to task-{number - 1}")
+            check_task(job_id, found.row.num_tasks, index)
             detail = api.JobDetail(
                 job=commit_loop.shown.get(found.job.id, found.row),
                 spec=_visible(found.job.spec, caller),
@@ -215,12 +213,15 @@ class JobApi:
     async def why(self, request: api.Why, caller: Caller) -> api.WhyAnswer:
         del caller
         commit_loop = self._commit_loop
-        job_id, _ = await resolve(commit_loop, request.id)
+        job_id, index = await resolve(commit_loop, request.id)
         job = await load_job(commit_loop, job_id)
-        commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms())
-        text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms())
-        row = view.job_row(commit_loop.fleet, job)
-        release_job(commit_loop, job_id)
+        try:
+            check_task(job_id, len(job.tasks), index)
+            commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms(), index)
+            text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms(), index)
+            row = view.job_row(commit_loop.fleet, job)
+        finally:
+            release_job(commit_loop, job_id)
         commit_loop.changed()
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
 

@@ -32,6 +32,12 @@ async def resolve(commit_loop: CommitLoop, text: str) -> tuple[JobId, int | None
     return found.pop(), index
 
 
+def check_task(job_id: JobId, num_tasks: int, index: int | None) -> None:
+    """Raise NotFound where a task was named that the job doesn't have."""
+    if index is not None and index >= num_tasks:
+        raise NotFound(f"job {job_id} has {num_tasks} tasks, from task-0 to task-{num_tasks - 1}")
+
+
 def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
     """The spec with whole job ids in `after`, where prefixes were typed."""
     if not spec.after:

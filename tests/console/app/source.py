@@ -143,7 +143,7 @@ class RecordedSource:
         if self.refuse is not None and isinstance(request, self.refuse[0]):
             refusal, self.refuse = self.refuse[1], None
             raise refusal
-        answer = _ANSWERS.get(type(request))
+        answer = ANSWERS.get(type(request))
         if answer is None:
             raise Conflict(f"the recorded fleet has no answer to {type(request).__name__}")
         return answer(self, request)
@@ -255,7 +255,7 @@ def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAns
     return api.MetricsAnswer(runs=runs, more=request.tasks_from + len(runs) < count and not task)
 
 
-_ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
+ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
     api.AskHealth: lambda s, _r: api.Health(

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.screen.job.job_facts import job_facts, task_grid
-from opsconsole_console.screen.new_job.candidate_table import supply_cell
 from opsconsole_console.screen.part import job_cell, worker_cell
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.io_line import io_lines
@@ -245,13 +244,3 @@ def test_long_text_is_wrapped_at_spaces_and_loses_nothing() -> None:
 def test_two_columns_stand_side_by_side() -> None:
     lines = side_by_side([Line(cell("a"))], [Line(cell("b")), Line(cell("c"))], 10)
     assert [line.left.text for line in lines] == ["a         b", "          c"]
-
-
-@pytest.mark.parametrize(
-    ("brought", "lacks", "said"),
-    [(3_100_000_000, 0, "has 3.1 of 3.1 GB"), (3_100_000_000, 1_900_000_000, "has 1.2 of 3.1 GB"),
-     (3_100_000_000, 3_100_000_000, "has 0 of 3.1 GB"), (3_100_000_000, 3_099_000_000, "has 1.0 MB of 3.1 GB"),
-     (3_100_000_000, 20, "lacks 20 B")],
-)  # fmt: skip
-def test_how_much_of_what_a_job_brings_a_worker_has(brought: int, lacks: int, said: str) -> None:
-    assert supply_cell(brought, lacks).text == said

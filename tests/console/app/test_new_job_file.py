@@ -1,26 +1,34 @@
 """The new-job form and files: an input picked on a worker, and what is sent from this machine."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
 from opsconsole.transfer import packing as client_packing
 from opsconsole.transfer import pending
+from opsconsole.transfer.local_source import LocalSource, hash_cache
+from opsconsole.transfer.measure import measure
 from opsconsole.transfer.packing import Packed
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_console.model.draft_wish import Wished
 from opsconsole_console.screen.file.file_pane import FilePane
+from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.service.packing import look
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
+from opsconsole_protocol.host.content.hash_cache import HashCache, signature
 from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.job_content import Bundle, Upload
+from tests.console.app import recorded
 from tests.console.app.fake_board import OFFER, row
-from tests.console.app.source import RecordedSource
+from tests.console.app.source import ANSWERS, RecordedSource
 from tests.console.app.stage import Stage, stage
 from tests.console.app.test_file import at
 
@@ -58,9 +66,13 @@ class Packer:
         wishes: Wishes,
         *,
         tell: Callable[[str], None],
-        on_progress: Callable[[TransferRow], None],
+        on_progress: Callable[[TransferRow], None] | None = None,
+        sends: bool = True,
     ) -> Packed:
         del requester
+        if not sends:
+            return Packed((UPLOAD,), BUNDLE)
+        assert on_progress is not None
         self.wishes.append(wishes)
         on_progress(row("one", title="a.csv"))
         tell("upload a.csv")
@@ -163,6 +175,44 @@ async def test_what_will_be_sent_is_shown_and_then_sent(source: RecordedSource, 
         assert not packer.removed
 
 
+async def test_workers_say_what_they_have_of_what_would_be_sent(
+    source: RecordedSource, here: Path, packer: Packer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: api.AskCandidates) -> api.Candidates:
+        found = recorded.candidates(request.spec)
+        supply = "has 3 of 13 B of its data" if request.spec.uploads == (UPLOAD,) else "of another job"
+        return msgspec.structs.replace(
+            found, verdicts=tuple(msgspec.structs.replace(one, supply=supply) for one in found.verdicts)
+        )
+
+    monkeypatch.setitem(ANSWERS, api.AskCandidates, lambda _, request: answer(request))
+    async with stage(source, (160, 45)) as there:
+        await fill(there, command="python train.py", bundle="code", uploads="a.csv")
+        await there.until(lambda: "has 3 of 13 B" in there.text())
+        asked = source.asked(api.AskCandidates)[-1]
+        assert isinstance(asked, api.AskCandidates)
+        assert (asked.spec.uploads, asked.spec.bundle) == ((UPLOAD,), BUNDLE)
+        assert set(asked.supplied) == {UPLOAD.content_id, BUNDLE.content_id}
+        await there.type("x")
+        assert "of its data" not in there.text(), "the answer was about other files"
+        assert "of another job" not in there.text()
+        assert not packer.wishes, "nothing was sent"
+
+
+async def test_what_would_take_long_to_read_is_not_read_while_it_is_typed(
+    source: RecordedSource, here: Path, packer: Packer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_job_screen, "_UNREAD_BYTES_MAX", 2)
+    async with stage(source, (160, 45)) as there:
+        await fill(there, command="python train.py", uploads="a.csv")
+        await there.until(lambda: "sends a.csv 3 B" in there.text())
+        before = len(source.asked(api.AskCandidates))
+        await there.until(lambda: len(source.asked(api.AskCandidates)) > before)
+        asked = source.asked(api.AskCandidates)[-1]
+        assert isinstance(asked, api.AskCandidates)
+        assert (asked.spec.uploads, asked.supplied) == ((), ())
+
+
 async def test_what_is_not_there_is_said_at_its_field(source: RecordedSource, here: Path, packer: Packer) -> None:
     async with stage(source, (120, 45)) as there:
         await fill(there, command="python train.py", bundle="nowhere", uploads="b.csv")
@@ -191,6 +241,30 @@ async def test_a_refused_job_leaves_nothing_pending(source: RecordedSource, here
         await there.press("ctrl+s")
         await there.until(lambda: "the project is archived" in there.text())
         assert packer.removed == [OFFER]
+
+
+def test_files_are_counted_as_their_manifest_counts_them(here: Path) -> None:
+    data = here / "data"
+    (data / "below").mkdir(parents=True)
+    for name in ("a", ".hidden", "below/b", f"{os.fsdecode(INCOMING_PREFIX)}x"):
+        (data / name).write_bytes(bytes(100_000))
+    (data / "link").symlink_to("a")
+    with LocalSource.of_one(data, "data") as source:
+        manifest = source.manifest
+    assert (manifest.files, manifest.size_bytes) == (3, 300_000)
+    assert look(Wished(("data",))).words == ("data/ 3 files, 300 kB",)
+    assert look(Wished((), "data")).words == ("code of data: 3 files",)
+
+
+def test_what_was_hashed_before_need_not_be_read(here: Path) -> None:
+    big = here / "big.bin"
+    big.write_bytes(bytes(100_000))
+    assert look(Wished(("big.bin", "a.csv"))).unread_bytes == 100_003
+    with hash_cache() as cache:
+        assert measure(big, cache, 10) == (1, 100_000, 100_000, True)
+        cache.remember(signature(big.stat()), [bytes(32)] * 2)
+        assert measure(big, cache, 10).unread_bytes == 0
+    assert measure(here, HashCache(), 1).is_whole is False
 
 
 def test_looking_reads_nothing_and_names_everything(here: Path) -> None:

@@ -64,7 +64,46 @@ def test_why_a_job_of_many_tasks_stands_where_it_stands_is_counted(world: World)
     world.worker(slots=1)
     job = world.submit(num_tasks=3)
     world.workers["w1"].started()
-    assert view.why(world.fleet, job, world.now_ms) == ("2 pending, 1 running on w1", ())
+    text, verdicts = view.why(world.fleet, job, world.now_ms)
+    assert text == "2 pending, 1 running on w1; task-1 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert [(one.worker, one.accepted) for one in verdicts] == [("w1", False)]
+
+
+def test_why_one_task_stands_where_it_stands(world: World) -> None:
+    worker = world.worker(slots=1)
+    job = world.submit(num_tasks=3, max_retries_failure=2)
+    running = worker.started()
+    assert view.why(world.fleet, job, world.now_ms, 0) == ("task-0 is running", ())
+    text, verdicts = view.why(world.fleet, job, world.now_ms, 2)
+    assert (text, len(verdicts)) == ("task-2 is pending: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)", 1)
+    worker.fail(running, "exit code 3")
+    assert world.why(job).endswith("task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"), (
+        "the one whose time has come"
+    )
+    assert view.why(world.fleet, job, world.now_ms, 0)[0] == (
+        "task-0 is pending: exit code 3 (failed 1 of 3, again in 1s)"
+    )
+    worker.started()
+
+
+def test_why_the_rest_of_a_job_waits_is_why_it_may_not_begin(world: World) -> None:
+    world.worker(slots=1)
+    job = world.submit(num_tasks=2)
+    world.workers["w1"].started()
+    world.set_project("paused")
+    world.turn()
+    assert world.why(job).endswith("; task-1 waits: project default is paused")
+    world.act("cancel", job)
+    assert "task-1" not in world.why(job)
+    world.workers["w1"].take(link.SetWant)
+
+
+def test_only_what_waits_needs_a_worker(world: World) -> None:
+    world.worker(slots=1)
+    job = world.submit(num_tasks=2)
+    world.workers["w1"].started()
+    needed = [view.waiting_demand(world.fleet, job, world.now_ms, index) for index in (None, 0, 1)]
+    assert [one is not None for one in needed] == [True, False, True]
 
 
 def test_why_counts_equal_refusals(world: World) -> None:

@@ -82,6 +82,16 @@ async def test_the_same_submission_many_times_at_once_is_one_job(site: Site) -> 
         await operator.close()
 
 
+async def test_why_a_task_waits_is_told_of_that_task(site: Site) -> None:
+    async with await registered(site), await site.operator() as operator:
+        job = await operator.submit(num_tasks=3, requirements=("note=x",))
+        answer = await operator.call(api.Why(id=f"{job.id[:5]}/task-2"))
+        assert answer.text.startswith("task-2 is pending: ")
+        assert len(answer.verdicts) == 1
+        with pytest.raises(NotFound, match="has 3 tasks, from task-0 to task-2"):
+            await operator.call(api.Why(id=f"{job.id}/task-3"))
+
+
 async def test_a_dependency_may_be_named_by_a_prefix_and_may_have_ended(site: Site) -> None:
     async with await registered(site) as agent, await site.operator() as operator:
         first = await operator.submit()

@@ -36,8 +36,8 @@ class Candidate:
     text: str = ""
     inputs: tuple[str, ...] = ()
     """The input files as they are named now: an answer about others is none about these."""
-    brought_bytes: int = 0
-    """How much the job brings along, as far as that is known."""
+    says_supply: bool = False
+    """Whether what the verdict says of the job's data is about what it would bring along now."""
 
     @property
     def checks(self) -> tuple[InputCheck, ...]:
@@ -52,14 +52,14 @@ class Candidate:
 
 
 def candidates(
-    answer: Candidates, model: Model, chosen: str, inputs: tuple[str, ...], brought_bytes: int = 0
+    answer: Candidates, model: Model, chosen: str, inputs: tuple[str, ...], *, says_supply: bool = False
 ) -> dict[str, Candidate]:
     """Automatic first, then workers as ranked."""
     rows = {"automatic": Candidate("automatic", not chosen, text=answer.text)}
     for verdict in answer.verdicts:
         worker = model.fleet.workers.get(verdict.worker_id)
         rows[verdict.worker_id] = Candidate(
-            verdict.worker, verdict.worker == chosen, verdict, worker, "", inputs, brought_bytes
+            verdict.worker, verdict.worker == chosen, verdict, worker, "", inputs, says_supply
         )
     return rows
 
@@ -85,7 +85,7 @@ def _columns() -> Sequence[Column[Candidate]]:
         Column("worker", "WORKER", _name, 12, flex=1, width_max=20, priority=19),
         Column("verdict", "", _verdict, 1, priority=18),
         Column("gpus", "FREE", _free, 9, flex=1, width_max=13, priority=12),
-        Column("input", "INPUT", _input, 17, flex=1, width_max=24, priority=14),
+        Column("input", "INPUT", _input, 17, flex=2, width_max=32, priority=14),
         Column("start", "START", _start, 6, priority=13),
         Column("takes", "TAKES", _takes, 6, flex=3, priority=11),
     )
@@ -117,25 +117,12 @@ def _free(row: Candidate) -> Cell:
 def _input(row: Candidate) -> Cell:
     if row.verdict is None:
         return cell("")
-    if row.brought_bytes and all(check.state == InputState.FOUND for check in row.checks):
-        return supply_cell(row.brought_bytes, row.verdict.lacks_bytes or 0)
+    if row.says_supply and row.verdict.supply and all(check.state == InputState.FOUND for check in row.checks):
+        return cell(row.verdict.supply, "state-succeeded" if row.verdict.lacks_bytes is None else "text-muted")
     if not row.inputs:
         label = worker_cell.io_paths(row.worker)[2] if row.worker is not None else ""
         return cell(label or fmt.NOTHING, "text-muted")
     return input_cell(row.checks)
-
-
-def supply_cell(brought_bytes: int, lacks_bytes: int) -> Cell:
-    """How much a worker has of what the job brings along: `has 1.2 of 3.1 GB`."""
-    has_bytes = max(0, brought_bytes - lacks_bytes)
-    has, whole = fmt.size(has_bytes), fmt.size(brought_bytes)
-    if not has_bytes:
-        return cell(f"has 0 of {whole}", "text-muted")
-    if lacks_bytes and has == whole:
-        return cell(f"lacks {fmt.size(lacks_bytes)}", "text-muted")
-    number, _, unit = has.partition(" ")
-    words = f"has {number if whole.endswith(f' {unit}') else has} of {whole}"
-    return cell(words, "text-muted" if lacks_bytes else "state-succeeded")
 
 
 def input_cell(checks: Sequence[InputCheck]) -> Cell:

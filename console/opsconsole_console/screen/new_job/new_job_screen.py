@@ -33,7 +33,7 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
-from opsconsole_console.service.packing import Looked, Packing, look
+from opsconsole_console.service.packing import Brought, Looked, Packing, look, weigh
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
@@ -51,6 +51,8 @@ from opsconsole_protocol.api import (
 )
 from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.mount import mounts_of
 
 DEBOUNCE_S = 0.3
@@ -60,6 +62,10 @@ ANSWER_WAIT_MS = 250
 OPEN_S = 0.25
 """Between questions while somebody still has to answer."""
 _COMMAND_LINES_MAX = 4
+_UNREAD_BYTES_MAX = 1 << 30
+"""More than this isn't hashed while a form is filled in: then nothing is said of who has it."""
+_Along = tuple[Wished, tuple[Upload, ...]]
+"""What is wished for, and what the job brings along as the one did that it is made from."""
 
 
 class NewJobScreen(ModalScreen[None]):
@@ -101,6 +107,11 @@ class NewJobScreen(ModalScreen[None]):
         """What a worker is being asked of the datasets."""
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
+        self._looking: _Along | None = None
+        """What is being looked at and hashed, or was."""
+        self._weighed: tuple[_Along, Brought] | None = None
+        self._answer_about: _Along | None = None
+        """All that the job would have brought along that was asked about last; None where that wasn't known."""
 
     def compose(self) -> ComposeResult:
         with Dialog("Again, with changes" if self._is_again else "New job", classes="large", id="new-job"):
@@ -136,6 +147,8 @@ class NewJobScreen(ModalScreen[None]):
         self._refusal = ""
         self._asking = ()
         self._datasets.forget_refusals()
+        if self._looking != self._along:
+            self._stop_looking()
         self._show_checked()
         self._show_candidates()
         if self._debounce is not None:
@@ -148,12 +161,41 @@ class NewJobScreen(ModalScreen[None]):
         wished, looked = self._looked
         return {**looked.errors, **self._checked.errors} if wished == self._checked.wished else self._checked.errors
 
+    @property
+    def _along(self) -> _Along:
+        return self._checked.wished, self._checked.likely.uploads
+
+    def _start_looking(self) -> None:
+        if self._looking != self._along:
+            self._looking = self._along
+            run_exclusive(self, self._look_and_weigh, "look")
+
+    def _stop_looking(self) -> None:
+        self._looking = None
+        self.workers.cancel_group(self, "look")
+
     async def _look(self) -> None:
         """See what there is of what is wished for."""
         wished = self._checked.wished
         if wished != self._looked[0]:
             self._looked = wished, await asyncio.to_thread(look, wished)
             self._show_checked()
+
+    async def _look_and_weigh(self) -> None:
+        """Look, and hash it all unless that takes long: then workers are asked anew, who say what they have of it."""
+        along, spec = self._along, self._checked.likely
+        await self._look()
+        looked = self._looked[1]
+        if not (along[0].brings_along or along[1]) or looked.errors:
+            return
+        if looked.unread_bytes is None or looked.unread_bytes > _UNREAD_BYTES_MAX:
+            return
+        try:
+            self._weighed = along, await weigh(self._source, along[0], spec)
+        except OpsconsoleError:
+            self._looking = None  # what is wrong is said when it is submitted
+        else:
+            run_exclusive(self, self._ask_repeatedly, "candidates")
 
     def _show_checked(self) -> None:
         self._form.complain(self._errors)
@@ -197,7 +239,7 @@ class NewJobScreen(ModalScreen[None]):
 
     def _start_asking(self) -> None:
         run_exclusive(self, self._ask_repeatedly, "candidates")
-        run_exclusive(self, self._look, "look")
+        self._start_looking()
         self._look_at_datasets()
 
     async def _ask_repeatedly(self) -> None:
@@ -205,13 +247,20 @@ class NewJobScreen(ModalScreen[None]):
         while True:
             # What each task of a sweep runs is nothing to the choice of a worker, and may be much.
             spec = replace(self._checked.likely, task_commands=(), parameters=())
+            supplied: tuple[ContentId, ...] = ()
+            about: _Along | None = None if self._checked.wished.brings_along else self._along
+            if self._weighed is not None and self._weighed[0] == self._along:
+                about, brought = self._weighed
+                spec, supplied = brought.packed.put_into(spec), brought.supplied
+            request = AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS, supplied=supplied)
             try:
-                self._answer = await ask(self._source, AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS), Candidates)
+                self._answer = await ask(self._source, request, Candidates)
             except Unavailable:
                 pass  # the first line says so
             except OpsconsoleError as error:
                 self._status.show([Line(cell(error.message, "state-failed"))])
             else:
+                self._answer_about = about
                 self._show_candidates()
                 self._show_status()
             await asyncio.sleep(OPEN_S if self._is_awaiting_inputs else ASK_AGAIN_S)
@@ -226,11 +275,9 @@ class NewJobScreen(ModalScreen[None]):
         if self._answer is None:
             return
         chosen, spec = self._form.draft.worker, self._checked.likely
-        brought = {one.content_id: one.size_bytes for one in spec.uploads}
-        if spec.bundle is not None:
-            brought.setdefault(spec.bundle.content_id, spec.bundle.size_bytes)
         inputs = (*spec.inputs, *spec.datasets_there)
-        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs, sum(brought.values())))
+        says_supply = self._answer_about == self._along
+        self._table.set_rows(candidates(self._answer, self._model, chosen, inputs, says_supply=says_supply))
         self._tell_folders()
 
     @on(LiveTable.RowHighlighted)
@@ -356,6 +403,7 @@ class NewJobScreen(ModalScreen[None]):
         spec = self._checked.spec
         if spec is None:
             return
+        self._stop_looking()
         await self._look()
         if self._errors:
             self._form.complain(self._errors, everywhere=True)

@@ -51,6 +51,14 @@ def scan(
         return Manifest.make(_Scan(beneath, select, cache, progress, cancel, refused).run(paths))
 
 
+def listed(
+    root: Path, *, paths: Sequence[bytes] | None = None, cancel: threading.Event | None = None
+) -> Iterator[tuple[bytes, os.stat_result]]:
+    """What `scan` takes into a manifest, each with its status, as it is found: nothing is read. Raises as `scan` does."""
+    with Beneath(root) as beneath:
+        yield from _Scan(beneath, None, None, None, cancel, None).chosen(paths)
+
+
 def scan_below(
     root: Path,
     *,
@@ -124,7 +132,7 @@ class _Scan:
     def run(self, paths: Sequence[bytes] | None) -> list[Entry]:
         entries: dict[bytes, Entry] = {}
         files: dict[bytes, None] = {}
-        for path, status in self._chosen(paths):
+        for path, status in self.chosen(paths):
             self._stop_if_cancelled()
             if len(entries) + len(files) > ENTRIES_MAX:
                 raise LimitExceeded(
@@ -202,7 +210,7 @@ class _Scan:
         self._note(len(data))
         return Entry(path, EntryKind.FILE, status.st_mode & MODE_BITS, len(data), chunk_digest(data))
 
-    def _chosen(self, paths: Sequence[bytes] | None) -> Iterator[tuple[bytes, os.stat_result]]:
+    def chosen(self, paths: Sequence[bytes] | None) -> Iterator[tuple[bytes, os.stat_result]]:
         """What is to be in the manifest, refusals told."""
         if paths is None:
             yield from self._below(b"")
