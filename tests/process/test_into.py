@@ -69,6 +69,9 @@ def test_what_cannot_be_run_or_reached_is_said_in_one_line(house: Lab) -> None:
     house.wait_state(job_id, "paused")
     assert "is paused: nothing can run in it" in house.run("exec", job_id, "--", "true", code=1).stderr
     house.act("resume", job_id)
+    house.wait_state(job_id, "running")
+    house.run("pause", job_id, "--by", "checkpoint")
+    assert house.run("exec", job_id, "--", "echo", "in").stdout == "in\n", "while it is asked to save, it runs"
     house.act("cancel", job_id)
     house.wait_state(job_id, "killed")
     assert "has ended: there is nothing to reach into" in house.run("exec", job_id, "--", "true", code=1).stderr

@@ -68,7 +68,8 @@ _COLOURS: Mapping[str, str] = {
 
 def put_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Aligned columns; on a terminal the last one is cut at the edge, and states in a column STATE are coloured."""
-    cells = [tuple(clean(cell) for cell in row) for row in rows]
+    header = tuple(map(clean, header))
+    cells = [tuple(map(clean, row)) for row in rows]
     widths = [max(width_of(row[place]) for row in (header, *cells)) for place in range(len(header))]
     edge = _terminal_columns()
     coloured = is_coloured(sys.stdout)

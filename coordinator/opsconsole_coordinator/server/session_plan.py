@@ -13,6 +13,7 @@ from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, Unavai
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState, is_task_finished
 from opsconsole_protocol.stream.message import SESSIONS, FileRoot, ReachPort, RootKind, RunInTask
 
@@ -74,7 +75,8 @@ class SessionPlanner:
         task = None if job is None else job.tasks[index]
         attempt = None if task is None else self._commit_loop.fleet.current(task)
         if task is not None and attempt is not None and not attempt.is_finished:
-            if attempt.state is AttemptState.PAUSED or attempt.want.mode is Mode.PAUSE:
+            is_freezing = attempt.want.mode is Mode.PAUSE and attempt.want.by is PauseBy.FREEZE
+            if attempt.state is AttemptState.PAUSED or is_freezing:
                 raise Conflict(f"{name} is paused: nothing can run in it before it goes on (opsconsole resume {name})")
             if attempt.want.mode is Mode.STOP:
                 raise Conflict(f"{name} is being ended: it can't be reached into any more")
