@@ -113,7 +113,7 @@ class ConsoleApp(App[int]):
         self.clock = clock
         self.model = Model(source.fleet, clock, state.seen)
         self.operations = Operations(source, self.model, self)
-        self.transfers = Transfers(source, self, make_transfers)
+        self.transfers = Transfers(source, self, make_transfers, clock)
         self._read_only = read_only
         self._quit_note = quit_note
         self._own_worker = own_worker

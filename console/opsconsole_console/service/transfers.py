@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.transfer_words import as_it_is, end_words, replace_question
 from opsconsole_console.service.operations import OperatorDialog
 from opsconsole_console.service.source import FleetSource
@@ -95,8 +95,8 @@ class Transfers:
         self,
         source: FleetSource,
         dialog: OperatorDialog,
-        make: MakeBoard = make_board,
-        clock: Callable[[], float] = time.monotonic,
+        make: MakeBoard,
+        clock: Clock,
     ) -> None:
         self._source = source
         self._dialog = dialog
@@ -105,7 +105,7 @@ class Transfers:
         self._board: Board | None = None
         self._told: set[str] = set()
         self._changes = 0
-        self._moved: dict[str, tuple[int, float]] = {}
+        self._moved: dict[str, tuple[int, int]] = {}
         """How much of each one that is under way had come when it last got further, and when that was."""
 
     @property
@@ -118,17 +118,17 @@ class Transfers:
     @property
     def rows(self) -> "tuple[TransferRow, ...]":
         """Those of this console, the newest first."""
-        now_s = self._clock()
-        return () if self._board is None else tuple(self._as_it_is(row, now_s) for row in self._board.rows)
+        now_ms = self._clock()
+        return () if self._board is None else tuple(self._as_it_is(row, now_ms) for row in self._board.rows)
 
     @property
     def changes(self) -> tuple[int, int]:
         """Other than before when something has changed: a transfer, or how many of them have come to a halt."""
         return self._changes, sum(row.rate_bytes_s == 0 for row in self.under_way)
 
-    def _as_it_is(self, row: "TransferRow", now_s: float) -> "TransferRow":
-        _, since_s = self._moved.get(row.id, (0, now_s))
-        return as_it_is(row, now_s - since_s)
+    def _as_it_is(self, row: "TransferRow", now_ms: int) -> "TransferRow":
+        _, since_ms = self._moved.get(row.id, (0, now_ms))
+        return as_it_is(row, (now_ms - since_ms) / 1_000)
 
     @property
     def under_way(self) -> "list[TransferRow]":
@@ -174,7 +174,7 @@ class Transfers:
         self._changes += 1
         if row.is_over:
             self._moved.pop(row.id, None)
-        elif self._moved.get(row.id, (-1, 0.0))[0] != row.bytes_done:
+        elif self._moved.get(row.id, (-1, 0))[0] != row.bytes_done:
             self._moved[row.id] = (row.bytes_done, self._clock())
         if row.is_over and row.id not in self._told:
             self._told.add(row.id)

@@ -104,17 +104,17 @@ def test_an_end_says_where_it_lies_now() -> None:
 
 
 def test_a_rate_isnt_shown_any_more_when_nothing_comes() -> None:
-    board, now_s = FakeBoard(), [100.0]
-    transfers = Transfers(RecordedSource(), Dialog(), board.made, lambda: now_s[0])
+    board, now_ms = FakeBoard(), [100_000]
+    transfers = Transfers(RecordedSource(), Dialog(), board.made, lambda: now_ms[0])
     assert transfers.board is board
     board.change(row("one"), row("two"))
     seen = transfers.changes
-    now_s[0] += 2.9
+    now_ms[0] += 2_900
     assert [one.rate_bytes_s for one in transfers.rows] == [95e6, 95e6]
     assert transfers.changes == seen
     board.change(row("two", bytes_done=3_300_000_000))
     seen = transfers.changes
-    now_s[0] += 0.2
+    now_ms[0] += 200
     two, one = transfers.rows
     assert (one.rate_bytes_s, one.left_ms, two.left_ms) == (0.0, None, 48_000)
     assert transfers.changes != seen, "whoever shows them looks again"
