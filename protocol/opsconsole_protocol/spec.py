@@ -214,7 +214,8 @@ def check_spec(spec: JobSpec) -> None:
     check_datasets(spec.datasets)
     if spec.bundle is not None and spec.workdir is not None:
         raise InvalidRequest("--workdir and --bundle both say where the command runs: leave one out")
-    check_metric_pattern(spec.metric_pattern)
+    if spec.metric_pattern:
+        check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
 
@@ -278,7 +279,7 @@ def _check_input(name: str) -> None:
 def check_metric_pattern(text: str) -> None:
     """Raise InvalidRequest where a pattern can't be run, or says nothing."""
     if not text:
-        return
+        raise InvalidRequest(r"--metric-pattern is empty: leave it out, or write one, as in 'loss=(?P<loss>\S+)'")
     try:
         names = set(compile_pattern(text).names)
     except InvalidRequest as error:

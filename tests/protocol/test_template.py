@@ -59,6 +59,8 @@ def test_a_templates_pattern_for_metrics_is_checked_when_it_is_set() -> None:
     check_template(msgspec.structs.replace(TEMPLATE, defaults={"metric_pattern": "L=(?P<loss>.+)"}))
     with pytest.raises(InvalidRequest, match="--metric-pattern names no metric"):
         check_template(msgspec.structs.replace(TEMPLATE, defaults={"metric_pattern": "loss=.+"}))
+    with pytest.raises(InvalidRequest, match="--metric-pattern is empty"):
+        check_template(msgspec.structs.replace(TEMPLATE, defaults={"metric_pattern": ""}))
 
 
 def test_a_template_must_declare_what_it_names() -> None:

@@ -74,6 +74,9 @@ _NO_METRIC = re.compile(
     r"|attempts|line|lineno|code|status|exit_code|exit|id|uuid|version|seed|eta|elapsed|v_num|year|month|day|hour|level|levelno)$",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\S{1,4096}+")
+_ADDRESS = re.compile(r"[a-z]://|[?&][^=&\s]{1,100}=|(?<![^\"'(<\[])(?:~|\.{1,2})?/[a-z_%][^=]{0,4096}=")
+"""Is found in a word that is a URL, a query or a path: what stands there names nothing of a training."""
 _SETTING = re.compile(
     r"(?:^|[_./ \-])(?:batch_size|bs|num_workers|workers|epochs|max_steps|max_epochs|hidden|hidden_size|layers|num_layers|dropout"
     r"|weight_decay|wd|momentum|beta[12]?|betas|warmup|warmup_steps|seed|optimizer|device|patience|betas|eps)$",
@@ -134,7 +137,7 @@ def _of_text(text: str) -> Said | None:
     stripped = text.strip()
     if stripped.startswith("{") and stripped.endswith("}"):
         return _of_object(stripped)
-    low = _ascii_lower(text)
+    low = _without_addresses(_ascii_lower(text))
     epoch, bar, rest_from, leading = None, None, 0, None
     if "%" in text or "/" in text or " of" in low:
         epoch_match = _EPOCH.search(low)
@@ -154,6 +157,13 @@ def _of_text(text: str) -> Said | None:
 def _ascii_lower(text: str) -> str:
     """In small letters, each character where it was."""
     return text.encode("utf-8", "replace").lower().decode()
+
+
+def _without_addresses(low: str) -> str:
+    """With spaces in place of URLs, queries and paths, each other character where it was."""
+    if "=" not in low and "://" not in low:
+        return low
+    return _WORD.sub(lambda word: " " * len(word[0]) if _ADDRESS.search(word[0]) else word[0], low)
 
 
 def _by_pattern(text: str, pattern: Pattern) -> Said | None:

@@ -11,7 +11,7 @@ import msgspec
 from opsconsole_agent.log.follower import LogFollower
 from opsconsole_agent.recognise.line import Count
 from opsconsole_agent.recognise.pace import Pace, thinned
-from opsconsole_agent.recognise.stream import Finding, Mark, Stream
+from opsconsole_agent.recognise.stream import Finding, Mark, Stream, worded
 from opsconsole_agent.report.appending import append
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.pattern import Pattern
@@ -140,7 +140,7 @@ class Output:
         progress = next((one.progress for one in reversed(found) if one.progress is not None), None)
         if self._tells_progress or progress == self._progress:
             progress = None
-        lines = [_Line(now_ms, one.step, {**one.values}, source=source) for one in told]
+        lines = [_Line(now_ms, one.step, worded(one.values), source=source) for one in told]
         if progress is not None:
             if not lines:
                 lines.append(_Line(now_ms, source=source))

@@ -1,10 +1,12 @@
 """One stream of a task's output, as bytes in any pieces: its progress, steps and metrics. Pure, and of bounded memory.
 
 Lines end with a line feed or a carriage return. What a bar counts starts over with each epoch and each inner loop; steps go on
-from where they were. A bar that is drawn inside another one moves that one's progress.
+from where they were, also where its label counts the epochs. A bar that is drawn inside another one moves that one's progress.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from copy import copy
 from typing import NamedTuple
 
@@ -13,9 +15,14 @@ import msgspec
 from opsconsole_agent.recognise.line import PRINTED_LINE_BYTES_MAX, Count, Said, recognise
 from opsconsole_protocol.pattern import Pattern
 
+_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _BARS_MAX = 4
 _MISSED_MAX = 2
 """A bar that wasn't drawn while an inner one started over more often than this isn't around it: it was left unfinished."""
+_NUMBER = re.compile(
+    r"(?<![^\W_])[-+]?(?:nan|inf)(?![^\W_])|(?:(?<!\w)[-+])?\d{1,40}(?:\.\d{0,40})?(?:e[-+]?\d{1,9})?", re.IGNORECASE
+)
+"""In a bar's label: that of an epoch, or a value that is written there anew each time."""
 _LINE_END = re.compile(rb"[\r\n]")
 
 
@@ -40,7 +47,12 @@ class Mark(msgspec.Struct, omit_defaults=True):
     bars: tuple[Bar, ...] = ()
     epoch: tuple[float, float] | None = None
     before: tuple[float, float] | None = None
-    last: tuple[float, dict[str, float]] | None = None
+    last: tuple[float, dict[str, float | str | None]] | None = None
+
+
+def worded(values: Mapping[str, float]) -> dict[str, float | str | None]:
+    """The values as JSON can tell them: NaN and infinities are words, as in what a task reports."""
+    return {name: value if math.isfinite(value) else _WORDS[str(value)] for name, value in values.items()}
 
 
 class Finding(NamedTuple):
@@ -128,8 +140,9 @@ class Stream:
             step = said.step
         values = said.values
         if values and step is not None:
-            values = {} if mark.last == (step, values) else values
-            mark.last = (step, said.values)
+            last = (step, worded(values))
+            values = {} if mark.last == last else values
+            mark.last = last
         return Finding(progress, step if values else None, values) if values or progress is not None else None
 
     def _rewritten(self, now: Count | None) -> Count | None:
@@ -142,15 +155,17 @@ class Stream:
     def _draw(self, now: Count, *, is_inner: bool) -> tuple[Count, float]:
         """Progress and step by a bar: it starts over where it counts less than before."""
         bars = self.mark.bars
-        bar = next((one for one in bars if (one.label, one.total) == (now.label, now.total)), None)
+        shape = _shape(now.label)
+        bar = next((one for one in bars if one.total == now.total and _shape(one.label) == shape), None)
         if bar is None:
             bar = Bar(now.label, now.total, now.done)
             self.mark.bars = bars = (*bars, bar)[-_BARS_MAX:]
-        elif now.done < bar.done:
+        elif now.done < (bar.done if now.label == bar.label else bar.done / 2):
+            # Bars of the same shape that are drawn side by side (`GPU 0`, `GPU 1`) count about the same, and start nothing over.
             bar.base += bar.total
             for one in bars:
                 one.missed += 1
-        bar.done, bar.missed = now.done, 0
+        bar.label, bar.done, bar.missed = now.label, now.done, 0
         return self._whole(bar, now, is_inner=is_inner), bar.base + now.done
 
     def _whole(self, bar: Bar, now: Count, *, is_inner: bool) -> Count:
@@ -165,3 +180,8 @@ class Stream:
             if is_around and outer.done < outer.total and outer.missed <= _MISSED_MAX:
                 whole = Count(min(outer.total, outer.done + whole.part), outer.total)
         return whole
+
+
+def _shape(label: str) -> str:
+    """A bar's label whatever its numbers are: `Epoch 9` and `Epoch 10` are one bar that starts over."""
+    return "".join(_NUMBER.sub("0", label).split())

@@ -67,7 +67,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       "as for --input, or a folder, an --upload's name, http(s)://, s3://, hf://; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
-    what.add_argument("--metric-pattern", metavar="REGEX",
+    what.add_argument("--metric-pattern", metavar="REGEX", type=_metric_pattern,
                       help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))
     parser.set_defaults(packed=None)
@@ -279,6 +279,13 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
             setattr(args, dest, readers.get(name, str)(text))
         except (argparse.ArgumentTypeError, ValueError) as error:
             raise InvalidRequest(f"the template's default for {name} can't be used: {error}") from None
+
+
+def _metric_pattern(text: str) -> str:
+    """As it is given: the spec's check tells what else is wrong with it, but takes an empty one for none."""
+    if not text:
+        raise argparse.ArgumentTypeError(r"it is empty: leave it out, or write one, as in 'loss=(?P<loss>\S+)'")
+    return text
 
 
 def environment_of(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

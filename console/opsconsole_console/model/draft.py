@@ -308,8 +308,9 @@ def _check_kept(base: JobSpec, datasets: tuple[JobDataset, ...]) -> None:
 
 
 def _metric_pattern(text: str) -> str:
-    check_metric_pattern(text.strip())
-    return text.strip()
+    if pattern := text.strip():
+        check_metric_pattern(pattern)
+    return pattern
 
 
 def _wished(draft: Draft, reader: _Reader) -> Wished:

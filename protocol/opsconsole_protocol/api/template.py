@@ -53,7 +53,8 @@ def check_template(template: TemplateRow) -> None:
             raise InvalidRequest(f"{parameter.name}: {parameter.kind!r} is no type, use one of {', '.join(KINDS)}")
         if parameter.kind == DATASET_KIND:
             check_dataset(JobDataset("a", parameter.name))
-    check_metric_pattern(str(template.defaults.get("metric_pattern", "")))
+    if "metric_pattern" in template.defaults:
+        check_metric_pattern(str(template.defaults["metric_pattern"]))
 
 
 def _check_bounds(template: TemplateRow) -> None:

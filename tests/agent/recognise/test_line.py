@@ -44,6 +44,8 @@ METRICS: dict[str, tuple[float | None, dict[str, float]]] = {
     "validation accuracy: 93.1%": (None, {"validation_accuracy": 93.1}),
     "lr: 0.0003": (None, {"lr": 0.0003}),
     "\x1b[32mloss\x1b[0m: \x1b[1m0.25\x1b[0m": (None, {"loss": 0.25}),
+    "step=4 loss=0.5 sent to http://host/?step=9&loss=7&acc=2": (4, {"loss": 0.5}),
+    "step 7 / 9 train/loss=0.5 loss/val: 0.25": (None, {"train/loss": 0.5, "loss/val": 0.25}),
     "ep_rew_mean step=2048 reward=-12.5": (2048, {"reward": -12.5}),
 }  # fmt: skip
 NOTHING = [
@@ -82,6 +84,13 @@ NOTHING = [
     "The return code was 1",
     "precision: bf16",
     "accuracy 41% of the time",
+    "GET http://host/?loss=0.5",
+    "GET /x?epoch=3&loss=5 200",
+    "GET /x?epoch=3/10&loss=5 200",
+    "wget https://h/p?step=4&loss=1.5&acc=2",
+    'fetched "https://h/p;step=4,loss=1.5" from url=http://h/#loss=0.5',
+    "posted epoch=3&loss=5 to host/x?acc=2",
+    "wrote '/data/run,loss=0.5,acc=2' and ~/a;loss=1",
     "commit 780710d75786129e2a333979fe9e42583371b443",
     "eth0: mtu 1500 qdisc mq state UP group default qlen 1000",
 ]

@@ -72,6 +72,19 @@ def test_lines_say_where_they_come_from(attempt: Attempt) -> None:
     assert len(attempt.lines) == 2
 
 
+def test_what_is_no_number_stays_what_it_is_and_comes_once(attempt: Attempt) -> None:
+    text = "epoch=1 loss=inf\nepoch=2 loss=-inf\nepoch=3 loss=nan\n"
+    attempt.put(Source.STDOUT, text)
+    attempt.look()
+    attempt.restart()
+    attempt.put(Source.STDOUT, "epoch=3 loss=nan\nepoch=4 loss=0.5\n")
+    attempt.look()
+    lines = (attempt.folder / Source.REPORT).read_bytes().splitlines()
+    told = [told for line in lines if (told := parse_line(line, 0).metrics) is not None]
+    found = [(one.step, one.values["loss"]) for one in told]
+    assert repr(found) == "[(1.0, inf), (2.0, -inf), (3.0, nan), (4.0, 0.5)]"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(st.sampled_from(["print", "bar", "look", "restart", "half"]), max_size=40))
 def test_each_point_comes_once_whatever_dies(tmp_path_factory: pytest.TempPathFactory, story: list[str]) -> None:

@@ -107,6 +107,33 @@ def test_steps_go_on_where_a_bar_starts_over(outer: bool) -> None:
     assert dict(found)[15.0] == {"loss": pytest.approx(1 / 15, rel=1e-2)}
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["", "train", "Epoch {epoch}", "Epoch {next}/3", "[{epoch:2d}] fold2", "loss {loss:.3f}", "epoch{next}: lr {rate}"],
+)
+@pytest.mark.parametrize("leave", [False, True])
+def test_steps_go_on_whatever_numbers_a_bars_label_has(label: str, leave: bool) -> None:
+    file = io.StringIO()
+    for epoch in range(8, 11):
+        with tqdm(total=20, file=file, mininterval=0, leave=leave) as bar:
+            for step in range(20):
+                loss = float("nan") if step == 3 else 5 - step / 3
+                text = label.format(epoch=epoch, next=epoch - 7, loss=loss, rate=10.0 ** -(step // 3))
+                bar.set_description(text, refresh=False)
+                bar.set_postfix(loss=epoch + step / 100, refresh=False)
+                bar.update()
+    found = points(read(file.getvalue()))
+    assert list(dict.fromkeys(step for step, _ in found)) == list(range(1, 61))
+    assert dict(found)[60.0] == {"loss": pytest.approx(10.19, rel=1e-2)}
+
+
+def test_bars_side_by_side_start_nothing_over() -> None:
+    drawn_so_far = "".join(f" 9%|█ | {at - gpu}/40 [0:00<?, loss={at}]\n" for at in range(9, 40) for gpu in (0, 1))
+    labelled = drawn_so_far.replace(" 9%", "GPU 0: 9%").splitlines()
+    labelled[1::2] = [line.replace("GPU 0", "GPU 1") for line in labelled[1::2]]
+    assert max(step or 0 for step, _ in points(read("\n".join(labelled)))) == 39
+
+
 def test_an_inner_bar_moves_the_outer_one() -> None:
     told = [one.progress for one in read(drawn(4, 5, outer=True)) if one.progress is not None]
     parts = [one.done / one.total for one in told]

@@ -107,6 +107,7 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["submit"], "opsconsole: there is no command: give it after --"),
         (["jobs", "--", "x"], "a command after -- goes with submit, run, clone, exec or template set"),
         (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
+        (["submit", "--metric-pattern", "", "--", "x"], "--metric-pattern: it is empty: leave it out"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
         (["invite", "--role", "king"], "invalid choice: 'king'"),
