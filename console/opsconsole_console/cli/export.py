@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.output import put
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 def write(csv: str | None, parquet: Path | None, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write what --csv and --parquet name. CSV on stdout (-) is cleaned as `put` does it. Raises InvalidRequest."""
+    if parquet is not None and str(parquet) == "-":
+        raise InvalidRequest("Parquet goes to a file: --parquet FILE; --csv - prints a table")
     from opsconsole_console.service.table_file import csv_text, write_csv, write_parquet
 
     if csv is not None and parquet is not None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _EVENTS_SHOWN = 20
 _TASKS_SHOWN = 200
+_ENDED_AS = {
+    TaskState.FAILED: "failed", TaskState.KILLED: "was killed", TaskState.PREEMPTED: "was preempted",
+    TaskState.WORKER_FAILED: "was lost",
+}  # fmt: skip
 
 
 def add(group: Group) -> None:
@@ -90,7 +94,19 @@ def _progress_words(row: JobRow) -> str:
     if progress is None:
         return ""
     left = "" if progress["eta_ms"] is None else f", about {fmt.duration(progress['eta_ms'], figures=2)} left"
-    return f"{progress['done']:,g} of {progress['total']:,g}{left}"
+    return f"{_count(progress['done'])} of {_count(progress['total'])}{left}{_when(row)}"
+
+
+def _count(number: float) -> str:
+    """Whole numbers in full, others to three figures behind the point at most."""
+    return f"{number:,.0f}" if number == round(number) else f"{number:,.3f}".rstrip("0")
+
+
+def _when(row: JobRow) -> str:
+    """At what moment a job that does nothing any more was so far."""
+    if row.finished_at_ms is not None:
+        return f" when it {_ENDED_AS.get(row.state, 'ended')}"
+    return " when it was paused" if row.state == TaskState.PAUSED else ""
 
 
 def _checkpoint_words(task: TaskRow | None) -> str:
@@ -118,7 +134,10 @@ def _hint(detail: JobDetail) -> str:
     from opsconsole_console.model.ending import first_to_fail
 
     task = first_to_fail(detail.tasks) if detail.job.finished_at_ms is not None or len(detail.tasks) == 1 else None
-    return "" if task is None else task.hint
+    if task is None or task.state == TaskState.SUCCEEDED:
+        return ""
+    before = (f"attempt {one.attempt}, {one.error}: {one.hint}" for one in reversed(task.attempts) if one.hint)
+    return task.hint or next(before, "")
 
 
 def _ports(tasks: tuple[TaskRow, ...]) -> str:
@@ -166,16 +185,15 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     ]
     for name, text in facts:
         if text:
-            put(f"{name + ':':11}{text}")
+            lines = [text] if isinstance(text, str) else text
+            put(f"{name + ':':11}{lines[0]}", *(f"{'':11}{line}" for line in lines[1:]))
 
 
-def _datasets(detail: JobDetail) -> str:
-    """What each dataset is, by the first task's last attempt that was to use it; and where that isn't known, where it is."""
+def _datasets(detail: JobDetail) -> list[str]:
+    """A line for each: what each dataset is, by the first task's last attempt that was to use it; and where that isn't known, where it is."""
     attempts = (attempt for task in detail.tasks for attempt in reversed(task.attempts))
     found = {one.where: one.words for one in next((one.datasets for one in attempts if one.datasets), ())}
-    return f"\n{' ' * 11}".join(
-        f"{one.words}: {found[one.shown]}" if one.shown in found else one.words for one in detail.spec.datasets
-    )
+    return [f"{one.words}: {found[one.shown]}" if one.shown in found else one.words for one in detail.spec.datasets]
 
 
 def _output(detail: JobDetail, only: TaskRow | None) -> str:

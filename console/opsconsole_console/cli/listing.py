@@ -13,6 +13,7 @@ from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
 from opsconsole_console.cli.output import plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
+from opsconsole_console.model.job_progress import progress_words
 from opsconsole_console.visible import clean
 from opsconsole_protocol.mount import mounts_of
 from opsconsole_protocol.state import WorkerConnection, WorkerStatus
@@ -55,7 +56,7 @@ def list_jobs(args: argparse.Namespace) -> int:
         return 0
     now_ms = time.time_ns() // 1_000_000
     if rows:
-        header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON")
+        header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "PROGRESS")
         put_table(header, (_job_cells(row, now_ms) for row in rows))
     else:
         say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
@@ -76,7 +77,8 @@ def _job_cells(row: JobRow, now_ms: int) -> tuple[str, ...]:
     where = row.worker or ""
     return (
         row.id, row.name, row.project, row.state, str(row.priority), tasks, where,
-        fmt.age(row.created_at_ms, now_ms), fmt.duration(ran_ms(row, now_ms)), row.reason,
+        fmt.age(row.created_at_ms, now_ms), fmt.duration(ran_ms(row, now_ms)),
+        "; ".join(filter(None, (progress_words(row, now_ms), row.reason))),
     )  # fmt: skip
 
 

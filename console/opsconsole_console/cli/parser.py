@@ -51,6 +51,13 @@ class Parser(argparse.ArgumentParser):
             hint = f"see {self.prog} --help" if extra[0].startswith("-") else "a command goes after --"
             self.error(f"unknown argument {extra[0]!r}: {hint}")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Complain in plain words of what is none of an option's choices; of the verbs `error` knows more."""
+        if action.choices is None or value in action.choices or action.nargs == argparse.PARSER:
+            super()._check_value(action, value)
+            return
+        raise argparse.ArgumentError(action, f"{str(value)!r} is none of {', '.join(map(str, action.choices))}")
+
     def error(self, message: str) -> NoReturn:
         if unknown := re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose", message):
             message = _no_command(unknown[1], self.prog)

@@ -39,6 +39,11 @@ def worker_actor(name: str) -> str:
     return f"worker {name}"
 
 
+def task_actor(task_id: str) -> str:
+    """How events name a task that said something of itself. No person and no worker can have such a name."""
+    return f"task {task_id}"
+
+
 def job_folder(output_path: str, job_id: str) -> str:
     """The job's folder, in or at which an attempt wrote; empty where it isn't below a `jobs/` of its name."""
     before, mark, _ = f"{output_path}/".partition(f"/jobs/{job_id}/")

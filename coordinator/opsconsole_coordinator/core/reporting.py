@@ -4,7 +4,7 @@ import math
 
 from opsconsole_coordinator.core import checkpointing
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.model import Attempt, task_actor
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import TaskProgress
@@ -22,9 +22,10 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         return
     job = fleet.jobs[attempt.job_id]
     subject = job.task_id(attempt.index)
+    actor = task_actor(subject)
     attempt.metrics = dict(list(reported.metrics.items())[:METRICS_SHOWN_MAX])
     attempt.recognised = tuple(name for name in attempt.metrics if name in reported.recognised)
-    if reported.progress is not None and not attempt.is_finished:
+    if reported.progress is not None:
         _note_progress(attempt, reported.progress, reported.progress_at_ms)
     if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
         attempt.checkpoint = reported.checkpoint
@@ -34,13 +35,14 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
             words = f"saved{checkpointing.at_step(reported.checkpoint)}: {reported.checkpoint.path}"
-            fleet.audit(now_ms, attempt.actor, EventKind.CHECKPOINT, words, subject)
+            fleet.audit(now_ms, actor, EventKind.CHECKPOINT, words, subject)
     for _, note in reported.notes:
-        fleet.audit(now_ms, attempt.actor, EventKind.NOTE, note, subject)
+        fleet.audit(now_ms, actor, EventKind.NOTE, f"note: {note}", subject)
     for fault in reported.faults:
-        fleet.audit(now_ms, attempt.actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
+        fleet.audit(now_ms, actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
     if attempt.is_finished:
         fleet.touch_attempt(attempt)
+        fleet.touch_job(job)  # its row keeps how far it was
     fleet.show_job(job)
 
 

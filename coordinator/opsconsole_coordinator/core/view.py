@@ -6,7 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
-from opsconsole_coordinator.core.checkpointing import bond_of, is_copied
+from opsconsole_coordinator.core.checkpointing import bond_of, is_copied, is_parked
 from opsconsole_coordinator.core.content import arriving, contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
@@ -140,6 +140,10 @@ def _command(spec: JobSpec) -> str:
 
 
 def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
+    if job.state is TaskState.SUCCEEDED:
+        return None
+    if len(job.tasks) == 1 and (job.is_finished or is_parked(fleet, job.tasks[0])):
+        return _reached(fleet, job.tasks[0])
     if job.is_finished:
         return None
     held = (fleet.attempts.get(one) for one in job.open_attempts)
@@ -148,12 +152,23 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     total = len(job.tasks)
     if total == 1:
         return running[0] if running else None
+    if job.spec.gang and job.state is TaskState.PAUSED:  # as one: few tasks, and all of them paused
+        parked = [_reached(fleet, task) for task in job.tasks if is_parked(fleet, task)]
+        running += [one for one in parked if one is not None]
     if not running and not ended:
         return None
     parts = sum(one.done / one.total for one in running)
     known = [one.eta_ms for one in running]
     eta_ms = max((one for one in known if one is not None), default=None) if len(running) == total - ended else None
     return TaskProgress(done=min(float(total), ended + parts), total=float(total), eta_ms=eta_ms)
+
+
+def _reached(fleet: Fleet, task: Task) -> TaskProgress | None:
+    """How far a task's last attempt was when it ended; nothing is left of that time."""
+    attempt = fleet.current(task)
+    if attempt is None or attempt.progress is None or not attempt.has_started:
+        return None
+    return TaskProgress(done=attempt.progress.done, total=attempt.progress.total)
 
 
 def _job_reason(fleet: Fleet, job: Job) -> str:

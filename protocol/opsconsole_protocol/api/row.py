@@ -60,7 +60,10 @@ class JobRow(Row, frozen=True, kw_only=True):
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
     advance: TaskProgress | None = None
-    """How far it is by what its tasks print: in the steps of its only task, or else in tasks, each running one as a fraction."""
+    """How far it is by what its tasks print: in the steps of its only task, or else in tasks, each running one as a fraction.
+
+    Of a job that a checkpoint paused, or that ended without success: how far it was then.
+    """
     output_files: int | None = None
     """How many files its tasks left in their output folders; null while none has ended, and where no worker said."""
     output_bytes: int | None = None

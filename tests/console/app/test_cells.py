@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from opsconsole_console.model.job_progress import progress
 from opsconsole_console.screen.job.job_facts import job_facts, task_grid
 from opsconsole_console.screen.part import job_cell, worker_cell
 from opsconsole_console.screen.part.facts import side_by_side, wrapped
@@ -89,13 +90,13 @@ def test_folders_fit_any_width(cells: int) -> None:
 
 
 def test_progress_comes_from_tasks_or_else_from_like_jobs() -> None:
-    sweep = job_cell.progress(job("sweep"), NOW_MS)
+    sweep = progress(job("sweep"), NOW_MS)
     assert (round(sweep.fraction or 0, 2), sweep.guessed) == (0.34, False)
-    train = job_cell.progress(job("train-lr3"), NOW_MS)
+    train = progress(job("train-lr3"), NOW_MS)
     assert (round(train.fraction or 0, 2), train.guessed) == (0.51, True)
     assert job_cell.eta_cell(job("train-lr3"), NOW_MS).text == "14m"
     assert job_cell.progress_cell(job("train-lr3"), NOW_MS, 16).text.endswith("~51 %")
-    assert job_cell.progress(job("eval"), NOW_MS).fraction is None
+    assert progress(job("eval"), NOW_MS).fraction is None
     assert job_cell.eta_cell(job("segment-v2"), NOW_MS).text == "", "paused time has no end"
     assert job_cell.eta_cell(job("résumé-模型"), NOW_MS).text == "late"
 

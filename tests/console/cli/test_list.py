@@ -1,12 +1,18 @@
 """Lists and single things, for people and as JSON."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from opsconsole_console.cli.output import width_of
 from opsconsole_protocol import api
 from opsconsole_protocol.api import Parameter, ProjectRow, TemplateRow
+from opsconsole_protocol.dataset import JobDataset
+from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.spec import JobSpec
 from tests.client.fake_server import FakeServer
 from tests.client.row import NOW_MS, event_row, gpu
 from tests.console.cli.conftest import Run
@@ -94,7 +100,7 @@ def test_workers_as_json_have_every_stable_field(run: Run, server: FakeServer) -
 def test_jobs_for_people_and_as_json(run: Run, server: FakeServer) -> None:
     server.add_job(JOB, reason="needs 40G free")
     table = run("jobs").out.splitlines()
-    assert table[0].split() == ["ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "REASON"]
+    assert table[0].split() == ["ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "PROGRESS"]
     assert table[1].split()[:4] == [JOB, "true", "default", "pending"]
     assert "needs 40G free" in table[1]
     (line,) = run("jobs", "--json").out.splitlines()
@@ -130,9 +136,6 @@ def test_a_name_cant_steer_the_terminal(run: Run, server: FakeServer) -> None:
 
 
 def test_columns_line_up_for_wide_characters(run: Run, server: FakeServer) -> None:
-    from opsconsole_console.cli.output import width_of
-    from opsconsole_protocol.spec import JobSpec
-
     server.add_job("aaaaaaaaaa", JobSpec(command=("x",), name="学習"))
     server.add_job("bbbbbbbbbb", JobSpec(command=("x",), name="train"))
     places = {width_of(line[: line.index("default")]) for line in run("jobs").out.splitlines()[1:]}
@@ -186,8 +189,6 @@ def test_show_for_people(run: Run, server: FakeServer) -> None:
 
 def test_what_a_job_was_given_and_what_it_made_is_shown(run: Run, server: FakeServer) -> None:
     """A contract with scripts: `inputs[{name, size, hash, from}]`, `outputs{path, files, bytes}`."""
-    from msgspec.structs import replace
-
     from opsconsole_protocol.api import CollectedRow
 
     spec = replace(content_sample.SPEC, inputs=("a.npy",))
@@ -220,25 +221,72 @@ def test_a_job_that_made_nothing_yet_has_outputs_without_numbers(run: Run, serve
 
 
 def test_one_task_can_be_shown(run: Run, server: FakeServer) -> None:
-    from opsconsole_protocol.spec import JobSpec
-
     server.add_job(JOB, JobSpec(command=("x",), num_tasks=3))
     found = json.loads(run("show", f"{JOB}/task-1", "--json").out)
     assert [task["index"] for task in found["tasks"]] == [1]
 
 
 def test_a_task_of_a_sweep_is_shown_with_its_own_command(run: Run, server: FakeServer) -> None:
-    from opsconsole_protocol.spec import JobSpec
-
     commands = tuple(("train", "--lr", str(place)) for place in range(6))
     server.add_job(JOB, JobSpec(command=commands[0], task_commands=commands, num_tasks=6))
     assert "Command:   train --lr 4\n" in run("show", f"{JOB}/task-4").out
     assert "Command:   train --lr 0   and 5 more\n" in run("show", JOB).out
 
 
-def test_ports_are_shown(run: Run, server: FakeServer) -> None:
-    from msgspec.structs import replace
+@pytest.mark.parametrize(
+    ("state", "ended", "words"),
+    [("paused", False, "was paused"), ("failed", True, "failed"), ("killed", True, "was killed")],
+)
+def test_how_far_a_job_was_when_it_stopped_is_shown(
+    run: Run, server: FakeServer, state: str, ended: bool, words: str
+) -> None:
+    fields = {"state": state, "started_at_ms": NOW_MS, "finished_at_ms": NOW_MS + 1 if ended else None}
+    server.add_job(JOB, advance=TaskProgress(done=1_234_567, total=2_000_000.5), **fields)
+    assert f"Progress:  1,234,567 of 2,000,000.5 when it {words}\n" in run("show", JOB).out
 
+
+def test_each_dataset_has_a_line_of_its_own(run: Run, server: FakeServer) -> None:
+    spec = JobSpec(command=("x",), datasets=(JobDataset("a.csv", "train"), JobDataset("b.csv", "test")))
+    server.add_job(JOB, spec)
+    lines = run("show", JOB).out.splitlines()
+    (first,) = (place for place, line in enumerate(lines) if line.startswith("Dataset:   "))
+    assert "a.csv" in lines[first]
+    assert "b.csv" not in lines[first]
+    assert lines[first + 1].startswith(f"{'':11}")
+    assert "b.csv" in lines[first + 1]
+
+
+def test_jobs_say_how_far_they_are_in_eighty_columns(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    server.add_job(JOB, state="running", started_at_ms=now_ms, created_at_ms=now_ms, worker="gpu-a",
+                   advance=TaskProgress(done=41, total=100, eta_ms=180_000))  # fmt: skip
+    server.add_job("bbbbbbbbbb", state="paused", started_at_ms=now_ms, created_at_ms=now_ms, reason="paused by ana",
+                   advance=TaskProgress(done=1, total=2))  # fmt: skip
+    out = {line.split()[0]: line for line in run("jobs").out.splitlines()}
+    assert out[JOB].endswith("  41 %, 3m left")
+    assert out["bbbbbbbbbb"].endswith("  50 %; paused by ana")
+    monkeypatch.setattr("opsconsole_console.cli.output._terminal_columns", lambda: 80)
+    narrow = run("jobs").out.splitlines()
+    assert all(width_of(line) <= 80 for line in narrow)
+    assert any("41 %" in line for line in narrow)
+
+
+def test_the_hint_of_the_last_failure_stays_while_the_task_is_tried_again(run: Run, server: FakeServer) -> None:
+    """It was in an event only, once the next attempt had begun."""
+    server.add_job(JOB)
+    server.finish(JOB, exit_code=85, error="exit code 85")
+    (task,) = server.tasks[JOB]
+    failed = replace(task.attempts[0], error="exit code 85", hint="a checkpoint was saved")
+    again = replace(failed, attempt=1, error="", hint="", state="running", finished_at_ms=None)
+    server.tasks[JOB] = [replace(task, state="running", hint="", attempts=(failed, again))]
+    assert "Hint:      attempt 0, exit code 85: a checkpoint was saved\n" in run("show", JOB).out
+    server.tasks[JOB] = [replace(task, state="succeeded", hint="", attempts=(failed, again))]
+    assert "Hint:" not in run("show", JOB).out
+
+
+def test_ports_are_shown(run: Run, server: FakeServer) -> None:
     server.add_job(JOB)
     server.move(JOB, state="running", attempt=0, worker="gpu-a")
     (task,) = server.tasks[JOB]

@@ -100,7 +100,7 @@ def test_an_earlier_attempt(run: Run, server: FakeServer) -> None:
         (["--grep", "("], "is not a regular expression"),
         (["--tail", "1", "--start-line", "2"], "exclude each other"),
         (["--since", "yesterday"], "'yesterday' is no time"),
-        (["--source", "stdin"], "invalid choice"),
+        (["--source", "stdin"], "is none of"),
     ],
 )
 def test_wrong_selections(run: Run, job: str, words: list[str], message: str) -> None:

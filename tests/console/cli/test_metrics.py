@@ -168,3 +168,14 @@ def test_parameters_of_every_kind_are_written_as_parquet(tmp_path: Path) -> None
     }  # fmt: skip
     write_parquet(tmp_path / "b", ["one", "two"], [])
     assert parquet.read_table(tmp_path / "b").to_pydict() == {"one": [], "two": []}
+
+
+@pytest.mark.parametrize("verb", ["metrics", "compare"])
+def test_parquet_goes_to_a_file_and_never_to_one_called_dash(
+    run: Run, told: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(verb, JOB, "--parquet", "-")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "opsconsole: Parquet goes to a file: --parquet FILE; --csv - prints a table\n"
+    assert not (tmp_path / "-").exists()

@@ -1,9 +1,11 @@
 """What every command line does alike: errors in one line, exit codes, quiet ends, a fast --help."""
 
+import argparse
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,8 +112,8 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["submit", "--metric-pattern", "", "--", "x"], "--metric-pattern: it is empty: leave it out"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
-        (["invite", "--role", "king"], "invalid choice: 'king'"),
-        (["worker", "explode", "gpu-a"], "invalid choice: 'explode'"),
+        (["invite", "--role", "king"], "'king' is none of"),
+        (["worker", "explode", "gpu-a"], "'explode' is none of"),
         (["run", "--worker", "gpu-a", "--", "x"], "--worker goes with `opsconsole submit`"),
         (["run"], "there is no command"),
         (["exec", "7k3m9q2w4t"], "say what to run: opsconsole exec ID -- CMD…"),
@@ -300,3 +302,24 @@ def test_options_may_stand_between_arguments(words: tuple[str, ...], taken: dict
 def test_help_has_every_form_of_an_input(run: Run) -> None:
     said = " ".join(run("submit", "--help").out.split())
     assert "NAME in its input folder, LABEL:PATH in a mount of it, or a whole path" in said
+
+
+def _choices() -> Iterator[tuple[str, argparse.Action]]:
+    """Every option of every verb that takes one of several words."""
+    for verb in VERBS:
+        (group,) = (one for one in build_parser([verb])._actions if isinstance(one, argparse._SubParsersAction))
+        for action in group.choices[verb]._actions:
+            if action.choices is not None and action.option_strings:
+                yield verb, action
+
+
+def test_a_word_that_is_no_choice_is_answered_with_the_words_that_are(run: Run) -> None:
+    """It showed how the program calls them inside."""
+    found = list(_choices())
+    assert {"pause", "submit", "run"} <= {verb for verb, _ in found}
+    for verb, action in found:
+        ran = run(verb, f"{action.option_strings[0]}=nix")
+        words = ", ".join(map(str, action.choices or ()))
+        assert ran.code == 2, verb
+        assert ran.err.endswith(f"argument {'/'.join(action.option_strings)}: 'nix' is none of {words}\n"), ran.err
+        assert "<" not in ran.err

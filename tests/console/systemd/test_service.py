@@ -80,7 +80,7 @@ def test_uninstalling_leaves_data_and_identity(home: Path) -> None:
         (["install", "agent", "--user", "--service-name", "../x", "--join", JOIN], "can't be a service's name", 2),
         (["install", "agent", "--system", "--as", "no-such-user", "--join", JOIN], "there is no user", 2),
         (["show", "agent", "--user", "--as", "root", "--join", JOIN], "--as goes with", 2),
-        (["install", "nothing"], "invalid choice", 2),
+        (["install", "nothing"], "is none of", 2),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_written(

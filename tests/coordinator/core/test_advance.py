@@ -4,7 +4,9 @@ The kind: what heartbeats bring changes rows in memory and costs no commit.
 """
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.reporting import note_reported
 from opsconsole_protocol.link import TaskProgress
+from opsconsole_protocol.report import Progress, Reported
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World
 
@@ -56,3 +58,30 @@ def test_a_claim_about_others_work_or_beyond_all_measure_changes_nothing(world: 
     for done, total in ((3, 2), (-1, 2), (1, 0), (float("nan"), 2), (float("inf"), float("inf"))):
         mine.heartbeat(progress={attempt.id: TaskProgress(done=done, total=total)})
     assert view.job_row(world.fleet, job).advance is None
+
+
+def test_how_far_a_task_was_when_it_failed_stays_with_its_job_also_where_that_is_told_after_its_end(
+    world: World,
+) -> None:
+    """It was there a second before, and then gone."""
+    worker, job = world.worker(), world.submit(max_retries_failure=0)
+    attempt = worker.started()
+    worker.heartbeat(progress={attempt.id: TaskProgress(done=2, total=10, eta_ms=9_000)})
+    ended = {"exit_code": 1, "error": "exit code 1", "started_at_ms": world.now_ms, "finished_at_ms": world.now_ms}
+    worker.report(attempt, AttemptState.FAILED, log_sizes={"report": 100}, **ended)
+    assert view.job_row(world.fleet, job).advance == TaskProgress(done=2, total=10)
+    world.fleet.drain()
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(3, 10), progress_at_ms=1), world.now_ms)
+    assert view.job_row(world.fleet, job).advance == TaskProgress(done=3, total=10)
+    assert job in world.fleet.drain().jobs, "its stored row says so, too"
+    worker.take_all()
+
+
+def test_how_far_a_preparation_was_that_failed_is_no_progress(world: World) -> None:
+    worker, job = world.worker(), world.submit(max_retries_failure=0)
+    attempt = worker.assigned()
+    worker.report(attempt, AttemptState.BUILDING, build_started_ms=1)
+    worker.heartbeat(progress={attempt.id: TaskProgress(done=1, total=3)})
+    worker.report(attempt, AttemptState.FAILED, error="the setup failed", finished_at_ms=world.now_ms)
+    assert view.job_row(world.fleet, job).advance is None
+    worker.take_all()

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core import checkpointing
+from opsconsole_coordinator.core import checkpointing, view
 from opsconsole_coordinator.core.checkpointing import COPY_EVERY_MS
 from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job
 from opsconsole_coordinator.core.reporting import note_reported
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.ids import ContentId
-from opsconsole_protocol.report import Checkpoint, Reported
+from opsconsole_protocol.report import Checkpoint, Progress, Reported
 from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core.world import FakeWorker, World, state, task_of
@@ -86,9 +86,11 @@ def test_a_pause_by_checkpoint_frees_the_slot_and_a_resume_goes_on_from_there(
     assert asked(worker).reason == "asked to save a checkpoint by ana"
     assert (state(job), task_of(job).reason) == ("running", "asked to save a checkpoint by ana")
     saved = save(world, attempt, 120)
+    note_reported(world.fleet, attempt.id, Reported(progress=Progress(120, 200), progress_at_ms=1), world.now_ms)
     made_way(world, worker, attempt, hint="none was asked for")
     worker.forget(attempt)
     assert state(job) == "paused"
+    assert view.job_row(world.fleet, job).advance == link.TaskProgress(done=120, total=200)
     assert not attempt.hint, "its worker doesn't know better"
     assert not worker.record.live, "a paused task holds nothing"
     assert attempt.state is AttemptState.PREEMPTED

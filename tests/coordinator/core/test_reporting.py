@@ -60,9 +60,9 @@ def test_notes_and_faults_are_events_and_endless_metrics_are_cut(world: World) -
     reported = Reported(metrics=metrics, notes=[(1, "halved")], faults=["line 3: it is no JSON"])
     note_reported(world.fleet, attempt.id, reported, 1)
     note_reported(world.fleet, AttemptId(f"{job.id}.0.9.gone"), reported, 1)
-    assert [event.text for event in world.fleet.drain().events] == [
-        "halved",
-        "its report has a fault in line 3: it is no JSON",
+    assert [(event.actor, event.text) for event in world.fleet.drain().events] == [
+        (f"task {job.id}/task-0", "note: halved"),
+        (f"task {job.id}/task-0", "its report has a fault in line 3: it is no JSON"),
     ]
     assert len(attempt.metrics) == METRICS_SHOWN_MAX
     worker.take_all()
@@ -86,4 +86,20 @@ def test_rows_say_which_metrics_were_recognised(world: World) -> None:
     attempt = worker.started()
     note_reported(world.fleet, attempt.id, Reported(metrics={"loss": 1, "acc": 2}, recognised={"acc"}), 1)
     assert view.attempt_row(attempt).recognised == ("acc",)
+    worker.take_all()
+
+
+def test_what_a_task_says_is_never_taken_for_what_its_worker_or_a_person_says(world: World) -> None:
+    """A task's note read like the worker's own account of its end."""
+    worker, job = world.worker(), world.submit()
+    attempt = worker.started()
+    world.fleet.drain()
+    said = Reported(
+        notes=[(1, "attempt 0 succeeded on w1"), (2, "paused by root")], faults=["x"], checkpoint=Checkpoint("/c", 1, 1)
+    )
+    note_reported(world.fleet, attempt.id, said, 1)
+    events = world.fleet.drain().events
+    assert len(events) == 4
+    assert {event.actor for event in events} == {f"task {job.id}/task-0"}
+    assert all(event.text.startswith("note: ") for event in events if "succeeded" in event.text or "root" in event.text)
     worker.take_all()

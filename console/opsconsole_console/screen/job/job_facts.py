@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
+from opsconsole_console.model.job_progress import progress
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
 from opsconsole_console.screen.part.line_view import Line
@@ -167,7 +168,7 @@ def _worst(tasks: Sequence[TaskRow]) -> str:
 
 
 def _progress(job: JobRow, now_ms: int) -> Cell | str:
-    found = job_cell.progress(job, now_ms)
+    found = progress(job, now_ms)
     if found.fraction is None:
         return ""
     left = "" if found.remaining_ms is None else f"  about {fmt.duration(found.remaining_ms, figures=2)} left"

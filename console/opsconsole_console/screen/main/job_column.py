@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from opsconsole_console import format as fmt
+from opsconsole_console.model.job_progress import progress
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.widget.column import Column
@@ -36,9 +37,9 @@ def job_columns(model: Model, width: int) -> Sequence[Column[JobRow]]:
                descending=True, sort_key=lambda job: job.priority),
         Column("progress", "PROGRESS", lambda job: job_cell.progress_cell(job, model.clock(), bar_cells), bar_cells,
                priority=8, hotkey=HOTKEYS["progress"], descending=True,
-               sort_key=lambda job: job_cell.progress(job, model.clock()).fraction),
+               sort_key=lambda job: progress(job, model.clock()).fraction),
         Column("eta", "ETA", lambda job: job_cell.eta_cell(job, model.clock()), 4, align="right", priority=7,
-               hotkey=HOTKEYS["eta"], sort_key=lambda job: job_cell.progress(job, model.clock()).remaining_ms),
+               hotkey=HOTKEYS["eta"], sort_key=lambda job: progress(job, model.clock()).remaining_ms),
         Column("where", "WHERE", job_cell.where, 9, flex=1, width_max=28, priority=6, hotkey=HOTKEYS["where"],
                sort_key=lambda job: job.worker),
         Column("project", "PROJECT", lambda job: job.project, 10, flex=1, width_max=20, priority=3, hotkey=HOTKEYS["project"],

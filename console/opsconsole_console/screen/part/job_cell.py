@@ -1,51 +1,13 @@
 """How a job's facts are written. Pure."""
 
-from typing import NamedTuple
-
 from opsconsole_console import format as fmt
+from opsconsole_console.model.job_progress import MOVING, progress
 from opsconsole_console.model.live_task import live_tasks
 from opsconsole_console.widget import bar
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.sign import TASK_SIGNS, sign
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.state import TaskState
-
-_MOVING = frozenset({TaskState.RUNNING, TaskState.PAUSED})
-
-
-class Progress(NamedTuple):
-    """How far a job is: `fraction` from 0 to 1, `guessed` where it comes from like jobs' durations alone."""
-
-    fraction: float | None
-    guessed: bool
-    remaining_ms: float | None
-
-
-def progress(job: JobRow, now_ms: int) -> Progress:
-    """By what the tasks print and how many have ended, else from how long like jobs took."""
-    if job.started_at_ms is None or job.finished_at_ms is not None:
-        return Progress(None, False, None)
-    elapsed_ms = max(0, now_ms - job.started_at_ms)
-    remaining_ms: float | None = None
-    if job.advance is not None:
-        fraction = job.advance.done / job.advance.total
-        if job.state == TaskState.RUNNING:
-            remaining_ms = job.advance.eta_ms
-            if remaining_ms is None and fraction > 0:
-                remaining_ms = elapsed_ms * (1 - fraction) / fraction
-        return Progress(fraction, False, remaining_ms)
-    if job.progress:
-        if job.state == TaskState.RUNNING:
-            remaining_ms = elapsed_ms * (1 - job.progress) / job.progress
-        return Progress(job.progress, False, remaining_ms)
-    estimate_ms = job.duration_ms_estimate
-    if not estimate_ms:
-        return Progress(job.progress if job.num_tasks > 1 else None, False, None)
-    if job.num_tasks > 1:
-        return Progress(job.progress, False, None)
-    if job.state == TaskState.RUNNING:
-        remaining_ms = max(0, estimate_ms - elapsed_ms)
-    return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms)
 
 
 def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
@@ -104,7 +66,7 @@ def eta_cell(job: JobRow, now_ms: int) -> Cell:
 
 def remark(job: JobRow, now_ms: int) -> Cell | None:
     """What a job that isn't at work says instead of progress: why it waits, or how it ended and when."""
-    if job.state in _MOVING:
+    if job.state in MOVING:
         return None
     if job.finished_at_ms is None:
         if job.state in {TaskState.BUILDING, TaskState.ASSIGNED}:
