@@ -49,7 +49,9 @@ def test_reports_survive_the_death_of_agent_and_coordinator(lab: Lab) -> None:
     (found,) = lab.rows("show", job_id)
     assert found["tasks"][0]["metrics"] == {"loss": 1 / 300}
     assert found["tasks"][0]["checkpoint"]["step"] == 100
-    assert [event for event in lab.events(f"{job_id}/task-0") if "half time" in event] == ["worker gpu-a: half time"]
+    assert [event for event in lab.events(f"{job_id}/task-0") if "half time" in event] == [
+        f"task {job_id}/task-0: note: half time"
+    ]
     table = lab.run("metrics", job_id).stdout.splitlines()
     assert table[1].split() == [f"{job_id}/task-0", "loss", "300", "299", "0.00333333", "0.00333333", "1", "report"]
     assert len(lab.run("metrics", job_id, "--csv", "-").stdout.splitlines()) == 301

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _EVENTS_SHOWN = 20
 _TASKS_SHOWN = 200
-_ENDED_AS = {
+_ENDED_AS: dict[str, str] = {
     TaskState.FAILED: "failed", TaskState.KILLED: "was killed", TaskState.PREEMPTED: "was preempted",
     TaskState.WORKER_FAILED: "was lost",
 }  # fmt: skip

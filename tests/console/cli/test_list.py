@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -240,7 +241,7 @@ def test_a_task_of_a_sweep_is_shown_with_its_own_command(run: Run, server: FakeS
 def test_how_far_a_job_was_when_it_stopped_is_shown(
     run: Run, server: FakeServer, state: str, ended: bool, words: str
 ) -> None:
-    fields = {"state": state, "started_at_ms": NOW_MS, "finished_at_ms": NOW_MS + 1 if ended else None}
+    fields: dict[str, Any] = {"state": state, "started_at_ms": NOW_MS, "finished_at_ms": NOW_MS + 1 if ended else None}
     server.add_job(JOB, advance=TaskProgress(done=1_234_567, total=2_000_000.5), **fields)
     assert f"Progress:  1,234,567 of 2,000,000.5 when it {words}\n" in run("show", JOB).out
 
