@@ -470,8 +470,6 @@ def __getattr__(name: str) -> Any:
     """The callbacks, which most trainings don't need, are loaded on first use (PEP 562)."""
     if name not in _CALLBACKS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
     return getattr(importlib.import_module("opsconsole.callback"), name)
 
 

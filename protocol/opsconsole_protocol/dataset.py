@@ -65,6 +65,7 @@ class DatasetFormat(StrEnum):
 
 
 _FORMAT_NAMES = {
+    "csv": "CSV", "tsv": "TSV", "json": "JSON",
     "json_lines": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "hugging_face": "Hugging Face dataset",
     "hugging_face_dict": "Hugging Face dataset dict",
 }  # fmt: skip
@@ -72,7 +73,7 @@ _FORMAT_NAMES = {
 
 def format_words(written_in: str, compression: str = "") -> str:
     """A format for people, `JSON Lines in gz`; one that a newer agent names, as it names it."""
-    name = _FORMAT_NAMES.get(written_in, written_in.upper() if written_in in {"csv", "tsv", "json"} else written_in)
+    name = _FORMAT_NAMES.get(written_in, written_in)
     return f"{name} in {compression}" if compression else name
 
 
@@ -231,7 +232,7 @@ class FoundDataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def words(self) -> str:
-        """`csv, 3 rows, 2 columns, 20 B, train 2, test 1`, and what else is to be known."""
+        """`CSV, 3 rows, 2 columns, 20 B, train 2, test 1`, and what else is to be known."""
         kind = format_words(self.format, self.compression)
         rows = "rows not counted" if self.rows is None else _plural(self.rows, "row")
         parts = [kind, rows, _plural(self.columns, "column"), size_words(self.size_bytes)]

@@ -88,7 +88,8 @@ class Datasets:
         upload = build.uploads.get(dataset.where)
         if upload is not None:
             return _Spot(FilePlace(str(Path(upload).parent)), Path(upload).name)
-        return _Spot(*_place_of(self._io, dataset.where))
+        folder, below = find_input_folder(self._io, dataset.where)
+        return _Spot(FilePlace(folder), below)
 
     def _describe(self, dataset: JobDataset, spot: _Spot | None, environment: dict[str, str]) -> FoundDataset:
         try:
@@ -106,11 +107,6 @@ class Datasets:
         self._known[key] = found
         if len(self._known) > _KEPT_MAX:
             del self._known[next(iter(self._known))]
-
-
-def _place_of(io: WorkerIOConfig, where: str) -> tuple[FilePlace, str]:
-    folder, below = find_input_folder(io, where)
-    return FilePlace(folder), below
 
 
 def _named(dataset: JobDataset, spot: _Spot | None, fault: DatasetFault) -> DatasetFault:

@@ -130,11 +130,7 @@ def resolve_input(config: WorkerIOConfig, filename: str) -> InputFile:
 
 
 def inspect_input(
-    config: WorkerIOConfig,
-    filename: str,
-    timeout_s: float = 5.0,
-    *,
-    program: Path = PROGRAM,
+    config: WorkerIOConfig, filename: str, timeout_s: float = 5.0, *, program: Path = PROGRAM
 ) -> InputFile:
     """Find the input file as `resolve_input` does, in a process of its own, within `timeout_s`. Raises InputRefused."""
     folder, below = find_input_folder(config, filename)

@@ -36,11 +36,16 @@ class Place(NamedTuple):
         return f"{self.mount.path.rstrip('/')}/{below}" if below else self.mount.path
 
 
+def worker_named(workers: Sequence[WorkerRow], name: str) -> WorkerRow | None:
+    """The worker of this name or id, if there is one."""
+    return next((worker for worker in workers if name in {worker.name, worker.id}), None)
+
+
 def find_worker(workers: Sequence[WorkerRow], name: str) -> WorkerRow:
     """The worker of this name or id. Raises NotFound that names the nearest one, or some."""
-    for worker in workers:
-        if name in {worker.name, worker.id}:
-            return worker
+    worker = worker_named(workers, name)
+    if worker is not None:
+        return worker
     raise NotFound(f"there is no worker {_shown(name)}: {_workers_words(workers, name)}")
 
 

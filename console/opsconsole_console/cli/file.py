@@ -80,16 +80,15 @@ async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoo
     import os
 
     from opsconsole.transfer.place import label_hint, place_of
-    from opsconsole_console.cli.where import find_where
+    from opsconsole_console.cli.where import AtWorker, find_where
     from opsconsole_protocol.stream.message import FileRoot, RootKind
 
     where = await find_where(client, args.where)
-    if where.worker is not None:
+    if isinstance(where, AtWorker):
         if args.of:
             raise InvalidRequest(f"--of is about a job's folders: {where.worker.name} is a worker")
         place = place_of(where.worker, where.folder)
         return where.worker.id, place.root, place.folder, label_hint(where.worker, where.folder), 1
-    assert where.job is not None  # noqa: S101 - for the type checker: it is one of the two
     parts = [part for part in where.folder.split("/") if part not in {"", "."}]
     if ".." in parts:
         raise InvalidRequest(f"{where.folder!r} leads out of its folder: name the folder without ..")

@@ -103,13 +103,12 @@ def get_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         from opsconsole.transfer.place import label_hint, place_of
-        from opsconsole_console.cli.where import find_where
+        from opsconsole_console.cli.where import AtJob, find_where
 
         where = await find_where(client, args.id)
-        if where.job is not None:
+        if isinstance(where, AtJob):
             patterns = _below(where.folder, args.patterns)
             return board.get(where.job.id, patterns, to, task_index=where.task_index, force=args.force, via=via)
-        assert where.worker is not None  # noqa: S101 - for the type checker: it is one of the two
         worker = where.worker
         if ":" not in args.id:
             raise InvalidRequest(

@@ -12,27 +12,33 @@ if TYPE_CHECKING:
     from opsconsole_protocol.api import JobRow, WorkerRow
 
 
-class Where(NamedTuple):
-    """Either a worker, or a job and perhaps one of its tasks. `folder`: what stands behind the colon."""
+class AtWorker(NamedTuple):
+    """A worker. `folder`: what stands behind the colon."""
 
-    worker: WorkerRow | None
-    job: JobRow | None
+    worker: WorkerRow
+    folder: str
+
+
+class AtJob(NamedTuple):
+    """A job, and perhaps one of its tasks. `folder`: what stands behind the colon."""
+
+    job: JobRow
     task_index: int | None
     folder: str
 
 
-async def find_where(client: Client, text: str) -> Where:
+async def find_where(client: Client, text: str) -> AtWorker | AtJob:
     """What is meant; a worker's name goes before a job's id. Raises NotFound that says which workers there are."""
-    from opsconsole.transfer.place import unknown
+    from opsconsole.transfer.place import unknown, worker_named
 
     name, _, folder = text.partition(":")
     workers = await client.workers()
-    for worker in workers:
-        if name in {worker.name, worker.id}:
-            return Where(worker, None, None, folder)
+    worker = worker_named(workers, name)
+    if worker is not None:
+        return AtWorker(worker, folder)
     try:
         job, index = split_task_id(name)
         row = (await client.show(job, tasks_limit=0, events_limit=0)).job
     except (NotFound, InvalidRequest):
         raise unknown(workers, name) from None
-    return Where(None, row, index, folder)
+    return AtJob(row, index, folder)

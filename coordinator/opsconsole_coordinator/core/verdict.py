@@ -19,6 +19,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
     worker = offer.worker
     files = file_checks(fleet, worker, demand)
     lacks_bytes = missing_bytes(demand.contents, worker)
+    supply = supply_words(demand.contents, lacks_bytes)
     return Verdict(
         worker_id=worker.id,
         worker=worker.name,
@@ -28,7 +29,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
         gpus_free=len(free_gpus(worker)[0]),
         input="; ".join(f"{one.name}: {one.detail}" for one in files),
-        checks=tuple(_checks(offer, demand, files)),
+        checks=tuple(_checks(offer, demand, files, supply)),
         asking=not offer.permanent and any(one.is_awaited for one in files),
         inputs=tuple(
             InputCheck(name=one.name, state=one.state, detail=one.detail) for one in files if one.kind in IN_MOUNTS
@@ -36,11 +37,11 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         lacks_file=offer.lacks_file,
         lacks_content=offer.lacks_content,
         lacks_bytes=lacks_bytes,
-        supply=supply_words(demand.contents, lacks_bytes),
+        supply=supply,
     )
 
 
-def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck]) -> Iterator[Check]:
+def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: str) -> Iterator[Check]:
     worker = offer.worker
     yield (
         "up",
@@ -68,5 +69,4 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck]) -> Iterato
     for file in files:
         yield file.name, file.state is InputState.FOUND, file.detail
     if demand.contents:
-        supply = supply_words(demand.contents, missing_bytes(demand.contents, worker))
         yield "the job's data", not offer.lacks_content, offer.reason if offer.lacks_content else supply
