@@ -1,16 +1,20 @@
 """Keys that come in one piece: each does what it would have done alone."""
 
 import asyncio
+import shlex
+import time
 
 import pytest
 from textual.events import Key
 from textual.widgets import Input
 
 from opsconsole_console.app import key_gate
+from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 from opsconsole_console.screen.part.filter_bar import FilterBar
 from opsconsole_protocol.api import Act
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
+from tests.waiting import until
 
 
 async def burst(there: Stage, text: str) -> None:
@@ -40,6 +44,43 @@ async def test_keys_keep_their_order_and_their_meaning(source: RecordedSource) -
         await there.until(lambda: there.screen_name == "HelpScreen", "the last key's screen")
         assert there.app.main.worker_pane.filter.text == ""
         assert there.app.main.job_pane.filter.text == "a"
+
+
+async def test_a_key_behind_a_text_waits_for_all_of_it_however_slow_the_machine(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl+S came before the last letters on a busy machine: what it found was no command yet, and nothing was submitted."""
+    monkeypatch.setattr(key_gate, "LOOK_S", 0.01)
+    may_type = asyncio.Event()
+    take = Input._on_key
+
+    async def take_slowly(self: Input, event: Key) -> None:
+        await may_type.wait()
+        await take(self, event)
+
+    async with stage(source) as there:
+        await there.press("n")
+        form = there.app.screen
+        assert isinstance(form, NewJobScreen)
+        seen: list[str] = []
+        monkeypatch.setattr(Input, "_on_key", take_slowly)
+        monkeypatch.setattr(NewJobScreen, "action_submit", lambda self: seen.append(shlex.join(self._checked.command)))
+        for key, sign in (("a", "a"), ("space", " "), ("apostrophe", "'"), ("b", "b"), ("apostrophe", "'")):
+            there.app.post_message(Key(key, sign))
+        there.app.post_message(Key("ctrl+s", None))
+        await until(lambda: there.app._key_gate._looks > 3, what="many looks")
+        assert len(there.app._key_gate._waiting) == 5
+        may_type.set()
+        await there.until(lambda: seen, "the key behind the text")
+        assert seen == ["a b"]
+
+
+async def test_a_key_is_lost_with_its_screen_and_not_waited_for(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        started = time.monotonic()
+        await burst(there, "?q?q?q?")
+        await there.until(lambda: there.screen_name == "HelpScreen", "the last key's screen")
+        assert time.monotonic() - started < key_gate.KEY_WAIT_S
 
 
 async def test_a_key_that_never_comes_back_holds_nobody_up(
