@@ -1,6 +1,6 @@
 """What a worker has of GPUs, CPUs, memory and folders, and what of it is free."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.link import Gpu
@@ -40,19 +40,27 @@ def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
     return [gpu for gpu in worker.gpus if _gpu_refusal(gpu, frozenset(), memory_mb) is None]
 
 
+def usable_gpus(gpus: Iterable[Gpu]) -> list[tuple[str, str, bool]]:
+    """What of GPUs' readings decides whether tasks may have them."""
+    return [(gpu.uuid, gpu.state, _is_used_by_others(gpu)) for gpu in gpus]
+
+
 def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None:
     if gpu.uuid in taken:
         return "has a task"
     if gpu.state != "ok":
         state = "in error" if gpu.state == "error" else gpu.state
         return f"is {state}{': ' + gpu.message if gpu.message else ''}"
-    foreign = [user for user in gpu.processes if not user.attempt_id]
-    held = sum(user.memory_mb or 0 for user in foreign)
-    if held > FOREIGN_MEMORY_MB_MAX:
+    if _is_used_by_others(gpu):
+        foreign = [user for user in gpu.processes if not user.attempt_id]
         return f"is used by pid {foreign[0].pid} ({foreign[0].name}), not ours"
     if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
         return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
     return None
+
+
+def _is_used_by_others(gpu: Gpu) -> bool:
+    return sum(user.memory_mb or 0 for user in gpu.processes if not user.attempt_id) > FOREIGN_MEMORY_MB_MAX
 
 
 def lacks_folder(worker: Worker, name: str) -> str:

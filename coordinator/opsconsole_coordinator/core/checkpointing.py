@@ -173,7 +173,7 @@ def note_copied(
         copy.is_asked, copy.tries = False, 0
         copy.not_before_ms = now_ms + (COPY_EVERY_MS if task.state is TaskState.RUNNING else 0)
     fleet.touch_task(job, task)
-    fleet.must_schedule = True
+    fleet.look_again(job)
     return True
 
 
@@ -193,7 +193,7 @@ def note_copy_failed(fleet: Fleet, wanted: CopyCheckpoint, reason: str, now_ms: 
     del fleet.checkpoint_copies[job.id, task.index]
     task.uncopied = reason
     fleet.touch_task(job, task)
-    fleet.must_schedule = True
+    fleet.look_again(job)
     text = f"the coordinator has no copy of the checkpoint{at_step(wanted.latest.checkpoint)}: {reason}"
     fleet.audit(now_ms, SYSTEM, EventKind.CHECKPOINT, text, job.task_id(task.index))
 

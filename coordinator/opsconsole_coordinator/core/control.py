@@ -189,6 +189,7 @@ def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms:
     job.priority = wanted
     if job.id in fleet.order:
         fleet.queue(job)
+        fleet.must_schedule = True
     fleet.touch_job(job)
     words = f"priority set to {job.priority} by {actor}"
     fleet.audit(now_ms, actor, EventKind.PRIORITY, words, job.id)

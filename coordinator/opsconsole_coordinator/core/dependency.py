@@ -110,4 +110,5 @@ def _block_or_unblock(fleet: Fleet, job: Job, now_ms: int) -> None:
         )
     if job.ready:
         fleet.queue(job)
+        fleet.must_schedule = True
     fleet.touch_job(job)

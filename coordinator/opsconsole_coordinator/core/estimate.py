@@ -1,5 +1,6 @@
 """How long jobs of the same kind took, as this coordinator has seen since its start."""
 
+from opsconsole_coordinator.core.demand import prefetch_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol.ids import WorkerId
@@ -20,8 +21,12 @@ def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
     seen = attempt.seen
     if seen is None or seen.started_at_ms is None or seen.finished_at_ms is None:
         return
+    prefetched = prefetch_of(job) > 0
     took_ms = float(max(0, seen.finished_at_ms - seen.started_at_ms))
     job.mean_duration_ms = _mean(job.mean_duration_ms, took_ms)
+    if job.ready and prefetched != (prefetch_of(job) > 0):
+        fleet.queue(job)
+        fleet.must_schedule = True
     kind = kind_of(job.spec)
     workers = fleet.durations.pop(kind, {})
     workers[attempt.worker_id] = _mean(workers.get(attempt.worker_id), took_ms)

@@ -19,7 +19,7 @@ from opsconsole_coordinator.core.model import (
     Task,
     Worker,
 )
-from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.order import Group, Order
 from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.seal import Seal
@@ -71,6 +71,14 @@ class Fleet:
         self.output_copies = OutputCopies()
         self.checkpoint_copies: dict[OutputKey, CheckpointCopy] = {}
         self.must_schedule = False
+        self.changed: set[WorkerId] = set()
+        """The workers that have changed since the scheduler's last pass."""
+        self.all_changed = True
+        """Something changed since that may concern every worker."""
+        self.room: dict[WorkerId, Worker] = {}
+        """The workers that could start one more task at once, as the scheduler's last pass left them."""
+        self.timed_waits: dict[JobId, None] = {}
+        """Jobs with a `scheduling_timeout`."""
         self.timed_jobs: dict[JobId, None] = {}
         """Jobs with a `job_timeout`."""
         self.reserved: dict[WorkerId, Reserved] = {}
@@ -224,7 +232,7 @@ class Fleet:
     def touch_worker(self, worker: Worker) -> None:
         """Something of the worker changed that is stored."""
         self._workers[worker.id] = None
-        self._workers_shown[worker.id] = None
+        self.show_worker(worker)
 
     def touch_project(self, project: Project) -> None:
         """Something of the project changed."""
@@ -239,11 +247,17 @@ class Fleet:
         self.reserved.pop(worker.id, None)
         self.contents.forget_worker(worker)
         del self.workers[worker.id]
+        self.changed.add(worker.id)
         self._workers_removed[worker.id] = None
         self._workers_shown[worker.id] = None
 
     def show_worker(self, worker: Worker) -> None:
         """Something of the worker changed that is shown, but not stored."""
+        self._workers_shown[worker.id] = None
+        self.changed.add(worker.id)
+
+    def show_readings(self, worker: Worker) -> None:
+        """Readings of the worker changed that let no task start."""
         self._workers_shown[worker.id] = None
 
     def show_job(self, job: Job) -> None:
@@ -262,6 +276,7 @@ class Fleet:
     def note_answer(self, check_id: int, worker_id: WorkerId, answer: Answer) -> None:
         """Note a worker's answer to a question that it was asked; anything else is ignored."""
         if self.questions.note_answer(check_id, worker_id, answer):
+            self.changed.add(worker_id)
             self.must_schedule = True
 
     # --- entities ----------------------------------------------------------------------------------------------
@@ -280,6 +295,8 @@ class Fleet:
             self.dependents.setdefault(other, set()).add(job.id)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
+        if job.spec.scheduling_timeout_ms is not None:
+            self.timed_waits[job.id] = None
 
     def project_status(self, name: str) -> ProjectStatus:
         """A project that nobody has set is active."""
@@ -314,15 +331,43 @@ class Fleet:
         else:
             del job.counts[task.state]
         job.counts[state] = job.counts.get(state, 0) + 1
+        if task.state is TaskState.PENDING and TaskState.PENDING not in job.counts:
+            self.order.discard(job)
         task.state = state
         if state is TaskState.PENDING:
             heappush(job.ready, task.index)
-            self.queue(job)
+            group = self.queue(job)
+            if group is not None and job.spec.gang:
+                group.is_stuck = False
+            self.must_schedule = True
 
-    def queue(self, job: Job) -> None:
-        """Put a job with pending tasks where the scheduler looks."""
-        self.order.add(job)
-        self.must_schedule = True
+    def queue(self, job: Job) -> Group | None:
+        """Put a job with pending tasks where the scheduler looks, and return its group; not where more than a worker is missing."""
+        if job.fault or job.waiting_on:
+            self.order.discard(job)
+            self._note_reason(job, job.fault or f"waits for {', '.join(sorted(job.waiting_on))}")
+            return None
+        before = self.order.group_of(job.id)
+        group = self.order.add(job)
+        if group is not before and not group.must_explain:
+            self._note_reason(job, group.reason)
+        return group
+
+    def _note_reason(self, job: Job, reason: str) -> None:
+        if job.reason != reason:
+            job.reason = reason
+            self.touch_job(job)
+
+    def look_again(self, job: Job) -> None:
+        """Something changed that a job waited for, if it waits."""
+        group = self.order.group_of(job.id)
+        if group is not None:
+            group.is_stuck = False
+            self.must_schedule = True
+
+    def note_all_changed(self) -> None:
+        """Something changed that may let any worker take any task."""
+        self.all_changed = self.must_schedule = True
 
     def set_attempt(self, attempt: Attempt, state: AttemptState) -> None:
         """Move an attempt along the table of states. Raises IllegalTransition, and then nothing changed."""
@@ -388,5 +433,6 @@ class Fleet:
                 if not dependents:
                     del self.dependents[other]
         self.timed_jobs.pop(job.id, None)
+        self.timed_waits.pop(job.id, None)
         self.contents.remove_job(job)
         del self.jobs[job.id]

@@ -1,6 +1,7 @@
 """Time passes: workers fall silent and are lost, waits and time-outs end."""
 
 from opsconsole_coordinator.core.avoidance import end_avoidance, note_gpus
+from opsconsole_coordinator.core.capacity import usable_gpus
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, wait_again
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
@@ -28,7 +29,8 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
     worker.gpu_message = message.gpu_message
     note_troubles(fleet, worker, message.troubles, now_ms)
     if message.gpus is not None:
-        if [(gpu.uuid, gpu.state) for gpu in message.gpus] != [(gpu.uuid, gpu.state) for gpu in worker.gpus]:
+        if usable_gpus(message.gpus) != usable_gpus(worker.gpus):
+            fleet.show_worker(worker)
             fleet.must_schedule = True
             note_gpus(fleet, worker, message.gpus, now_ms)
         worker.gpus = message.gpus
@@ -47,11 +49,12 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         if worker.connection == WorkerConnection.LOST:
             fleet.audit(now_ms, worker.actor, EventKind.RETURNED, f"worker {worker.name} answers again", worker.name)
         worker.connection = WorkerConnection.CONNECTED
+        fleet.show_worker(worker)
         fleet.must_schedule = True
         if any(attempt.lost for attempt in worker.live.values()):
             # Its whole set will say what became of the attempts that were given up.
             fleet.send(worker, link.Observe(exchange=worker.seq))
-    fleet.show_worker(worker)
+    fleet.show_readings(worker)
 
 
 def is_sound(progress: link.TaskProgress) -> bool:
@@ -81,7 +84,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     watch_limits(fleet, now_ms)
     watch_saving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
-    schedule(fleet, now_ms, refresh_reasons=True)
+    schedule(fleet, now_ms, explains=True)
 
 
 def _watch_worker(fleet: Fleet, worker: Worker, now_ms: int) -> None:
@@ -135,10 +138,10 @@ def _give_up(fleet: Fleet, worker: Worker, attempt: Attempt, silence_ms: int, no
 
 def _expire(fleet: Fleet, now_ms: int) -> None:
     """Tasks that weren't placed within their `scheduling_timeout` become unschedulable."""
-    for job_id in fleet.order:
+    for job_id in list(fleet.timed_waits):
         job = fleet.jobs[job_id]
         limit_ms = job.spec.scheduling_timeout_ms
-        if limit_ms is None:
+        if limit_ms is None or TaskState.PENDING not in job.counts:
             continue
         is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
         if job.waiting_on or is_paused or fleet.adopting:

@@ -24,8 +24,6 @@ def load_jobs(
     for job in loaded:
         fleet.jobs[job.id] = job
         fleet.index_job(job)
-        if job.ready:
-            fleet.order.add(job)
         for task in job.tasks:
             if task.latest is not None:
                 hurry(fleet, job, task, 0)
@@ -35,6 +33,10 @@ def load_jobs(
         for other in job.after:
             live = fleet.jobs.get(other)
             note_dependency(job, other, live.state if live is not None else stored.get(other, TaskState.FAILED))
+        if job.fault:
+            job.reason = job.fault
+        elif job.ready and not job.waiting_on:
+            fleet.order.add(job)
 
 
 def load_attempt(fleet: Fleet, attempt: Attempt) -> None:

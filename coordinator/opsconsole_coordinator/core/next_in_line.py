@@ -28,8 +28,8 @@ def reserve_room(
 
     `before` is the worker where room was kept in the last pass: it is taken again if it still will do.
     """
-    if not (demand.spec.resources.cpus or demand.spec.resources.memory_mb or demand.gpus):
-        return None  # the next slot that is free is its own
+    if not needs_room(demand):
+        return None
     if before is None and len(fleet.reserved) >= KEPT_ROOMS_MAX:
         return None
     avoid = job.tasks[job.ready[0]].avoid if job.ready else ()
@@ -46,6 +46,11 @@ def reserve_room(
         if is_open:
             return None  # its answer is waited for
     return None
+
+
+def needs_room(demand: Demand) -> bool:
+    """Whether a task needs more than a slot: else the next slot that is free is its own."""
+    return bool(demand.capacities or demand.gpus)
 
 
 def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:

@@ -10,9 +10,12 @@ from opsconsole_coordinator.core.question import Question
 from opsconsole_protocol.ids import ContentId
 
 
-def collect_offers(fleet: Fleet, demand: Demand, now_ms: int) -> list[Offer]:
-    """Every worker's offer, in the order of the fleet."""
-    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
+def collect_offers(
+    fleet: Fleet, demand: Demand, now_ms: int, workers: Iterable[Worker] | None = None
+) -> list[Offer]:  # fmt: skip
+    """The offers of some workers, or of all, in the order of the fleet."""
+    asked = fleet.workers.values() if workers is None else workers
+    offers = judge_all(asked, demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
     if demand.files:
         for offer in offers:
             if offer.questions:

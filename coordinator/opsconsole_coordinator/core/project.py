@@ -23,6 +23,7 @@ def set_project(
         project.status = ProjectStatus(status)
     project.updated_at_ms = now_ms
     fleet.touch_project(project)
+    fleet.order.note_project(name)
     fleet.must_schedule = True
     words = f"project {name} is {project.status}"
     fleet.audit(now_ms, actor, EventKind.PROJECT, words, name)

@@ -148,7 +148,8 @@ class Reactor:
     def on_contents(self, worker: Worker, message: link.Contents, now_ms: int) -> None:
         """A worker says which trees it has, or what came and went."""
         del now_ms
-        self.fleet.must_schedule |= self.fleet.contents.note_worker(worker, message)
+        if self.fleet.contents.note_worker(worker, message):
+            self.fleet.note_all_changed()
 
     def on_logs_stored(self, attempt_id: AttemptId, source: str, offset: int) -> None:
         """The log of an attempt is stored up to a byte offset."""
@@ -181,13 +182,15 @@ class Reactor:
     def on_kept(self, added: Collection[ContentId], removed: Collection[ContentId], now_ms: int) -> None:
         """The coordinator keeps some trees from now on, and others no longer."""
         del now_ms
-        self.fleet.must_schedule |= self.fleet.contents.note_kept(added, removed)
+        if self.fleet.contents.note_kept(added, removed):
+            self.fleet.note_all_changed()
 
     def on_host_offers(self, host_id: str, host: str, content_ids: Collection[ContentId], now_ms: int) -> None:
         """An operator's machine is there and offers these trees, and none that it offered before. Raises LimitExceeded."""
         del now_ms
         before = self.fleet.contents.jobs_of_host(host_id)
-        self.fleet.must_schedule |= self.fleet.contents.note_host(host_id, host, content_ids)
+        if self.fleet.contents.note_host(host_id, host, content_ids):
+            self.fleet.note_all_changed()
         self._show_jobs(before ^ self.fleet.contents.jobs_of_host(host_id))
 
     def on_host_gone(self, host_id: str, now_ms: int) -> None:

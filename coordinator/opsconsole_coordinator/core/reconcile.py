@@ -261,5 +261,7 @@ def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -
     attempt = fleet.attempts.get(attempt_id)
     if attempt is not None:
         attempt.log_offsets[source] = offset
-        fleet.must_schedule |= source == Source.REPORT and attempt.is_finished  # its task may wait for that
+        job = fleet.jobs.get(attempt.job_id)
+        if job is not None and source == Source.REPORT and attempt.is_finished:
+            fleet.look_again(job)  # its task may wait for that
         check_logs(fleet, attempt)

@@ -51,7 +51,7 @@ def confirm_restore(fleet: Fleet, actor: str, now_ms: int) -> str:
     if not fleet.adopting and not any(worker.unproved for worker in fleet.workers.values()):
         raise Conflict("there is nothing to confirm: the store wasn't restored from a backup")
     fleet.adopting, fleet.restore_confirmed = False, True
-    fleet.must_schedule = True
+    fleet.note_all_changed()
     words = f"restored store confirmed by {actor}"
     fleet.audit(now_ms, actor, EventKind.CONFIRMED, words, fleet.name)
     for worker in fleet.workers.values():

@@ -1,171 +1,236 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from opsconsole_coordinator.core import checkpointing, estimate, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
-from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, has_gpus, is_particular, prefetch_of
+from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, is_particular
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
+from opsconsole_coordinator.core.market import Market, Room
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
-from opsconsole_coordinator.core.next_in_line import reserve_room
-from opsconsole_coordinator.core.offer import collect_offer, collect_offers, renew_offer
-from opsconsole_coordinator.core.ranking import choose, rank, ranked
+from opsconsole_coordinator.core.next_in_line import needs_room, reserve_room
+from opsconsole_coordinator.core.offer import collect_offer, collect_offers
+from opsconsole_coordinator.core.order import Group, Line, Standing
+from opsconsole_coordinator.core.ranking import choose
 from opsconsole_coordinator.core.reason import explain, note_reason
+from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
 
 RETRACT_AFTER_MS = 2_000
 """An attempt that waits for a slot for longer than this may move to a free worker."""
 
 
-def schedule(fleet: Fleet, now_ms: int, *, refresh_reasons: bool = False) -> None:
-    """Assign as many tasks as fit, jobs in order.
+JUDGED_A_TICK = 2_000
+"""How many offers are looked at in a tick, to say anew why jobs wait: some groups' after the other where that is less than all."""
+FEW_WORKERS = 32
+"""Up to so many workers are all judged whenever one of them has refused: why jobs wait is then always of this moment."""
+TOLD_MAX = 100
+"""How many jobs of a group have the reason written into them: those after them are told once they come near."""
 
-    Where no slot is free no worker is judged, which makes a pass cheap. With `refresh_reasons` workers are judged all
-    the same, to say why each job waits.
+
+def schedule(fleet: Fleet, now_ms: int, *, explains: bool = False) -> None:
+    """Assign as many tasks as fit, in turn.
+
+    A pass costs what has changed since the last one: a group of jobs that all workers have refused is only shown to those
+    that have changed since. `explains`: of some groups it is said anew why they wait, for which every worker is judged.
     """
     fleet.must_schedule = False
+    if fleet.all_changed:
+        fleet.order.wake()
+    if explains:
+        fleet.order.explain_next(max(1, JUDGED_A_TICK // max(1, len(fleet.workers))))
     reserved_before = reservation.withdraw_all(fleet) if fleet.reserved else {}
     if fleet.adopting:
         _wait_for_confirmation(fleet)
     else:
-        _place_jobs(fleet, reserved_before, now_ms, refresh_reasons=refresh_reasons)
+        _Pass(fleet, reserved_before, now_ms).run()
+    fleet.changed.clear()
+    fleet.all_changed = fleet.adopting  # nobody was shown anything
     if reserved_before or fleet.reserved:
         reservation.show_changes(fleet, reserved_before)
 
 
-def _place_jobs(fleet: Fleet, reserved_before: dict[WorkerId, Reserved], now_ms: int, *, refresh_reasons: bool) -> None:
-    room = _Room(fleet)
-    held = {one.job_id: fleet.workers[worker_id] for worker_id, one in reserved_before.items() if not one.gang}
-    refused: dict[tuple[object, ...], str] = {}
-    for job_id in fleet.order:
-        job = fleet.jobs[job_id]
-        if not _is_runnable(fleet, job, now_ms):
-            continue
-        may_fit = room.is_left(with_gpus=has_gpus(job.spec))
-        if job.spec.gang:
-            gang_placement.place(fleet, job, reserved_before, now_ms, may_fit=may_fit, refresh=refresh_reasons)
-            room.look_again()
-            continue
-        before = held.get(job_id)
-        is_idle = not may_fit and not refresh_reasons and job.reason and not prefetch_of(job)
-        if is_idle and before is None:
-            continue
-        demand = demand_of(job)
-        if is_idle and before is not None:
-            reserve_room(fleet, job, demand, [collect_offer(fleet, before, demand, now_ms)], before, now_ms)
-            continue
-        key = _signature(job, demand)
-        if key in refused:
-            note_reason(fleet, job, refused[key])
-            continue
-        reason = _place_job(fleet, job, demand, before, now_ms)
-        if reason:
-            refused[key] = reason
-        room.look_again()
+class _Pass:
+    """One pass of the scheduler."""
 
-
-class _Room:
-    """Whether any worker could start one more task at once; found out when it is first asked for."""
-
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, reserved_before: Mapping[WorkerId, Reserved], now_ms: int) -> None:
+        for job_id in fleet.order.due(now_ms):
+            if (job := fleet.jobs.get(job_id)) is not None:
+                fleet.queue(job)
         self._fleet = fleet
-        self._free: dict[bool, list[Worker]] = {}
+        self._now_ms = now_ms
+        self._before = reserved_before
+        self._held = {one.job_id: fleet.workers[worker_id] for worker_id, one in reserved_before.items()}
+        self._room = Room(fleet)
+        self._market = Market(fleet, self._room, now_ms)
+        self._turns = fleet.order.turns(self._standing)
+        self._visited: set[JobId] = set()
 
-    def is_left(self, *, with_gpus: bool) -> bool:
-        """Whether there is room for a task with or without GPUs."""
-        if with_gpus not in self._free:
-            workers = self._fleet.workers.values()
-            self._free[with_gpus] = [one for one in workers if _has_room(one, with_gpus=with_gpus)]
-        return bool(self._free[with_gpus])
+    def run(self) -> None:
+        """Give every line its turns."""
+        order = self._fleet.order
+        held_lines = {group.line for job_id in self._held if (group := order.group_of(job_id)) is not None}
+        while (group := self._turns.next()) is not None:
+            line = group.line
+            if not (self._room or line.prefetching or line.unexplained or line in held_lines):
+                self._turns.leave_line()
+            elif self._may_be_placed(group):
+                self._visit(group)
+            else:
+                self._turns.pass_by()
+        self._keep_rooms()
 
-    def look_again(self) -> None:
-        """Tasks were placed since: keep only the workers that still have room."""
-        for with_gpus, free in self._free.items():
-            self._free[with_gpus] = [one for one in free if _has_room(one, with_gpus=with_gpus)]
+    def _standing(self, line: Line) -> Standing | None:
+        status = self._fleet.project_status(line.project)
+        if status is ProjectStatus.ACTIVE:
+            return 0.0, 0.0
+        if not line.is_told:
+            line.is_told = True
+            for group in line.groups:
+                self._tell(group, f"project {line.project} is {status}")
+        return None
+
+    def _may_be_placed(self, group: Group) -> bool:
+        if group.must_explain or group.head in self._held:
+            return True
+        if group.prefetches:
+            return not group.is_stuck or bool(self._fleet.changed)
+        return bool(self._room.for_group(group))
+
+    def _visit(self, group: Group) -> None:
+        job = self._fleet.jobs[group.head]
+        self._visited.add(job.id)
+        drop_stale(job)
+        if not job.ready:
+            self._fleet.order.discard(job)
+        elif self._fleet.queue(job) is not group:
+            return  # it asks for something else by now, and has its turn with others
+        elif job.spec.gang:
+            self._place_gang(group, job)
+        else:
+            self._place(group, job)
+
+    def _place_gang(self, group: Group, job: Job) -> None:
+        gang_placement.place(
+            self._fleet, job, self._before, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
+        )  # fmt: skip
+        self._turns.pass_by()
+        group.is_stuck = True
+        group.note_explained(job.reason)
+        for attempt in self._fleet.live_attempts(job):
+            self._market.note_change(attempt.worker_id)
+        for worker_id in self._fleet.reserved:
+            self._market.note_change(worker_id)
+
+    def _place(self, group: Group, job: Job) -> None:
+        """Place the job's tasks one after the other: all of them, or only one where others have had no more than they."""
+        demand = demand_of(job)
+        later: list[int] = []
+        is_placed = is_refused = False
+        while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
+            task = job.tasks[heappop(job.ready)]
+            if task.state is not TaskState.PENDING:
+                continue
+            if self._is_early(task):
+                later.append(task.index)
+                continue
+            worker = self._place_task(group, job, task, demand)
+            if worker is not None:
+                is_placed = True
+                self._market.note_change(worker.id)
+                continue
+            later.append(task.index)
+            is_refused = not is_particular(task)
+        is_over = is_refused or not job.ready
+        for index in later:
+            heappush(job.ready, index)
+        if job.id not in self._fleet.order:
+            note_reason(self._fleet, job, "")
+        elif is_over and all(self._is_early(job.tasks[index]) for index in later):
+            self._wait(group, job)
+        elif is_over:
+            self._refuse(group, job, demand)
+
+    def _is_early(self, task: Task) -> bool:
+        """Whether it is too early for a task: it is tried again after a while, or news of its checkpoint are on their way."""
+        return task.not_before_ms > self._now_ms or (
+            bool(task.attempts) and checkpointing.awaits_report(self._fleet, task)
+        )
+
+    def _place_task(self, group: Group, job: Job, task: Task, demand: Demand) -> Worker | None:
+        """Give the task to the best of the workers that accept it; None where none does."""
+        if is_particular(task):
+            return _place_particular(self._fleet, job, task, self._now_ms)
+        offer = self._market.candidates(group, demand).take()
+        if offer is None:
+            return None
+        assign(self._fleet, job, task, offer, self._now_ms)
+        return offer.worker
+
+    def _wait(self, group: Group, job: Job) -> None:
+        """All tasks that are left wait for a time, or for news of a checkpoint."""
+        first_ms = min(job.tasks[index].not_before_ms for index in job.ready)
+        note_reason(self._fleet, job, "")
+        self._turns.pass_by()
+        if first_ms > self._now_ms:
+            self._fleet.order.sleep(job, first_ms)
+        else:
+            group.is_stuck = True
+            group.note_explained("")
+
+    def _refuse(self, group: Group, job: Job, demand: Demand) -> None:
+        """No worker takes the next task: say why where that isn't said yet, and keep room for it on one of them."""
+        before = self._held.get(job.id)
+        group.is_stuck = True
+        self._turns.pass_by()
+        is_first = group.room_sought_for != job.id and needs_room(demand)
+        if not (group.must_explain or is_first or len(self._fleet.workers) <= FEW_WORKERS):
+            if before is None:
+                return
+            offers = [collect_offer(self._fleet, before, demand, self._now_ms)]
+            if self._keep_room(job, demand, offers, before) is not None:
+                return
+        offers = collect_offers(self._fleet, demand, self._now_ms)
+        group.room_sought_for = job.id
+        self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
+
+    def _keep_room(self, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None) -> Worker | None:
+        worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
+        if worker is not None:
+            self._market.note_change(worker.id)
+        return worker
+
+    def _tell(self, group: Group, reason: str, kept_on: Worker | None = None) -> None:
+        """Write into the jobs of a group why they wait; where nothing was said yet, into all of them."""
+        count = TOLD_MAX if group.reason else None
+        group.note_explained(reason)
+        for place, (_, job_id) in enumerate(group.jobs[:count]):
+            is_kept = kept_on is not None and not place
+            words = f"{reason}; {kept_on.name} keeps room for it" if is_kept and kept_on is not None else reason
+            note_reason(self._fleet, self._fleet.jobs[job_id], words)
+
+    def _keep_rooms(self) -> None:
+        """What was kept for jobs that had no turn in this pass stays kept."""
+        for worker_id, reserved in self._before.items():
+            group = self._fleet.order.group_of(reserved.job_id)
+            is_next = group is not None and group.head == reserved.job_id and reserved.job_id not in self._visited
+            if is_next and worker_id not in self._fleet.reserved and worker_id in self._fleet.workers:
+                put_reservation(self._fleet, worker_id, reserved)
 
 
-def _has_room(worker: Worker, *, with_gpus: bool) -> bool:
-    if worker.session is None or (with_gpus and len(worker.gpus) <= len(worker.gpus_taken)):
-        return False
-    return worker.slots_left(with_gpus=with_gpus) > 0
-
-
-def _is_runnable(fleet: Fleet, job: Job, now_ms: int) -> bool:
+def drop_stale(job: Job) -> None:
+    """Drop the indices of tasks from the heap that no longer wait."""
     while job.ready and job.tasks[job.ready[0]].state is not TaskState.PENDING:
         heappop(job.ready)
-    if not job.ready:
-        fleet.order.discard(job)
-        return False
-    if job.fault:
-        note_reason(fleet, job, job.fault)
-        return False
-    status = fleet.project_status(job.spec.project)
-    if status is not ProjectStatus.ACTIVE:
-        note_reason(fleet, job, f"project {job.spec.project} is {status}")
-        return False
-    if job.waiting_on:
-        note_reason(fleet, job, f"waits for {', '.join(sorted(job.waiting_on))}")
-        return False
-    return any(job.tasks[index].not_before_ms <= now_ms for index in job.ready)
 
 
-def _signature(job: Job, demand: Demand) -> tuple[object, ...]:
-    """Jobs of one signature get the same offers. A job whose next task has demands of its own has a signature of its own."""
-    spec = job.spec
-    alone = job.id if is_particular(job.tasks[job.ready[0]]) else ""
-    where = (demand.named, spec.project, spec.workdir)
-    finds = (spec.inputs, spec.datasets, demand.contents)
-    return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch)
-
-
-def _place_job(fleet: Fleet, job: Job, demand: Demand, before: Worker | None, now_ms: int) -> str:
-    """Place the job's tasks one after the other. Returns why the next one doesn't fit, or an empty text.
-
-    Every worker is judged once, and then only the one that was just given a task is judged again. Room is kept for the
-    task that doesn't fit: on `before`, where it was kept in the last pass, if that worker will still do.
-    """
-    known = estimate.estimates(fleet, job.spec)
-    offers = collect_offers(fleet, demand, now_ms)
-    accepted = ranked(offers, known)
-    later: set[int] = set()
-    while job.ready and accepted:
-        index = heappop(job.ready)
-        task = job.tasks[index]
-        if task.state is not TaskState.PENDING or index in later:
-            continue
-        if task.not_before_ms > now_ms or (task.attempts and checkpointing.awaits_report(fleet, task)):
-            later.add(index)
-            continue
-        if is_particular(task):
-            if not _place_particular(fleet, job, task, now_ms):
-                later.add(index)
-                continue
-            offers = collect_offers(fleet, demand, now_ms)  # a worker has just been given a task
-            accepted = ranked(offers, known)
-            continue
-        _, place, offer = heappop(accepted)
-        assign(fleet, job, task, offer, now_ms)
-        again = renew_offer(fleet, offer, demand, now_ms)
-        offers[place] = again
-        if again.accepted:
-            heappush(accepted, (rank(again, known), place, again))
-    is_waiting = any(job.tasks[index].not_before_ms <= now_ms for index in job.ready)
-    for index in later:
-        heappush(job.ready, index)
-    if not job.ready:
-        fleet.order.discard(job)
-    reason = explain(offers, demand) if is_waiting else ""
-    kept_on = reserve_room(fleet, job, demand, offers, before, now_ms) if reason else None
-    note_reason(fleet, job, f"{reason}; {kept_on.name} keeps room for it" if kept_on is not None else reason)
-    return reason
-
-
-def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
-    """Place a task that avoids workers, or has a checkpoint, and return whether it was placed.
+def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker | None:
+    """Place a task that avoids workers, or has a checkpoint, and return where; None where nobody takes it.
 
     Where no other worker would take it, or none did for AVOID_WAIT_MS, the workers that it avoids will do.
     """
@@ -181,9 +246,9 @@ def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> bool:
         reason = explain(offers, demand)
         if task.reason != reason:
             fleet.set_task(job, task, task.state, reason)
-        return False
+        return None
     assign(fleet, job, task, best, now_ms)
-    return True
+    return best.worker
 
 
 def _may_take_later(offer: Offer, task: Task) -> bool:
@@ -195,8 +260,9 @@ def _may_take_later(offer: Offer, task: Task) -> bool:
 
 def _wait_for_confirmation(fleet: Fleet) -> None:
     """After a restored backup nothing is started: many tasks that seem to wait may have run already."""
-    for job_id in fleet.order:
-        note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
+    for group in fleet.order.groups:
+        for _, job_id in group.jobs[:TOLD_MAX]:
+            note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
 
 
 def retract_waiting(fleet: Fleet, now_ms: int) -> None:

@@ -48,6 +48,7 @@ def submit(
             apply_dependencies(fleet, job, now_ms)
         if job.ready:
             fleet.queue(job)
+            fleet.must_schedule = True
     return jobs
 
 

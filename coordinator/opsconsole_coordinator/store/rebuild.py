@@ -35,7 +35,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
-    fleet.must_schedule = True
+    fleet.note_all_changed()
     return fleet
 
 

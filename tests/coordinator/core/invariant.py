@@ -219,8 +219,9 @@ def _check_order(fleet: Fleet) -> Iterator[str]:
         yield f"the order is {order}"
     for job in fleet.jobs.values():
         pending = {task.index for task in job.tasks if task.state is TaskState.PENDING}
-        if pending and job.id not in order:
-            yield f"job {job.id} has pending tasks and is in no queue"
+        must_wait = bool(job.waiting_on or job.fault)
+        if pending and (job.id in order) is must_wait:
+            yield f"job {job.id} has pending tasks and is {'in a' if must_wait else 'in no'} queue"
         if not pending <= set(job.ready):
             yield f"job {job.id}: tasks {pending - set(job.ready)} would be pending for ever"
         if any(job.ready[(place - 1) // 2] > job.ready[place] for place in range(1, len(job.ready))):

@@ -111,6 +111,7 @@ def test_a_job_whose_stored_spec_cannot_be_used_waits_with_a_word_and_holds_up_n
     worker = world.worker(slots=2)
     job = world.submit(requirements=("cpus>=1",))
     job.requirements, job.fault = (), "can't be placed: 'x~(' is not a regular expression. Cancel it and submit it anew"
+    world.fleet.queue(job)
     other = world.submit()
     world.turn()
     assert job.state is TaskState.PENDING

@@ -1,0 +1,131 @@
+"""What workers offer in one pass of the scheduler. Those that changed during the pass are asked again before they are given more."""
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+
+from opsconsole_coordinator.core import estimate
+from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.judgement import Offer
+from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.offer import collect_offers, renew_offer
+from opsconsole_coordinator.core.order import Group
+from opsconsole_coordinator.core.ranking import Rank, rank
+from opsconsole_protocol.ids import WorkerId
+
+
+class Room:
+    """The workers that could start one more task at once, and which of them have changed since the last pass."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._changed: list[Worker] = []
+        if fleet.all_changed:
+            fleet.room = {one.id: one for one in fleet.workers.values() if _has_room(one)}
+            return
+        for worker_id in fleet.changed:
+            if self.look_again(worker_id):
+                self._changed.append(fleet.workers[worker_id])
+
+    def __bool__(self) -> bool:
+        return bool(self._fleet.room)
+
+    def look_again(self, worker_id: WorkerId) -> bool:
+        """See whether a worker has room now, and return that."""
+        worker = self._fleet.workers.get(worker_id)
+        if worker is not None and _has_room(worker):
+            self._fleet.room[worker_id] = worker
+            return True
+        self._fleet.room.pop(worker_id, None)
+        return False
+
+    def for_group(self, group: Group) -> list[Worker]:
+        """Those that may take a task of a group."""
+        room = self._fleet.room
+        if group.is_stuck:
+            found: Iterable[Worker] = [one for one in self._changed if one.id in room]
+        else:
+            found = room.values()
+        if group.with_gpus:
+            return [one for one in found if len(one.gpus) > len(one.gpus_taken)]
+        return [one for one in found if one.slots_left() > 0]
+
+
+def _has_room(worker: Worker) -> bool:
+    if worker.session is None:
+        return False
+    return worker.slots_left() > 0 or (bool(worker.gpus) and worker.slots_left(with_gpus=True) > 0)
+
+
+class Market:
+    """The offers of one pass, by what is asked for."""
+
+    def __init__(self, fleet: Fleet, room: Room, now_ms: int) -> None:
+        self.fleet = fleet
+        self.now_ms = now_ms
+        self._room = room
+        self._candidates: dict[tuple[object, ...], Candidates] = {}
+        self._changes: dict[WorkerId, int] = {}
+
+    def candidates(self, group: Group, demand: Demand) -> "Candidates":
+        """The workers that may take a task of a group, the best first."""
+        key = (group.key.project, group.key.asks)
+        found = self._candidates.get(key)
+        if found is None:
+            found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))
+        return found
+
+    def _offers(self, group: Group, demand: Demand) -> list[Offer]:
+        if group.prefetches:
+            return collect_offers(self.fleet, demand, self.now_ms)
+        offers = collect_offers(self.fleet, demand, self.now_ms, self._room.for_group(group))
+        if any(one.avoided for one in offers):  # whether these may accept depends on all others
+            return collect_offers(self.fleet, demand, self.now_ms)
+        return offers
+
+    def note_change(self, worker_id: WorkerId) -> None:
+        """A worker was given a task, or something of it is kept for one: its offers don't count any more."""
+        self._changes[worker_id] = self.changes(worker_id) + 1
+        self._room.look_again(worker_id)
+
+    def changes(self, worker_id: WorkerId) -> int:
+        """How often a worker has changed in this pass."""
+        return self._changes.get(worker_id, 0)
+
+
+class Candidates:
+    """The workers that accept one kind of task, the best first."""
+
+    def __init__(self, market: Market, demand: Demand, offers: Iterable[Offer]) -> None:
+        self._market = market
+        self._demand = demand
+        self._known = estimate.estimates(market.fleet, demand.spec)
+        self._heap: list[tuple[Rank, int, int, Offer]] = []
+        self._last: Offer | None = None
+        self._count = 0
+        for offer in offers:
+            if offer.accepted:
+                self._heap.append(self._entry(offer))
+        heapify(self._heap)
+
+    def _entry(self, offer: Offer) -> tuple[Rank, int, int, Offer]:
+        self._count += 1
+        return rank(offer, self._known), self._count, self._market.changes(offer.worker.id), offer
+
+    def take(self) -> Offer | None:
+        """The best offer as things stand now; None where no worker accepts."""
+        if self._last is not None:
+            self._renew(self._last)
+            self._last = None
+        while self._heap:
+            _, _, changes, offer = heappop(self._heap)
+            if changes == self._market.changes(offer.worker.id):
+                self._last = offer
+                return offer
+            self._renew(offer)
+        return None
+
+    def _renew(self, offer: Offer) -> None:
+        again = renew_offer(self._market.fleet, offer, self._demand, self._market.now_ms)
+        if again.accepted:
+            heappush(self._heap, self._entry(again))
