@@ -18,26 +18,25 @@ def total(worker: Worker, key: str) -> float:
 
 def free_capacity(worker: Worker, key: str) -> float:
     """How much of a capacity no live attempt was promised."""
-    return total(worker, key) - sum(one.promised.get(key, 0) for one in worker.live.values())
+    return total(worker, key) - worker.live.load.promised.get(key, 0)
 
 
-def free_gpus(worker: Worker, memory_mb: int = 0) -> tuple[list[Gpu], list[str]]:
-    """The GPUs that a task could have now, and for each other GPU why not."""
+def free_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
+    """The GPUs that a task could have now."""
     taken = worker.gpus_taken
-    free: list[Gpu] = []
-    refusals: list[str] = []
-    for gpu in worker.gpus:
-        reason = _gpu_refusal(gpu, taken, memory_mb)
-        if reason is None:
-            free.append(gpu)
-        else:
-            refusals.append(f"GPU {gpu.index} {reason}")
-    return free, refusals
+    return [gpu for gpu in worker.gpus if gpu.uuid not in taken and _is_usable(gpu, memory_mb)]
+
+
+def gpu_refusals(worker: Worker, memory_mb: int = 0) -> list[str]:
+    """For each GPU that a task couldn't have now why not."""
+    taken = worker.gpus_taken
+    found = ((gpu.index, _gpu_refusal(gpu, taken, memory_mb)) for gpu in worker.gpus)
+    return [f"GPU {index} {reason}" for index, reason in found if reason is not None]
 
 
 def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
     """The GPUs that a task could have if no other task of ours had any."""
-    return [gpu for gpu in worker.gpus if _gpu_refusal(gpu, frozenset(), memory_mb) is None]
+    return [gpu for gpu in worker.gpus if _is_usable(gpu, memory_mb)]
 
 
 def usable_gpus(gpus: Iterable[Gpu]) -> list[tuple[str, str, bool]]:
@@ -59,8 +58,25 @@ def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None
     return None
 
 
+def _is_usable(gpu: Gpu, memory_mb: int) -> bool:
+    return gpu.state == "ok" and (gpu.memory_total_mb or 0) >= memory_mb and not _is_used_by_others(gpu)
+
+
 def _is_used_by_others(gpu: Gpu) -> bool:
+    if not gpu.processes:
+        return False
     return sum(user.memory_mb or 0 for user in gpu.processes if not user.attempt_id) > FOREIGN_MEMORY_MB_MAX
+
+
+def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, str]]) -> bool:
+    """Whether enough slots, GPUs and capacities are free for a task, whatever else stands against it."""
+    load = worker.live.load
+    if gpus:
+        if worker.max_concurrent_jobs <= load.with_gpus or len(worker.gpus) - len(load.gpu_ids) < gpus:
+            return False
+    elif worker.max_concurrent_jobs <= len(worker.live):
+        return False
+    return all(total(worker, key) - load.promised.get(key, 0) >= need for need, key, _ in capacities)
 
 
 def lacks_folder(worker: Worker, name: str) -> str:

@@ -5,10 +5,11 @@ from heapq import heappop, heappush
 from types import TracebackType
 from typing import Self
 
-from opsconsole_coordinator.core import estimate
 from opsconsole_coordinator.core.demand import Demand, promised_of
+from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
+from opsconsole_coordinator.core.live import Live
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
 from opsconsole_coordinator.core.ranking import rank, ranked
@@ -24,8 +25,8 @@ class DryRun:
         self._job = job
         self._demand = demand
         self._now_ms = now_ms
-        self._known = estimate.estimates(fleet, job.spec)
-        self._real: dict[WorkerId, dict[AttemptId, Attempt]] = {}
+        self._known = Estimates(fleet, job.spec)
+        self._real: dict[WorkerId, Live] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +40,7 @@ class DryRun:
         for attempt in attempts:
             worker = self._fleet.workers.get(attempt.worker_id)
             if worker is not None:
-                self._trial_attempts(worker).pop(attempt.id, None)
+                self._trial_attempts(worker).take_out(attempt.id)
 
     def leave_out_all(self) -> None:
         """From here on only claims take room."""
@@ -77,9 +78,9 @@ class DryRun:
         self._trial_attempts(worker)[claim.id] = claim
         self.claims.append(offer)
 
-    def _trial_attempts(self, worker: Worker) -> dict[AttemptId, Attempt]:
+    def _trial_attempts(self, worker: Worker) -> Live:
         """The worker's live attempts: from now on a copy, which may be changed."""
         if worker.id not in self._real:
             self._real[worker.id] = worker.live
-            worker.live = dict(worker.live)
+            worker.live = Live(worker.live)
         return worker.live

@@ -35,9 +35,21 @@ def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
         del fleet.durations[next(iter(fleet.durations))]
 
 
-def estimates(fleet: Fleet, spec: JobSpec) -> dict[str, float]:
-    """Mean milliseconds by worker id, for the workers that ran this kind of job before."""
-    return {str(worker): took_ms for worker, took_ms in fleet.durations.get(kind_of(spec), {}).items()}
+class Estimates:
+    """How long tasks of one kind took, by worker, as it is known now."""
+
+    def __init__(self, fleet: Fleet, spec: JobSpec) -> None:
+        self._known = fleet.durations.get(kind_of(spec), {})
+        self._mean_ms: float | None = None
+
+    def on(self, worker_id: WorkerId) -> float:
+        """Milliseconds on a worker; where it is unknown the mean of those that are, or 0."""
+        found = self._known.get(worker_id)
+        if found is not None:
+            return found
+        if self._mean_ms is None:
+            self._mean_ms = sum(self._known.values()) / len(self._known) if self._known else 0.0
+        return self._mean_ms
 
 
 def estimate(fleet: Fleet, spec: JobSpec, worker_id: WorkerId | None = None) -> float | None:

@@ -77,6 +77,10 @@ class Fleet:
         """Something changed since that may concern every worker."""
         self.room: dict[WorkerId, Worker] = {}
         """The workers that could start one more task at once, as the scheduler's last pass left them."""
+        self.passes = 0
+        """How often the scheduler has passed through the queue."""
+        self.next_sample = 0
+        """Where among the workers the last sample of them began."""
         self.timed_waits: dict[JobId, None] = {}
         """Jobs with a `scheduling_timeout`."""
         self.timed_jobs: dict[JobId, None] = {}
@@ -380,7 +384,7 @@ class Fleet:
     def release_slot(self, attempt: Attempt) -> None:
         """Free the attempt's slot and GPUs: nothing of it lives, or nobody can tell any more."""
         worker = self.workers.get(attempt.worker_id)
-        if worker is not None and worker.live.pop(attempt.id, None) is not None:
+        if worker is not None and worker.live.take_out(attempt.id) is not None:
             worker.ended[attempt.id] = attempt
             self.show_worker(worker)
             self.must_schedule = True

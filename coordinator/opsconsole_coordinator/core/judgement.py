@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, lacks_folder, total
+from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, gpu_refusals, lacks_folder, total
 from opsconsole_coordinator.core.content import Content, missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.model import Reserved, Worker
@@ -248,12 +248,14 @@ def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None
     count = demand.gpus
     if not count:
         return (), ""
-    free, refusals = free_gpus(worker, demand.spec.resources.gpu_memory_mb)
+    memory_mb = demand.spec.resources.gpu_memory_mb
+    unused = free_gpus(worker, memory_mb)
     kept = _kept(worker, demand)
-    if kept is not None:
-        refusals += [f"GPU {gpu.index} is {_for_whom(kept)}" for gpu in free if gpu.uuid in kept.gpu_ids]
-        free = [gpu for gpu in free if gpu.uuid not in kept.gpu_ids]
+    free = unused if kept is None else [gpu for gpu in unused if gpu.uuid not in kept.gpu_ids]
     if len(free) < count:
+        refusals = gpu_refusals(worker, memory_mb)
+        if kept is not None:
+            refusals += [f"GPU {gpu.index} is {_for_whom(kept)}" for gpu in unused if gpu.uuid in kept.gpu_ids]
         return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
     # The smallest GPUs that suffice, so that large ones stay free for those who need them.
     free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))

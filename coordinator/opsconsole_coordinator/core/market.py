@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
-from opsconsole_coordinator.core import estimate
+from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
-from opsconsole_coordinator.core.order import Group
+from opsconsole_coordinator.core.order import Ask, Group
 from opsconsole_coordinator.core.ranking import Rank, rank
 from opsconsole_protocol.ids import WorkerId
 
@@ -19,13 +20,15 @@ class Room:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._changed: list[Worker] = []
+        fleet.passes += 1
+        self._number = fleet.passes
+        self._changed: dict[WorkerId, Worker] = {}
         if fleet.all_changed:
             fleet.room = {one.id: one for one in fleet.workers.values() if _has_room(one)}
             return
         for worker_id in fleet.changed:
             if self.look_again(worker_id):
-                self._changed.append(fleet.workers[worker_id])
+                self._changed[worker_id] = fleet.workers[worker_id]
 
     def __bool__(self) -> bool:
         return bool(self._fleet.room)
@@ -37,18 +40,27 @@ class Room:
             self._fleet.room[worker_id] = worker
             return True
         self._fleet.room.pop(worker_id, None)
+        self._changed.pop(worker_id, None)
+        return False
+
+    def is_left(self, group: Group) -> bool:
+        """Whether any of them may take a task of a group. Once none may, none will in this pass."""
+        ask, place = group.ask, int(group.is_stuck)
+        if ask.closed[place] == self._number:
+            return False
+        demand = ask.demand
+        if any(has_room(one, demand.gpus, demand.capacities) for one in self._for(group)):
+            return True
+        ask.closed = (ask.closed[0], self._number) if place else (self._number, self._number)
         return False
 
     def for_group(self, group: Group) -> list[Worker]:
-        """Those that may take a task of a group."""
-        room = self._fleet.room
-        if group.is_stuck:
-            found: Iterable[Worker] = [one for one in self._changed if one.id in room]
-        else:
-            found = room.values()
-        if group.with_gpus:
-            return [one for one in found if len(one.gpus) > len(one.gpus_taken)]
-        return [one for one in found if one.slots_left() > 0]
+        """Those that may take a task of a group: of all of them, or where all had refused it of those that changed since."""
+        demand = group.demand
+        return [one for one in self._for(group) if has_room(one, demand.gpus, demand.capacities)]
+
+    def _for(self, group: Group) -> Iterable[Worker]:
+        return self._changed.values() if group.is_stuck else self._fleet.room.values()
 
 
 def _has_room(worker: Worker) -> bool:
@@ -64,12 +76,12 @@ class Market:
         self.fleet = fleet
         self.now_ms = now_ms
         self._room = room
-        self._candidates: dict[tuple[object, ...], Candidates] = {}
+        self._candidates: dict[tuple[str, Ask], Candidates] = {}
         self._changes: dict[WorkerId, int] = {}
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
-        key = (group.key.project, group.key.asks)
+        key = (group.line.project, group.ask)
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))
@@ -99,7 +111,7 @@ class Candidates:
     def __init__(self, market: Market, demand: Demand, offers: Iterable[Offer]) -> None:
         self._market = market
         self._demand = demand
-        self._known = estimate.estimates(market.fleet, demand.spec)
+        self._known = Estimates(market.fleet, demand.spec)
         self._heap: list[tuple[Rank, int, int, Offer]] = []
         self._last: Offer | None = None
         self._count = 0

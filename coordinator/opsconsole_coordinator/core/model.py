@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from opsconsole_coordinator.core.live import Live
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
@@ -316,7 +317,7 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     connection: str = WorkerConnection.SILENT
     host: Host = Host()
     gpu_message: str = ""
-    live: dict[AttemptId, Attempt] = {}
+    live: Live = msgspec.field(default_factory=Live)
     """Attempts that hold a slot here: assigned and not ended, the lost ones too."""
     ended: dict[AttemptId, Attempt] = {}
     """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""
@@ -405,16 +406,16 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
         """
         if not with_gpus:
             return self.max_concurrent_jobs - len(self.live)
-        return self.max_concurrent_jobs - sum(bool(attempt.gpu_ids) for attempt in self.live.values())
+        return self.max_concurrent_jobs - self.live.load.with_gpus
 
     def promised(self, key: str) -> dict[AttemptId, float]:
         """What each live attempt was promised of a capacity: `cpus` or `memory_mb`."""
         return {one.id: one.promised.get(key, 0) for one in self.live.values() if one.promised}
 
     @property
-    def gpus_taken(self) -> set[str]:
+    def gpus_taken(self) -> frozenset[str]:
         """The UUIDs of the GPUs that live attempts have for themselves."""
-        return {gpu for attempt in self.live.values() for gpu in attempt.gpu_ids}
+        return self.live.load.gpu_ids
 
 
 OutputKey = tuple[JobId, int]

@@ -2,15 +2,15 @@
 
 Jobs of one priority, project and person stand in one *line*. Those of a line that ask the same of a worker form a
 *group*: what the workers say to the first of a group, they say to all of it, so that a hundred thousand waiting jobs
-cost no more than one. A group that all workers have refused is *stuck*: it is looked at again once a worker has changed.
+cost no more than one. A group that all workers have refused is *stuck*: it is shown only to workers that have changed.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heapify, heappop, heappush
-from typing import Any, NamedTuple
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
-from opsconsole_coordinator.core.demand import demand_of, is_particular
+from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol.ids import JobId
 
@@ -18,28 +18,38 @@ Standing = tuple[float, float]
 """How much a line's project and its person have had: the less, the sooner it is its turn."""
 _Place = tuple[int, JobId]
 """Where a job stands in its line: by its number."""
+_LineKey = tuple[int, str, str]
+_AskKey = tuple[Any, ...]
+_GroupKey = tuple[_LineKey, _AskKey]
 
 
-class _GroupKey(NamedTuple):
-    priority: int
-    project: str
-    person: str
-    asks: tuple[Any, ...]
+class Ask:
+    """What jobs ask of a worker: one for all groups that ask the same."""
+
+    __slots__ = ("closed", "demand", "groups", "key")
+
+    def __init__(self, key: _AskKey, demand: Demand) -> None:
+        self.key = key
+        self.demand = demand
+        """As the first job that asked it."""
+        self.groups = 0
+        """How many groups ask it."""
+        self.closed = (-1, -1)
+        """The last passes in which nobody had room for it: of all workers, and of those that had changed."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is one job's, which asks for what no other does."""
+        return bool(self.key[0])
 
 
 class Line:
     """The waiting jobs of one priority, project and person."""
 
-    __slots__ = ("_heads", "is_told", "person", "prefetching", "priority", "project", "unexplained")
+    __slots__ = ("_heads", "is_told", "person", "priority", "project")
 
-    def __init__(self, priority: int, project: str, person: str) -> None:
-        self.priority = priority
-        self.project = project
-        self.person = person
-        self.prefetching = 0
-        """How many of its groups have tasks that are assigned ahead of free slots."""
-        self.unexplained: set[Group] = set()
-        """Those of its groups of which it is to be said anew why they wait."""
+    def __init__(self, key: _LineKey) -> None:
+        self.priority, self.project, self.person = key
         self.is_told = False
         """Its jobs say already why all of them wait."""
         self._heads: list[tuple[int, Group]] = []
@@ -54,10 +64,14 @@ class Line:
         """Whether nobody stands in it."""
         return not self._heads
 
-    def first_from(self, seq: int) -> "Group | None":
-        """The first group whose first job has this number or a higher one."""
-        at = bisect_left(self._heads, seq, key=_first)
-        return self._heads[at][1] if at < len(self._heads) else None
+    def first_from(self, seq: int, is_open: Callable[["Group"], bool]) -> "Group | None":
+        """The first of the open groups whose first job has this number or a higher one."""
+        heads = self._heads
+        for place in range(bisect_left(heads, seq, key=_first) if seq else 0, len(heads)):
+            group = heads[place][1]
+            if is_open(group):
+                return group
+        return None
 
     def insert(self, group: "Group") -> None:
         """Put a group where its first job belongs."""
@@ -71,48 +85,56 @@ class Line:
 class Group:
     """Jobs of one line that ask the same of a worker. One whose next task has demands of its own is a group of its own."""
 
-    __slots__ = ("is_stuck", "jobs", "key", "line", "prefetches", "reason", "room_sought_for", "with_gpus")
+    __slots__ = (
+        "ask", "demand", "is_stuck", "jobs", "line", "must_explain", "prefetches", "reason", "room_sought_for",
+    )  # fmt: skip
 
-    def __init__(self, line: Line, key: _GroupKey, job: Job) -> None:
-        demand = demand_of(job)
+    def __init__(self, line: Line, ask: Ask, demand: Demand) -> None:
         self.line = line
-        self.key = key
+        self.ask = ask
+        self.demand = demand
+        """What the job at its head asks for, as `demand_for` was told last."""
         self.jobs: list[_Place] = []
-        self.with_gpus = demand.gpus > 0
         self.prefetches = demand.prefetch > 0
         self.reason = ""
         """Why its first job waits."""
         self.room_sought_for: JobId | None = None
         """The job for which room was last sought to be kept, whether or not any was found."""
         self.is_stuck = False
-        self.explain_anew()
+        """All workers have refused it, and none has changed since that was shown it."""
+        self.must_explain = True
+        """All workers are to be judged, to say why it waits."""
 
     @property
     def head(self) -> JobId:
         """Its first job."""
         return self.jobs[0][1]
 
-    @property
-    def must_explain(self) -> bool:
-        """Whether all workers are to be judged, to say why it waits."""
-        return self in self.line.unexplained
+    def demand_for(self, job: Job) -> Demand:
+        """What a task of one of its jobs asks for."""
+        if self.demand.job_id != job.id or self.prefetches:
+            self.demand = demand_of(job)
+        return self.demand
+
+    def suits(self, job: Job) -> bool:
+        """Whether one of its jobs, with other tasks than before, still belongs into it."""
+        return self.ask.is_alone == _is_alone(job)
 
     def explain_anew(self) -> None:
         """Have it said anew why it waits."""
-        self.is_stuck = False
-        self.line.unexplained.add(self)
+        self.is_stuck, self.must_explain = False, True
 
     def note_explained(self, reason: str) -> None:
         """It was said why it waits."""
-        self.reason = reason
-        self.line.unexplained.discard(self)
+        self.reason, self.must_explain = reason, False
 
 
 class Order:
     """The jobs that have pending tasks, in order. Those whose tasks all wait for a time are asleep."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[int, str, str], Line] = {}
+        self._lines: dict[_LineKey, Line] = {}
+        self._asks: dict[_AskKey, Ask] = {}
         self._groups: dict[_GroupKey, Group] = {}
         self._by_job: dict[JobId, tuple[_GroupKey, int]] = {}
         self._asleep: dict[JobId, tuple[int, int, int]] = {}
@@ -125,7 +147,7 @@ class Order:
 
     def __iter__(self) -> Iterator[JobId]:
         """The jobs' ids by priority and number: changes during the iteration don't show in it."""
-        awake = [(-key.priority, seq, job_id) for job_id, (key, seq) in self._by_job.items()]
+        awake = [(-line[0], seq, job_id) for job_id, ((line, _), seq) in self._by_job.items()]
         asleep = [(-priority, seq, job_id) for job_id, (_, priority, seq) in self._asleep.items()]
         return iter([job_id for _, _, job_id in sorted(awake + asleep)])
 
@@ -133,24 +155,23 @@ class Order:
         return job_id in self._by_job or job_id in self._asleep
 
     @property
-    def lines(self) -> Iterator[Line]:
-        """All lines, in no order."""
-        return iter(list(self._lines.values()))
-
-    @property
     def groups(self) -> Iterator[Group]:
         """All groups, in no order."""
         return iter(self._groups.values())
 
+    def count_groups(self) -> int:
+        """How many groups there are."""
+        return len(self._groups)
+
     def group_of(self, job_id: JobId) -> Group | None:
-        """The group that a job is in; None where it doesn't wait for a worker, or for a time."""
+        """The group that a job is in; None where it doesn't wait for a worker, or waits for a time."""
         found = self._by_job.get(job_id)
         return None if found is None else self._groups[found[0]]
 
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        key = _GroupKey(job.priority, job.spec.project, job.submitted_by, _asks(job))
+        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
             if known[0] == key:
@@ -170,15 +191,19 @@ class Order:
         return group
 
     def _make_group(self, key: _GroupKey, job: Job) -> Group:
-        whose = key[:3]
-        line = self._lines.get(whose)
+        line_key, ask_key = key
+        line = self._lines.get(line_key)
         if line is None:
-            line = self._lines[whose] = Line(*whose)
-        group = self._groups[key] = Group(line, key, job)
-        self._explained[key] = None
+            line = self._lines[line_key] = Line(line_key)
+        demand = demand_of(job)
+        ask = self._asks.get(ask_key)
+        if ask is None:
+            ask = self._asks[ask_key] = Ask(ask_key, demand)
+        ask.groups += 1
+        group = self._groups[line_key, ask.key] = Group(line, ask, demand)
+        self._explained[line_key, ask.key] = None
         group.jobs.append((job.seq, job.id))
         line.insert(group)
-        line.prefetching += group.prefetches
         return group
 
     def discard(self, job: Job) -> None:
@@ -193,15 +218,15 @@ class Order:
         if at:
             del group.jobs[at]
             return
-        line = group.line
-        line.remove(seq)
+        group.line.remove(seq)
         del group.jobs[0]
         if group.jobs:
-            line.insert(group)
+            group.line.insert(group)
             return
-        line.prefetching -= group.prefetches
-        line.unexplained.discard(group)
         del self._groups[key], self._explained[key]
+        group.ask.groups -= 1
+        if not group.ask.groups:
+            del self._asks[group.ask.key]
 
     def sleep(self, job: Job, until_ms: int) -> None:
         """None of the job's tasks may start before this time."""
@@ -239,11 +264,17 @@ class Order:
                 for group in line.groups:
                     group.explain_anew()
 
-    def turns(self, standing: Callable[[Line], Standing | None]) -> "Turns":
-        """One pass through the lines. `standing` says how much a line has had, or None where it has no turn in this pass."""
+    def turns(self, standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]) -> "Turns":
+        """One pass through the lines. `standing` says how much a line has had, or None where it has no turn in this pass.
+
+        `is_open` says whether a group is to have its turn; it may say no later on in the pass, but not yes again.
+        """
         for key in [key for key, line in self._lines.items() if line.is_empty]:
             del self._lines[key]
-        return Turns(self._lines.values(), standing)
+        return Turns(self._lines.values(), standing, is_open)
+
+
+_Entry = tuple[int, Standing, int, int]
 
 
 class Turns:
@@ -252,47 +283,48 @@ class Turns:
     What a line has had may grow during the pass.
     """
 
-    def __init__(self, lines: Iterable[Line], standing: Callable[[Line], Standing | None]) -> None:
+    def __init__(
+        self, lines: Iterable[Line], standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]
+    ) -> None:
         self._standing = standing
+        self._is_open = is_open
+        self._group: Group | None = None
         self._from: dict[int, int] = {}
         """For each line by its place: the number from which on its jobs weren't refused in this pass."""
         self._lines: list[Line] = list(lines)
-        self._heap: list[tuple[int, Standing, int, int]] = []
+        self._heap: list[_Entry] = []
         for place in range(len(self._lines)):
             if (entry := self._entry(place)) is not None:
                 self._heap.append(entry)
         heapify(self._heap)
 
-    def _entry(self, place: int) -> tuple[int, Standing, int, int] | None:
+    def _entry(self, place: int) -> _Entry | None:
         line = self._lines[place]
-        group = line.first_from(self._from.get(place, 0))
-        standing = None if group is None else self._standing(line)
+        standing = self._standing(line)
+        group = None if standing is None else line.first_from(self._from.get(place, 0), self._is_open)
         if group is None or standing is None:
             return None
+        self._group = group
         return -line.priority, standing, group.jobs[0][0], place
 
     def next(self) -> Group | None:
         """The group whose turn it is; None at the end. Without `pass_by` it has the next turn of its line, too."""
+        sure: _Entry | None = None
         while self._heap:
             entry = self._heap[0]
-            present = self._entry(entry[3])
-            if present is None:
+            if entry is sure:
+                return self._group
+            sure = self._entry(entry[3])
+            if sure is None:
                 heappop(self._heap)
-            elif present != entry:
-                heappop(self._heap)
-                heappush(self._heap, present)
             else:
-                return self._lines[entry[3]].first_from(entry[2])
+                heapreplace(self._heap, sure)
         return None
 
     def pass_by(self) -> None:
         """The group whose turn it is has no further turn in this pass."""
         _, _, seq, place = self._heap[0]
         self._from[place] = seq + 1
-
-    def leave_line(self) -> None:
-        """The line whose turn it is has no further turn in this pass."""
-        heappop(self._heap)
 
     @property
     def is_alone(self) -> bool:
@@ -305,11 +337,17 @@ def _first(head: tuple[int, Group]) -> int:
     return head[0]
 
 
-def _asks(job: Job) -> tuple[Any, ...]:
+def _is_alone(job: Job) -> bool:
+    if job.spec.gang or prefetch_of(job) > 0:
+        return True
+    return bool(job.ready) and is_particular(job.tasks[job.ready[0]])
+
+
+def _ask_key(job: Job) -> _AskKey:
     """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone."""
     spec = job.spec
     demand = demand_of(job)
-    is_alone = spec.gang or demand.prefetch > 0 or (job.ready and is_particular(job.tasks[job.ready[0]]))
     where = (demand.named, spec.workdir)
     finds = (spec.inputs, spec.datasets, demand.contents)
-    return (job.id if is_alone else "", where, spec.requirements, spec.resources, finds, demand.prefetch > 0)
+    alone = job.id if _is_alone(job) else ""
+    return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch > 0)

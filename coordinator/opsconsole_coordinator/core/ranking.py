@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from heapq import heapify
 
+from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.judgement import Offer
 
 FETCH_MS = 500
@@ -15,28 +16,25 @@ Ranked = tuple[Rank, int, Offer]
 """An accepted offer with its rank, and its place in the list of all offers."""
 
 
-def rank(offer: Offer, estimates: dict[str, float]) -> Rank:
+def rank(offer: Offer, known: Estimates) -> Rank:
     """The lower, the better: by the estimated time to the end, how full the worker is, how many GPUs it has, its name.
 
-    That time is what the worker needs for what it lacks of the job's data, and then for similar tasks. `estimates` of the latter
-    are milliseconds by worker id; a worker without one counts as their mean.
+    That time is what the worker needs for what it lacks of the job's data, and then for similar tasks.
     """
     worker = offer.worker
-    unknown = sum(estimates.values()) / len(estimates) if estimates else 0.0
     load = len(worker.live) / worker.max_concurrent_jobs
     lacks = offer.lacks_bytes
     fetch_ms = 0.0 if lacks is None else FETCH_MS + lacks / FETCH_BYTES_A_MS
-    return (round(estimates.get(worker.id, unknown) + fetch_ms, -2), load, len(worker.gpus), worker.name)
+    return (round(known.on(worker.id) + fetch_ms, -2), load, len(worker.gpus), worker.name)
 
 
-def ranked(offers: Iterable[Offer], estimates: dict[str, float]) -> list[Ranked]:
+def ranked(offers: Iterable[Offer], known: Estimates) -> list[Ranked]:
     """A heap of the accepted offers, the best first."""
-    found = [(rank(offer, estimates), place, offer) for place, offer in enumerate(offers) if offer.accepted]
+    found = [(rank(offer, known), place, offer) for place, offer in enumerate(offers) if offer.accepted]
     heapify(found)
     return found
 
 
-def choose(offers: Iterable[Offer], estimates: dict[str, float] | None = None) -> Offer | None:
+def choose(offers: Iterable[Offer], known: Estimates) -> Offer | None:
     """The best of the accepted offers; None where no worker accepts."""
-    known = estimates or {}
     return min((one for one in offers if one.accepted), key=lambda one: rank(one, known), default=None)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
-from opsconsole_coordinator.core import checkpointing, estimate, gang_placement, reservation
+from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, is_particular
 from opsconsole_coordinator.core.desired import set_want
+from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.market import Market, Room
@@ -26,9 +27,12 @@ RETRACT_AFTER_MS = 2_000
 
 
 JUDGED_A_TICK = 2_000
-"""How many offers are looked at in a tick, to say anew why jobs wait: some groups' after the other where that is less than all."""
-FEW_WORKERS = 32
-"""Up to so many workers are all judged whenever one of them has refused: why jobs wait is then always of this moment."""
+"""How many offers are looked at in a tick, to say anew why jobs wait: some groups' after the other where that is less than all.
+
+Where there are no more than these, all are looked at in each pass: why jobs wait is then always of this moment.
+"""
+SAMPLE = 8
+"""How many workers are judged to find one that keeps room for a task. Where none of them would do, a tick judges all."""
 TOLD_MAX = 100
 """How many jobs of a group have the reason written into them: those after them are told once they come near."""
 
@@ -68,18 +72,14 @@ class _Pass:
         self._held = {one.job_id: fleet.workers[worker_id] for worker_id, one in reserved_before.items()}
         self._room = Room(fleet)
         self._market = Market(fleet, self._room, now_ms)
-        self._turns = fleet.order.turns(self._standing)
         self._visited: set[JobId] = set()
+        self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
+        self._turns = fleet.order.turns(self._standing, self._is_open)
 
     def run(self) -> None:
         """Give every line its turns."""
-        order = self._fleet.order
-        held_lines = {group.line for job_id in self._held if (group := order.group_of(job_id)) is not None}
         while (group := self._turns.next()) is not None:
-            line = group.line
-            if not (self._room or line.prefetching or line.unexplained or line in held_lines):
-                self._turns.leave_line()
-            elif self._may_be_placed(group):
+            if self._may_be_placed(group):
                 self._visit(group)
             else:
                 self._turns.pass_by()
@@ -95,12 +95,27 @@ class _Pass:
                 self._tell(group, f"project {line.project} is {status}")
         return None
 
-    def _may_be_placed(self, group: Group) -> bool:
-        if group.must_explain or group.head in self._held:
+    def _is_open(self, group: Group) -> bool:
+        """Whether a group is to be looked at in this pass: there may be room for it, or something is to be said or kept."""
+        if group.must_explain or self._is_small:
             return True
         if group.prefetches:
             return not group.is_stuck or bool(self._fleet.changed)
-        return bool(self._room.for_group(group))
+        head = group.jobs[0][1]
+        return head in self._held or self._room.is_left(group) or self._seeks_room(group, head)
+
+    def _seeks_room(self, group: Group, head: JobId) -> bool:
+        return group.room_sought_for != head and needs_room(group.demand)
+
+    def _may_be_placed(self, group: Group) -> bool:
+        """Whether a group is to be visited, rather than that only what is kept for its first job stays kept."""
+        before = self._held.get(group.head)
+        if before is None or group.must_explain or self._is_small:
+            return True
+        if before.id in self._fleet.changed or self._room.is_left(group):
+            return True
+        self._keep_as_before(before)
+        return False
 
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
@@ -108,8 +123,8 @@ class _Pass:
         drop_stale(job)
         if not job.ready:
             self._fleet.order.discard(job)
-        elif self._fleet.queue(job) is not group:
-            return  # it asks for something else by now, and has its turn with others
+        elif job.fault or job.waiting_on or not group.suits(job):
+            self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
         elif job.spec.gang:
             self._place_gang(group, job)
         else:
@@ -129,7 +144,7 @@ class _Pass:
 
     def _place(self, group: Group, job: Job) -> None:
         """Place the job's tasks one after the other: all of them, or only one where others have had no more than they."""
-        demand = demand_of(job)
+        demand = group.demand_for(job)
         later: list[int] = []
         is_placed = is_refused = False
         while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
@@ -185,25 +200,42 @@ class _Pass:
 
     def _refuse(self, group: Group, job: Job, demand: Demand) -> None:
         """No worker takes the next task: say why where that isn't said yet, and keep room for it on one of them."""
+        fleet, now_ms = self._fleet, self._now_ms
         before = self._held.get(job.id)
         group.is_stuck = True
         self._turns.pass_by()
-        is_first = group.room_sought_for != job.id and needs_room(demand)
-        if not (group.must_explain or is_first or len(self._fleet.workers) <= FEW_WORKERS):
-            if before is None:
+        if group.must_explain or self._is_small:
+            offers = collect_offers(fleet, demand, now_ms)
+            group.room_sought_for = job.id
+            self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
+            return
+        if before is not None:
+            if before.id not in fleet.changed:
+                self._keep_as_before(before)
                 return
-            offers = [collect_offer(self._fleet, before, demand, self._now_ms)]
-            if self._keep_room(job, demand, offers, before) is not None:
+            if self._keep_room(job, demand, [collect_offer(fleet, before, demand, now_ms)], before) is not None:
                 return
-        offers = collect_offers(self._fleet, demand, self._now_ms)
+        elif group.room_sought_for == job.id or not needs_room(demand):
+            return
         group.room_sought_for = job.id
-        self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
+        offers = collect_offers(fleet, demand, now_ms, self._some_workers())
+        self._keep_room(job, demand, offers, None)
+
+    def _some_workers(self) -> list[Worker]:
+        """Some of the workers, other ones each time: room is kept on the best of these."""
+        workers = list(self._fleet.workers.values())
+        first = self._fleet.next_sample = (self._fleet.next_sample + SAMPLE) % len(workers)
+        return [*workers, *workers][first : first + SAMPLE]
 
     def _keep_room(self, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None) -> Worker | None:
         worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
         if worker is not None:
             self._market.note_change(worker.id)
         return worker
+
+    def _keep_as_before(self, worker: Worker) -> None:
+        put_reservation(self._fleet, worker.id, self._before[worker.id])
+        self._market.note_change(worker.id)
 
     def _tell(self, group: Group, reason: str, kept_on: Worker | None = None) -> None:
         """Write into the jobs of a group why they wait; where nothing was said yet, into all of them."""
@@ -241,7 +273,7 @@ def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker
     if task.avoid and (not is_early or not any(_may_take_later(offer, task) for offer in offers)):
         demand = demand_of(job, task, bond, may_avoid=False)
         offers = collect_offers(fleet, demand, now_ms)
-    best = choose(offers, estimate.estimates(fleet, job.spec))
+    best = choose(offers, Estimates(fleet, job.spec))
     if best is None:
         reason = explain(offers, demand)
         if task.reason != reason:
@@ -281,7 +313,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             others = (
                 collect_offer(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
             )
-            best = choose(others)
+            best = choose(others, Estimates(fleet, job.spec))
             if best is None:
                 break
             room = best.worker.slots_left()

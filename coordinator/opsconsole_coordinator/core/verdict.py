@@ -27,7 +27,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         reason=offer.reason,
         estimated_start_ms=0 if offer.accepted else None,
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
-        gpus_free=len(free_gpus(worker)[0]),
+        gpus_free=len(free_gpus(worker)),
         input="; ".join(f"{one.name}: {one.detail}" for one in files),
         checks=tuple(_checks(offer, demand, files, supply)),
         asking=not offer.permanent and any(one.is_awaited for one in files),
@@ -57,7 +57,7 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
     if count:
         memory_mb = demand.spec.resources.gpu_memory_mb
         words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_mb} MB" if memory_mb else "")
-        free = len(free_gpus(worker, memory_mb)[0])
+        free = len(free_gpus(worker, memory_mb))
         yield words, free >= count, f"{free} of {len(worker.gpus)} free"
     for need, key, label in demand.capacities:
         is_left = free_capacity(worker, key)

@@ -61,7 +61,7 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         running_tasks=_running(worker),
         last_seen_ms=worker.last_seen_ms or None,
         max_concurrent_jobs=worker.max_concurrent_jobs,
-        gpus_free=tuple(gpu.uuid for gpu in free_gpus(worker)[0]),
+        gpus_free=tuple(gpu.uuid for gpu in free_gpus(worker)),
         gpu_message=worker.gpu_message,
         host=worker.host,
         attention=_attention(fleet, worker, now_ms),
@@ -396,7 +396,7 @@ def _counts_text(job: Job) -> str:
 
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
-    known = estimate.estimates(fleet, demand.spec)
+    known = estimate.Estimates(fleet, demand.spec)
     shortage = shortage_of(fleet, demand, supplied)
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))

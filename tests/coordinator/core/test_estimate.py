@@ -47,7 +47,8 @@ def test_the_newest_counts_more_each_time(fleet: Fleet) -> None:
 def test_each_worker_has_its_own_and_all_together_a_mean(fleet: Fleet) -> None:
     record(fleet, "train", "w1", 1_000)
     job = record(fleet, "train", "w2", 3_000)
-    assert estimate.estimates(fleet, job.spec) == {"w1": 1_000, "w2": 3_000}
+    known = estimate.Estimates(fleet, job.spec)
+    assert [known.on(WorkerId(one)) for one in ("w1", "w2", "w3")] == [1_000, 3_000, 2_000]
     assert estimate.estimate(fleet, job.spec, WorkerId("w3")) == 2_000
 
 

@@ -1,0 +1,60 @@
+"""The live attempts of a worker, and what they take of it together, added up only after a change."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from opsconsole_protocol.ids import AttemptId
+
+if TYPE_CHECKING:
+    from opsconsole_coordinator.core.model import Attempt
+
+
+class Load(NamedTuple):
+    """What attempts take together."""
+
+    with_gpus: int
+    """How many of them have GPUs."""
+    gpu_ids: frozenset[str]
+    promised: dict[str, float]
+    """Of the worker's `cpus` and `memory_mb`."""
+
+
+class Live(dict[AttemptId, "Attempt"]):
+    """Attempts by id. What an attempt takes never changes."""
+
+    __slots__ = ("_load",)
+
+    _load: Load | None
+
+    @property
+    def load(self) -> Load:
+        """What they take together."""
+        try:
+            found = self._load
+        except AttributeError:
+            found = None
+        if found is None:
+            found = self._load = self._sum()
+        return found
+
+    def _sum(self) -> Load:
+        with_gpus, gpu_ids, promised = 0, list[str](), dict[str, float]()
+        for attempt in self.values():
+            if attempt.gpu_ids:
+                with_gpus += 1
+                gpu_ids += attempt.gpu_ids
+            for key, amount in attempt.promised.items():
+                promised[key] = promised.get(key, 0) + amount
+        return Load(with_gpus, frozenset(gpu_ids), promised)
+
+    def __setitem__(self, key: AttemptId, attempt: "Attempt") -> None:
+        self._load = None
+        super().__setitem__(key, attempt)
+
+    def __delitem__(self, key: AttemptId) -> None:
+        self._load = None
+        super().__delitem__(key)
+
+    def take_out(self, key: AttemptId) -> "Attempt | None":
+        """Remove an attempt and return it; None where it isn't among them."""
+        self._load = None
+        return super().pop(key, None)
