@@ -342,7 +342,7 @@ class Fleet:
             heappush(job.ready, task.index)
             group = self.queue(job)
             if group is not None and job.spec.gang:
-                group.is_stuck = False
+                group.look_again()
             self.must_schedule = True
 
     def queue(self, job: Job) -> Group | None:
@@ -366,7 +366,7 @@ class Fleet:
         """Something changed that a job waited for, if it waits."""
         group = self.order.group_of(job.id)
         if group is not None:
-            group.is_stuck = False
+            group.look_again()
             self.must_schedule = True
 
     def note_all_changed(self) -> None:

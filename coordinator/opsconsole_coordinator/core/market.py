@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
-from opsconsole_coordinator.core.order import Ask, Group
+from opsconsole_coordinator.core.order import Group, Size
 from opsconsole_coordinator.core.ranking import Rank, rank
 from opsconsole_protocol.ids import WorkerId
 
@@ -33,6 +33,11 @@ class Room:
     def __bool__(self) -> bool:
         return bool(self._fleet.room)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether any worker that has changed has room."""
+        return bool(self._changed)
+
     def look_again(self, worker_id: WorkerId) -> bool:
         """See whether a worker has room now, and return that."""
         worker = self._fleet.workers.get(worker_id)
@@ -43,30 +48,32 @@ class Room:
         self._changed.pop(worker_id, None)
         return False
 
-    def is_left(self, group: Group) -> bool:
-        """Whether any of them may take a task of a group. Once none may, none will in this pass."""
-        ask, place = group.ask, int(group.is_stuck)
-        if ask.closed[place] == self._number:
+    def is_left(self, size: Size, *, stuck: bool) -> bool:
+        """Whether any of them may take a task of this size; for stuck groups only those count that have changed.
+
+        Once none may, none will in this pass.
+        """
+        place = int(stuck)
+        if size.closed[place] == self._number:
             return False
-        demand = ask.demand
-        if any(has_room(one, demand.gpus, demand.capacities) for one in self._for(group)):
+        if any(has_room(one, size.gpus, size.capacities) for one in self._for(stuck=stuck)):
             return True
-        ask.closed = (ask.closed[0], self._number) if place else (self._number, self._number)
+        size.closed = (size.closed[0], self._number) if stuck else (self._number, self._number)
         return False
 
     def for_group(self, group: Group) -> list[Worker]:
         """Those that may take a task of a group: of all of them, or where all had refused it of those that changed since."""
-        demand = group.demand
-        return [one for one in self._for(group) if has_room(one, demand.gpus, demand.capacities)]
+        size = group.ask.size
+        return [one for one in self._for(stuck=group.is_stuck) if has_room(one, size.gpus, size.capacities)]
 
-    def _for(self, group: Group) -> Iterable[Worker]:
-        return self._changed.values() if group.is_stuck else self._fleet.room.values()
+    def _for(self, *, stuck: bool) -> Iterable[Worker]:
+        return self._changed.values() if stuck else self._fleet.room.values()
 
 
 def _has_room(worker: Worker) -> bool:
     if worker.session is None:
         return False
-    return worker.slots_left() > 0 or (bool(worker.gpus) and worker.slots_left(with_gpus=True) > 0)
+    return worker.slots_left() > 0 or has_room(worker, 1, ())
 
 
 class Market:
@@ -76,12 +83,12 @@ class Market:
         self.fleet = fleet
         self.now_ms = now_ms
         self._room = room
-        self._candidates: dict[tuple[str, Ask], Candidates] = {}
+        self._candidates: dict[tuple[str, int], Candidates] = {}
         self._changes: dict[WorkerId, int] = {}
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
-        key = (group.line.project, group.ask)
+        key = (group.line.project, id(group.ask))
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))

@@ -14,6 +14,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
 from opsconsole_coordinator.core.offer import ask
+from opsconsole_coordinator.core.order import needs_room
 from opsconsole_coordinator.core.reservation import put_reservation
 
 KEPT_ROOMS_MAX = 16
@@ -46,11 +47,6 @@ def reserve_room(
         if is_open:
             return None  # its answer is waited for
     return None
-
-
-def needs_room(demand: Demand) -> bool:
-    """Whether a task needs more than a slot: else the next slot that is free is its own."""
-    return bool(demand.capacities or demand.gpus)
 
 
 def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:

@@ -6,9 +6,9 @@ cost no more than one. A group that all workers have refused is *stuck*: it is s
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any
+from typing import Any, NamedTuple
 
 from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
 from opsconsole_coordinator.core.model import Job
@@ -17,25 +17,33 @@ from opsconsole_protocol.ids import JobId
 Standing = tuple[float, float]
 """How much a line's project and its person have had: the less, the sooner it is its turn."""
 _Place = tuple[int, JobId]
-"""Where a job stands in its line: by its number."""
+"""Where a job stands in its group: by its number."""
 _LineKey = tuple[int, str, str]
 _AskKey = tuple[Any, ...]
 _GroupKey = tuple[_LineKey, _AskKey]
 
 
-class Ask:
-    """What jobs ask of a worker: one for all groups that ask the same."""
+class Size:
+    """How much jobs need of a worker: the first thing by which a worker that has changed is matched with groups."""
 
-    __slots__ = ("closed", "demand", "groups", "key")
+    __slots__ = ("capacities", "closed", "gpus", "groups", "unstuck")
 
-    def __init__(self, key: _AskKey, demand: Demand) -> None:
-        self.key = key
-        self.demand = demand
-        """As the first job that asked it."""
-        self.groups = 0
-        """How many groups ask it."""
+    def __init__(self, demand: Demand) -> None:
+        self.gpus = demand.gpus
+        self.capacities = demand.capacities
+        self.groups: dict[Group, None] = {}
+        """Those whose jobs need as much."""
+        self.unstuck: dict[Group, None] = {}
+        """Those of them that aren't stuck."""
         self.closed = (-1, -1)
-        """The last passes in which nobody had room for it: of all workers, and of those that had changed."""
+        """The last passes in which nobody had so much room: of all workers, and of those that had changed."""
+
+
+class Ask(NamedTuple):
+    """What jobs ask of a worker: those who ask the same get the same offers."""
+
+    key: _AskKey
+    size: Size
 
     @property
     def is_alone(self) -> bool:
@@ -46,50 +54,22 @@ class Ask:
 class Line:
     """The waiting jobs of one priority, project and person."""
 
-    __slots__ = ("_heads", "is_told", "person", "priority", "project")
+    __slots__ = ("groups", "is_told", "person", "priority", "project")
 
     def __init__(self, key: _LineKey) -> None:
         self.priority, self.project, self.person = key
+        self.groups: dict[Group, None] = {}
         self.is_told = False
         """Its jobs say already why all of them wait."""
-        self._heads: list[tuple[int, Group]] = []
-
-    @property
-    def groups(self) -> Iterator["Group"]:
-        """In the order of their first jobs."""
-        return iter([group for _, group in self._heads])
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody stands in it."""
-        return not self._heads
-
-    def first_from(self, seq: int, is_open: Callable[["Group"], bool]) -> "Group | None":
-        """The first of the open groups whose first job has this number or a higher one."""
-        heads = self._heads
-        for place in range(bisect_left(heads, seq, key=_first) if seq else 0, len(heads)):
-            group = heads[place][1]
-            if is_open(group):
-                return group
-        return None
-
-    def insert(self, group: "Group") -> None:
-        """Put a group where its first job belongs."""
-        insort(self._heads, (group.jobs[0][0], group), key=_first)
-
-    def remove(self, seq: int) -> None:
-        """Take out the group whose first job has this number."""
-        del self._heads[bisect_left(self._heads, seq, key=_first)]
 
 
 class Group:
     """Jobs of one line that ask the same of a worker. One whose next task has demands of its own is a group of its own."""
 
-    __slots__ = (
-        "ask", "demand", "is_stuck", "jobs", "line", "must_explain", "prefetches", "reason", "room_sought_for",
-    )  # fmt: skip
+    __slots__ = ("_order", "ask", "demand", "jobs", "line", "prefetches", "reason")
 
-    def __init__(self, line: Line, ask: Ask, demand: Demand) -> None:
+    def __init__(self, order: "Order", line: Line, ask: Ask, demand: Demand) -> None:
+        self._order = order
         self.line = line
         self.ask = ask
         self.demand = demand
@@ -98,12 +78,6 @@ class Group:
         self.prefetches = demand.prefetch > 0
         self.reason = ""
         """Why its first job waits."""
-        self.room_sought_for: JobId | None = None
-        """The job for which room was last sought to be kept, whether or not any was found."""
-        self.is_stuck = False
-        """All workers have refused it, and none has changed since that was shown it."""
-        self.must_explain = True
-        """All workers are to be judged, to say why it waits."""
 
     @property
     def head(self) -> JobId:
@@ -120,13 +94,42 @@ class Group:
         """Whether one of its jobs, with other tasks than before, still belongs into it."""
         return self.ask.is_alone == _is_alone(job)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all workers have refused it, and none has changed since that wasn't shown it."""
+        return self not in self.ask.size.unstuck
+
+    def note_refused(self) -> None:
+        """All workers have refused it."""
+        self.ask.size.unstuck.pop(self, None)
+
+    def look_again(self) -> None:
+        """Show it to all workers again."""
+        self.ask.size.unstuck[self] = None
+
+    @property
+    def must_explain(self) -> bool:
+        """Whether all workers are to be judged, to say why it waits."""
+        return self in self._order.unexplained
+
+    @property
+    def seeks_room(self) -> bool:
+        """Whether no worker was looked for yet that keeps room for its first job."""
+        return self in self._order.seeking
+
     def explain_anew(self) -> None:
         """Have it said anew why it waits."""
-        self.is_stuck, self.must_explain = False, True
+        self.look_again()
+        self._order.unexplained[self] = None
 
     def note_explained(self, reason: str) -> None:
         """It was said why it waits."""
-        self.reason, self.must_explain = reason, False
+        self.reason = reason
+        self._order.unexplained.pop(self, None)
+
+    def note_sought(self) -> None:
+        """A worker was looked for that keeps room for its first job, whether or not one was found."""
+        self._order.seeking.pop(self, None)
 
 
 class Order:
@@ -134,13 +137,21 @@ class Order:
 
     def __init__(self) -> None:
         self._lines: dict[_LineKey, Line] = {}
-        self._asks: dict[_AskKey, Ask] = {}
+        self._asks: dict[_AskKey, tuple[Ask, int]] = {}
+        """With the number of groups that ask it."""
+        self._sizes: dict[tuple[object, ...], Size] = {}
         self._groups: dict[_GroupKey, Group] = {}
         self._by_job: dict[JobId, tuple[_GroupKey, int]] = {}
         self._asleep: dict[JobId, tuple[int, int, int]] = {}
         self._alarms: list[tuple[int, JobId]] = []
-        self._explained: dict[_GroupKey, None] = {}
+        self._explained: dict[Group, None] = {}
         """The groups, first the one that was explained the longest time ago."""
+        self.unexplained: dict[Group, None] = {}
+        """Those of which it is to be said anew why they wait."""
+        self.seeking: dict[Group, None] = {}
+        """Those for whose first job a worker is still to be looked for that keeps room for it."""
+        self.prefetching: dict[Group, None] = {}
+        """Those of which tasks are assigned ahead of free slots."""
 
     def __len__(self) -> int:
         return len(self._by_job) + len(self._asleep)
@@ -180,12 +191,9 @@ class Order:
         group = self._groups.get(key)
         if group is None:
             group = self._make_group(key, job)
-        elif group.jobs[0][0] > job.seq:
-            group.line.remove(group.jobs[0][0])
-            group.jobs.insert(0, (job.seq, job.id))
-            group.line.insert(group)
-        else:
-            insort(group.jobs, (job.seq, job.id))
+        insort(group.jobs, (job.seq, job.id))
+        if group.head == job.id:
+            self._note_head(group)
         group.line.is_told = False
         self._by_job[job.id] = (key, job.seq)
         return group
@@ -196,15 +204,24 @@ class Order:
         if line is None:
             line = self._lines[line_key] = Line(line_key)
         demand = demand_of(job)
-        ask = self._asks.get(ask_key)
-        if ask is None:
-            ask = self._asks[ask_key] = Ask(ask_key, demand)
-        ask.groups += 1
-        group = self._groups[line_key, ask.key] = Group(line, ask, demand)
-        self._explained[line_key, ask.key] = None
-        group.jobs.append((job.seq, job.id))
-        line.insert(group)
+        if ask_key not in self._asks:
+            needs = (demand.gpus, demand.capacities)
+            size = self._sizes.get(needs)
+            if size is None:
+                size = self._sizes[needs] = Size(demand)
+            self._asks[ask_key] = Ask(ask_key, size), 0
+        ask, count = self._asks[ask_key]
+        self._asks[ask_key] = ask, count + 1
+        group = self._groups[line_key, ask.key] = Group(self, line, ask, demand)
+        line.groups[group] = ask.size.groups[group] = self._explained[group] = None
+        group.explain_anew()
+        if group.prefetches:
+            self.prefetching[group] = None
         return group
+
+    def _note_head(self, group: Group) -> None:
+        if needs_room(group.demand):
+            self.seeking[group] = None
 
     def discard(self, job: Job) -> None:
         """Remove a job, if it is there."""
@@ -215,18 +232,33 @@ class Order:
         key, seq = found
         group = self._groups[key]
         at = bisect_left(group.jobs, (seq, job.id))
-        if at:
-            del group.jobs[at]
-            return
-        group.line.remove(seq)
-        del group.jobs[0]
-        if group.jobs:
-            group.line.insert(group)
-            return
-        del self._groups[key], self._explained[key]
-        group.ask.groups -= 1
-        if not group.ask.groups:
-            del self._asks[group.ask.key]
+        del group.jobs[at]
+        if not group.jobs:
+            self._remove_group(key, group)
+        elif not at:
+            self._note_head(group)
+
+    def _remove_group(self, key: _GroupKey, group: Group) -> None:
+        del self._groups[key]
+        ask, size = group.ask, group.ask.size
+        for groups in (
+            self._explained,
+            self.unexplained,
+            self.seeking,
+            self.prefetching,
+            group.line.groups,
+            size.groups,
+        ):
+            groups.pop(group, None)
+        count = self._asks[ask.key][1] - 1
+        if count:
+            self._asks[ask.key] = ask, count
+        else:
+            del self._asks[ask.key]
+        if not size.groups:
+            del self._sizes[size.gpus, size.capacities]
+        if not group.line.groups:
+            del self._lines[key[0]]
 
     def sleep(self, job: Job, until_ms: int) -> None:
         """None of the job's tasks may start before this time."""
@@ -246,15 +278,15 @@ class Order:
     def wake(self) -> None:
         """Anything may have changed: no group is stuck any more."""
         for group in self._groups.values():
-            group.is_stuck = False
+            group.look_again()
 
     def explain_next(self, count: int) -> None:
         """The groups that were explained the longest time ago are to be explained anew."""
         for _ in range(min(count, len(self._explained))):
-            key = next(iter(self._explained))
-            del self._explained[key]
-            self._explained[key] = None
-            self._groups[key].explain_anew()
+            group = next(iter(self._explained))
+            del self._explained[group]
+            self._explained[group] = None
+            group.explain_anew()
 
     def note_project(self, name: str) -> None:
         """A project was set: its jobs are told anew why they wait."""
@@ -264,77 +296,73 @@ class Order:
                 for group in line.groups:
                     group.explain_anew()
 
-    def turns(self, standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]) -> "Turns":
-        """One pass through the lines. `standing` says how much a line has had, or None where it has no turn in this pass.
-
-        `is_open` says whether a group is to have its turn; it may say no later on in the pass, but not yes again.
-        """
-        for key in [key for key, line in self._lines.items() if line.is_empty]:
-            del self._lines[key]
-        return Turns(self._lines.values(), standing, is_open)
+    @property
+    def sizes(self) -> Iterable[Size]:
+        """How much jobs need, each once."""
+        return self._sizes.values()
 
 
-_Entry = tuple[int, Standing, int, int]
+def needs_room(demand: Demand) -> bool:
+    """Whether a task needs more than a slot: else the next slot that is free is its own."""
+    return bool(demand.capacities or demand.gpus)
 
 
 class Turns:
     """Whose turn it is, one after the other, in one pass: by priority, then the line that has had least, then first come.
 
-    What a line has had may grow during the pass.
+    `standing` says how much a line has had, which may grow during the pass; None: it has no turn in this pass.
     """
 
-    def __init__(
-        self, lines: Iterable[Line], standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]
-    ) -> None:
+    def __init__(self, groups: Iterable[Group], standing: Callable[[Line], Standing | None]) -> None:
         self._standing = standing
-        self._is_open = is_open
-        self._group: Group | None = None
-        self._from: dict[int, int] = {}
-        """For each line by its place: the number from which on its jobs weren't refused in this pass."""
-        self._lines: list[Line] = list(lines)
-        self._heap: list[_Entry] = []
-        for place in range(len(self._lines)):
-            if (entry := self._entry(place)) is not None:
-                self._heap.append(entry)
+        self._groups = list(groups)
+        self._known = set(self._groups)
+        found = (self._entry(place) for place in range(len(self._groups)))
+        self._heap: list[_Entry] = [entry for entry in found if entry is not None]
         heapify(self._heap)
 
-    def _entry(self, place: int) -> _Entry | None:
-        line = self._lines[place]
-        standing = self._standing(line)
-        group = None if standing is None else line.first_from(self._from.get(place, 0), self._is_open)
-        if group is None or standing is None:
-            return None
-        self._group = group
-        return -line.priority, standing, group.jobs[0][0], place
+    def _entry(self, place: int) -> "_Entry | None":
+        group = self._groups[place]
+        standing = self._standing(group.line) if group.jobs else None
+        return None if standing is None else (-group.line.priority, standing, group.jobs[0][0], place)
+
+    def add(self, group: Group) -> None:
+        """A group has turns in this pass, too."""
+        if group not in self._known:
+            self._known.add(group)
+            self._groups.append(group)
+            if (entry := self._entry(len(self._groups) - 1)) is not None:
+                heappush(self._heap, entry)
+
+    def leave_only(self, groups: Container[Group]) -> None:
+        """No others have any further turn in this pass."""
+        self._heap = [entry for entry in self._heap if self._groups[entry[3]] in groups]
+        heapify(self._heap)
 
     def next(self) -> Group | None:
         """The group whose turn it is; None at the end. Without `pass_by` it has the next turn of its line, too."""
-        sure: _Entry | None = None
         while self._heap:
-            entry = self._heap[0]
-            if entry is sure:
-                return self._group
-            sure = self._entry(entry[3])
-            if sure is None:
+            present = self._entry(self._heap[0][3])
+            if present is None:
                 heappop(self._heap)
+            elif present != self._heap[0]:
+                heapreplace(self._heap, present)
             else:
-                heapreplace(self._heap, sure)
+                return self._groups[present[3]]
         return None
 
     def pass_by(self) -> None:
         """The group whose turn it is has no further turn in this pass."""
-        _, _, seq, place = self._heap[0]
-        self._from[place] = seq + 1
+        heappop(self._heap)
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other line has a turn of the same priority."""
+        """Whether no other group has a turn of the same priority."""
         first = self._heap[0][0]
         return all(one[0] != first for one in self._heap[1:3])
 
 
-def _first(head: tuple[int, Group]) -> int:
-    return head[0]
+_Entry = tuple[int, Standing, int, int]
 
 
 def _is_alone(job: Job) -> bool:

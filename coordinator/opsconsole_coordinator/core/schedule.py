@@ -12,9 +12,9 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.market import Market, Room
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
-from opsconsole_coordinator.core.next_in_line import needs_room, reserve_room
+from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
-from opsconsole_coordinator.core.order import Group, Line, Standing
+from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.ranking import choose
 from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_coordinator.core.reservation import put_reservation
@@ -73,20 +73,27 @@ class _Pass:
         self._room = Room(fleet)
         self._market = Market(fleet, self._room, now_ms)
         self._visited: set[JobId] = set()
+        self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
-        self._turns = fleet.order.turns(self._standing, self._is_open)
+        self._turns = Turns(self._open_groups(), self._standing)
 
     def run(self) -> None:
         """Give every line its turns."""
+        is_all = True
         while (group := self._turns.next()) is not None:
-            if self._may_be_placed(group):
+            if is_all and not (self._room.has_changed or self._is_small):
+                is_all = False
+                self._turns.leave_only(self._special_groups())
+            elif self._may_be_placed(group):
                 self._visit(group)
             else:
                 self._turns.pass_by()
         self._keep_rooms()
 
     def _standing(self, line: Line) -> Standing | None:
-        status = self._fleet.project_status(line.project)
+        status = self._statuses.get(line.project)
+        if status is None:
+            status = self._statuses[line.project] = self._fleet.project_status(line.project)
         if status is ProjectStatus.ACTIVE:
             return 0.0, 0.0
         if not line.is_told:
@@ -95,24 +102,45 @@ class _Pass:
                 self._tell(group, f"project {line.project} is {status}")
         return None
 
-    def _is_open(self, group: Group) -> bool:
-        """Whether a group is to be looked at in this pass: there may be room for it, or something is to be said or kept."""
-        if group.must_explain or self._is_small:
-            return True
-        if group.prefetches:
-            return not group.is_stuck or bool(self._fleet.changed)
-        head = group.jobs[0][1]
-        return head in self._held or self._room.is_left(group) or self._seeks_room(group, head)
+    def _open_groups(self) -> Iterable[Group]:
+        """The groups that are to be looked at in this pass: there may be room for them, or something is to be said or kept."""
+        order = self._fleet.order
+        if self._is_small:
+            return order.groups
+        found = self._special_groups()
+        for size in order.sizes:
+            if self._room.has_changed and self._room.is_left(size, stuck=True):
+                found.update(size.groups)
+        return found
 
-    def _seeks_room(self, group: Group, head: JobId) -> bool:
-        return group.room_sought_for != head and needs_room(group.demand)
+    def _special_groups(self) -> dict[Group, None]:
+        """Those of them that aren't looked at only because workers have changed."""
+        order = self._fleet.order
+        found: dict[Group, None] = {**order.unexplained, **order.seeking, **order.prefetching}
+        for job_id in self._held:
+            if (group := order.group_of(job_id)) is not None:
+                found[group] = None
+        for size in order.sizes:
+            if not size.unstuck:
+                continue
+            if self._room.is_left(size, stuck=False):
+                found.update(size.unstuck)
+            else:
+                size.unstuck.clear()
+        return found
 
     def _may_be_placed(self, group: Group) -> bool:
         """Whether a group is to be visited, rather than that only what is kept for its first job stays kept."""
-        before = self._held.get(group.head)
-        if before is None or group.must_explain or self._is_small:
+        if self._is_small or group.must_explain:
             return True
-        if before.id in self._fleet.changed or self._room.is_left(group):
+        if group.prefetches:
+            return not group.is_stuck or bool(self._fleet.changed)
+        if self._room.is_left(group.ask.size, stuck=group.is_stuck):
+            return True
+        before = self._held.get(group.head)
+        if before is None:
+            return group.seeks_room
+        if before.id in self._fleet.changed:
             return True
         self._keep_as_before(before)
         return False
@@ -124,7 +152,9 @@ class _Pass:
         if not job.ready:
             self._fleet.order.discard(job)
         elif job.fault or job.waiting_on or not group.suits(job):
-            self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
+            other = self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
+            if other is not None:
+                self._turns.add(other)
         elif job.spec.gang:
             self._place_gang(group, job)
         else:
@@ -135,7 +165,7 @@ class _Pass:
             self._fleet, job, self._before, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
         )  # fmt: skip
         self._turns.pass_by()
-        group.is_stuck = True
+        group.note_refused()
         group.note_explained(job.reason)
         for attempt in self._fleet.live_attempts(job):
             self._market.note_change(attempt.worker_id)
@@ -195,18 +225,18 @@ class _Pass:
         if first_ms > self._now_ms:
             self._fleet.order.sleep(job, first_ms)
         else:
-            group.is_stuck = True
+            group.note_refused()
             group.note_explained("")
 
     def _refuse(self, group: Group, job: Job, demand: Demand) -> None:
         """No worker takes the next task: say why where that isn't said yet, and keep room for it on one of them."""
         fleet, now_ms = self._fleet, self._now_ms
         before = self._held.get(job.id)
-        group.is_stuck = True
+        group.note_refused()
         self._turns.pass_by()
         if group.must_explain or self._is_small:
             offers = collect_offers(fleet, demand, now_ms)
-            group.room_sought_for = job.id
+            group.note_sought()
             self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
             return
         if before is not None:
@@ -215,9 +245,11 @@ class _Pass:
                 return
             if self._keep_room(job, demand, [collect_offer(fleet, before, demand, now_ms)], before) is not None:
                 return
-        elif group.room_sought_for == job.id or not needs_room(demand):
+        elif not group.seeks_room:
             return
-        group.room_sought_for = job.id
+        group.note_sought()
+        if len(self._before) >= KEPT_ROOMS_MAX:
+            return
         offers = collect_offers(fleet, demand, now_ms, self._some_workers())
         self._keep_room(job, demand, offers, None)
 
