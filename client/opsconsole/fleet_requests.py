@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from opsconsole.ask import AnswerT
 from opsconsole_protocol import api
+from opsconsole_protocol.share import ShareChange
 
 
 class FleetRequests(ABC):
@@ -67,12 +68,24 @@ class FleetRequests(ABC):
         """All projects, by name."""
         return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
 
-    async def set_project(self, name: str, *, description: str | None = None, status: str | None = None) -> str:
+    async def set_project(
+        self, name: str, *, description: str | None = None, status: str | None = None, share: ShareChange | None = None
+    ) -> str:  # fmt: skip
         """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
 
-        Raises InvalidRequest for a name or status that can't be.
+        `share` says how much of the fleet it may have at a time, and what it weighs; for admins. Raises InvalidRequest for
+        what can't be.
         """
-        return (await self._ask(api.SetProject(name=name, description=description, status=status), api.Done)).text
+        request = api.SetProject(name=name, description=description, status=status, share=share)
+        return (await self._ask(request, api.Done)).text
+
+    async def set_person(self, name: str, share: ShareChange) -> str:
+        """Change how much of the fleet a person may have, and return in one line what happened. Raises InvalidRequest."""
+        return (await self._ask(api.SetPerson(name=name, share=share), api.Done)).text
+
+    async def usage(self, days: int = 7) -> api.UsageAnswer:
+        """Who had what of the fleet in the last days, who has what now, and whose turn is next."""
+        return await self._ask(api.AskUsage(days=days), api.UsageAnswer)
 
     async def templates(self) -> list[api.TemplateRow]:
         """All templates, by name."""

@@ -94,6 +94,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_retries_preemption: Count = 100
     max_task_failures: Count | None = None
     """How many tasks may fail before the rest are ended; None: any number. A gang is ended by its first failed task."""
+    max_parallel: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] | None = None
+    """How many of its tasks may run at a time; None: as many as there is room for."""
     timeout_ms: Milliseconds | None = None
     scheduling_timeout_ms: Milliseconds | None = None
     job_timeout_ms: Milliseconds | None = None
@@ -193,8 +195,8 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidRequest(f"{len(spec.task_commands)} task commands for {spec.num_tasks} tasks")
     if spec.parameters and len(spec.parameters) != spec.num_tasks:
         raise InvalidRequest(f"{len(spec.parameters)} sets of parameters for {spec.num_tasks} tasks")
-    if spec.gang and spec.max_task_failures:
-        raise InvalidRequest("a gang ends with its first failed task: leave out --max-task-failures, or --gang")
+    if spec.gang:
+        _check_gang(spec)
     _check_environment(spec.environment)
     _check_workdir(spec.workdir)
     for name in spec.inputs:
@@ -218,6 +220,13 @@ def check_spec(spec: JobSpec) -> None:
         check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
+
+
+def _check_gang(spec: JobSpec) -> None:
+    if spec.max_parallel is not None and spec.max_parallel < spec.num_tasks:
+        raise InvalidRequest("the tasks of a gang run all at once: leave out --max-parallel, or --gang")
+    if spec.max_task_failures:
+        raise InvalidRequest("a gang ends with its first failed task: leave out --max-task-failures, or --gang")
 
 
 def check_bounds(spec: JobSpec) -> None:

@@ -29,6 +29,7 @@ SET: dict[str, dict[str, Any]] = {
     "max_retries_failure": {"max_retries_failure": 2},
     "max_retries_preemption": {"max_retries_preemption": 3},
     "max_task_failures": {"max_task_failures": 4},
+    "max_parallel": {"max_parallel": 5},
     "timeout_ms": {"timeout_ms": 60_000},
     "scheduling_timeout_ms": {"scheduling_timeout_ms": 61_000},
     "job_timeout_ms": {"job_timeout_ms": 62_000},

@@ -110,6 +110,12 @@ def _add_ends(ends: argparse._ArgumentGroup) -> None:
         type=at_least(0),
         help="end the rest once more tasks than this have failed (never)",
     )
+    ends.add_argument(
+        "--max-parallel",
+        metavar="N",
+        type=at_least(1),
+        help="run at most this many of its tasks at a time (any number)",
+    )
     ends.add_argument("--timeout", metavar="2h", type=_milliseconds, help="end a task that runs for longer")
     ends.add_argument("--job-timeout", metavar="T", type=_milliseconds,
                       help="end the job so long after its first start, over all tasks and retries")  # fmt: skip
@@ -237,6 +243,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "max_retries_failure": args.max_retries_failure,
         "max_retries_preemption": args.max_retries_preemption,
         "max_task_failures": args.max_task_failures,
+        "max_parallel": args.max_parallel,
         "timeout_ms": args.timeout,
         "job_timeout_ms": args.job_timeout,
         "scheduling_timeout_ms": args.scheduling_timeout,

@@ -1,4 +1,4 @@
-"""`opsconsole project set NAME`."""
+"""`opsconsole project set NAME` and `opsconsole person set NAME`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from opsconsole_console.cli.session import with_client
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
+    from opsconsole_protocol.share import ShareChange
+
+_LIMITS = (("tasks", "tasks"), ("gpus", "GPUs"), ("cpus", "CPUs"), ("memory_mb", "memory in MB"))
 
 
 def add(group: Group) -> None:
@@ -20,13 +23,56 @@ def add(group: Group) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--description", metavar="TEXT", help="what it is for")
     parser.add_argument("--status", choices=("active", "paused", "archived"), help="paused: start nothing of it")
+    _add_share(parser, "project")
+    parser = group.verb("person", set_person)
+    parser.add_argument("action", choices=("set",), metavar="set", help="the only action there is")
+    parser.add_argument("name", metavar="NAME", help="as `opsconsole jobs` says who submitted")
+    _add_share(parser, "person")
+
+
+def _add_share(parser: argparse.ArgumentParser, who: str) -> None:
+    parser.add_argument(
+        "--weight", metavar="W", type=float, help=f"a {who} of weight 2 gets twice as much as one of 1 (1)"
+    )
+    for name, words in _LIMITS:
+        parser.add_argument(
+            f"--max-{name.replace('_mb', '')}", dest=name, metavar="N", type=_limit,
+            help=f"how much of it it may have at a time: {words}; `none` lifts the limit",
+        )  # fmt: skip
+
+
+def _limit(text: str) -> int:
+    if text == "none":
+        return -1
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor `none`") from None
+
+
+def _share(args: argparse.Namespace) -> ShareChange | None:
+    from opsconsole_protocol.share import ShareChange
+
+    change = ShareChange(weight=args.weight, **{name: getattr(args, name) for name, _ in _LIMITS})
+    return None if change == ShareChange() else change
 
 
 def set_project(args: argparse.Namespace) -> int:
     """`opsconsole project set`."""
 
     async def work(client: Client) -> str:
-        return await client.set_project(args.name, description=args.description, status=args.status)
+        return await client.set_project(args.name, description=args.description, status=args.status, share=_share(args))
 
     put(with_client(args, work) or f"{args.name} is set")
+    return 0
+
+
+def set_person(args: argparse.Namespace) -> int:
+    """`opsconsole person set`."""
+    from opsconsole_protocol.share import ShareChange
+
+    async def work(client: Client) -> str:
+        return await client.set_person(args.name, _share(args) or ShareChange())
+
+    put(with_client(args, work))
     return 0

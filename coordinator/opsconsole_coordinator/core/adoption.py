@@ -38,7 +38,7 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
         log_offsets=fleet.stored_logs(observed.attempt_id),
     )
     task.held = False
-    add_attempt(fleet, job, task, worker, attempt)
+    add_attempt(fleet, job, task, worker, attempt, now_ms)
     text = f"attempt {number} on {worker.name} adopted: it is newer than this store"
     fleet.audit(now_ms, SYSTEM, EventKind.ADOPTED, text, job.task_id(task.index))
     return attempt

@@ -33,7 +33,7 @@ def assign(
         want=link.Want(grace_ms=job.spec.grace_ms),
     )
     attempt.resume, attempt.resumed_from = choose_resume(job, task, worker)
-    add_attempt(fleet, job, task, worker, attempt)
+    add_attempt(fleet, job, task, worker, attempt, now_ms)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {offer.supply}' if offer.supply else ''}{_resume_words(task, attempt)}"
     fleet.audit(now_ms, SYSTEM, EventKind.ASSIGNED, words, job.task_id(task.index))
@@ -60,7 +60,7 @@ def replace_lost(fleet: Fleet, job: Job, task: Task, now_ms: int) -> None:
         fleet.set_attempt(attempt, AttemptState.WORKER_FAILED)
         attempt.finished_at_ms = now_ms
         attempt.lost = False
-        fleet.release_slot(attempt)
+        fleet.release_slot(job, attempt, now_ms)
         forget(fleet, attempt)
         fleet.audit(
             now_ms, SYSTEM, EventKind.REPLACED, f"attempt {attempt.number} on {attempt.worker_name} is replaced",

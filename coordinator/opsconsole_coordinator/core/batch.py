@@ -13,9 +13,11 @@ from opsconsole_coordinator.core.model import (
     Task,
     Worker,
 )
+from opsconsole_coordinator.core.usage import UsageDay
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.link import CoordinatorMessage
+from opsconsole_protocol.share import Share
 
 
 @dataclass(slots=True)
@@ -34,6 +36,9 @@ class Batch:
     jobs_shown: list[Job] = field(default_factory=list)
     """Jobs whose row is shown anew though nothing changed that is stored."""
     projects: list[Project] = field(default_factory=list)
+    people: list[tuple[str, Share]] = field(default_factory=list)
+    """What people were given of the fleet."""
+    usage: list[UsageDay] = field(default_factory=list)
     templates: list[TemplateRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
@@ -61,6 +66,8 @@ class Batch:
             or self.attempts
             or self.workers
             or self.projects
+            or self.people
+            or self.usage
             or self.templates
             or self.events
             or self.workers_removed

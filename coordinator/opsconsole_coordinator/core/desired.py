@@ -80,18 +80,17 @@ def send_desired(fleet: Fleet, worker: Worker) -> None:
     )
 
 
-def add_attempt(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt) -> None:
+def add_attempt(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Attempt, now_ms: int) -> None:
     """Make a new attempt its task's current one, and give it a slot on its worker."""
     fleet.release_attempt(task)
     fleet.attempts[attempt.id] = attempt
     job.open_attempts.add(attempt.id)
     job.worker_names.add(worker.name)
-    worker.live[attempt.id] = attempt
     task.attempts = attempt.number + 1
     task.current = attempt.id
     fleet.set_task(job, task, TaskState.ASSIGNED)
     fleet.touch_attempt(attempt)
-    fleet.show_worker(worker)
+    fleet.hold_slot(job, worker, attempt, now_ms)
 
 
 def forget(fleet: Fleet, attempt: Attempt) -> None:

@@ -32,7 +32,7 @@ def end_attempt(fleet: Fleet, attempt: Attempt, state: AttemptState, error: str,
     attempt.cause = cause
     attempt.finished_at_ms = now_ms
     attempt.lost = False
-    fleet.release_slot(attempt)
+    fleet.release_slot(job, attempt, now_ms)
     note_end(fleet, attempt, now_ms)
     if task.current == attempt.id and not was_lost and not is_task_finished(task.state):
         _move_task(fleet, job, task, attempt, now_ms)

@@ -23,11 +23,13 @@ from opsconsole_coordinator.core.order import Group, Order
 from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
+from opsconsole_protocol.share import EQUAL_SHARE, Share
 from opsconsole_protocol.state import (
     AttemptState,
     TaskState,
@@ -65,6 +67,9 @@ class Fleet:
         self.dependents: dict[JobId, set[JobId]] = {}
         self.order = Order()
         self.projects: dict[str, Project] = {}
+        self.people: dict[str, Share] = {}
+        """What people were given of the fleet, where that isn't what everybody has."""
+        self.usage = Usage()
         self.templates: dict[str, TemplateRow] = {}
         self.questions = Questions()
         self.contents = Contents()
@@ -109,6 +114,7 @@ class Fleet:
         self._workers_removed: dict[WorkerId, None] = {}
         self._jobs_shown: dict[JobId, None] = {}
         self._projects: dict[str, Project] = {}
+        self._people: dict[str, None] = {}
         self._templates: dict[str, TemplateRow] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
@@ -153,6 +159,8 @@ class Fleet:
             workers_removed=list(self._workers_removed),
             jobs_shown=[self.jobs[job] for job in self._jobs_shown if job in self.jobs and job not in self._jobs],
             projects=list(self._projects.values()),
+            people=[(name, self.people.get(name, EQUAL_SHARE)) for name in self._people],
+            usage=self.usage.take_dirty(),
             templates=list(self._templates.values()),
             events=self._events,
             sends=self._sends,
@@ -241,6 +249,10 @@ class Fleet:
     def touch_project(self, project: Project) -> None:
         """Something of the project changed."""
         self._projects[project.name] = project
+
+    def touch_person(self, name: str) -> None:
+        """Something of what a person was given changed."""
+        self._people[name] = None
 
     def touch_template(self, template: TemplateRow) -> None:
         """The template was made or replaced."""
@@ -347,9 +359,10 @@ class Fleet:
 
     def queue(self, job: Job) -> Group | None:
         """Put a job with pending tasks where the scheduler looks, and return its group; not where more than a worker is missing."""
-        if job.fault or job.waiting_on:
+        waits = self.waits_for(job)
+        if waits:
             self.order.discard(job)
-            self._note_reason(job, job.fault or f"waits for {', '.join(sorted(job.waiting_on))}")
+            self._note_reason(job, waits)
             return None
         before = self.order.group_of(job.id)
         group = self.order.add(job)
@@ -361,6 +374,15 @@ class Fleet:
         if job.reason != reason:
             job.reason = reason
             self.touch_job(job)
+
+    def waits_for(self, job: Job) -> str:
+        """What a job waits for that isn't a worker; empty where it is one."""
+        if job.fault or job.waiting_on:
+            return job.fault or f"waits for {', '.join(sorted(job.waiting_on))}"
+        most = job.spec.max_parallel
+        if most is not None and (count := len(self.live_attempts(job))) >= most:
+            return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
+        return ""
 
     def look_again(self, job: Job) -> None:
         """Something changed that a job waited for, if it waits."""
@@ -381,11 +403,21 @@ class Fleet:
             attempt.state = state
         self.touch_attempt(attempt)
 
-    def release_slot(self, attempt: Attempt) -> None:
+    def hold_slot(self, job: Job, worker: Worker, attempt: Attempt, now_ms: int) -> None:
+        """Give the attempt its slot and GPUs."""
+        worker.live[attempt.id] = attempt
+        self.usage.begin(job, attempt, now_ms)
+        self.show_worker(worker)
+
+    def release_slot(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """Free the attempt's slot and GPUs: nothing of it lives, or nobody can tell any more."""
         worker = self.workers.get(attempt.worker_id)
         if worker is not None and worker.live.take_out(attempt.id) is not None:
             worker.ended[attempt.id] = attempt
+            self.usage.end(job, attempt, now_ms)
+            self.order.note_release(job.spec.project, job.submitted_by)
+            if job.spec.max_parallel is not None and job.ready:
+                self.queue(job)
             self.show_worker(worker)
             self.must_schedule = True
 

@@ -52,6 +52,13 @@ def place(
                 put_reservation(fleet, worker_id, reserved)
 
 
+def count_waiting(fleet: Fleet, job: Job) -> int:
+    """How many of a gang's tasks would be placed together."""
+    return sum(
+        not is_task_finished(one.state) and (not is_task_live(one.state) or is_parked(fleet, one)) for one in job.tasks
+    )
+
+
 def _why_absent(fleet: Fleet, task: Task, now_ms: int) -> str:
     """Why a waiting task can't take part in a round yet, or an empty text."""
     if task.state is not TaskState.PENDING:

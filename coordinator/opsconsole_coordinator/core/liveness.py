@@ -84,6 +84,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     watch_limits(fleet, now_ms)
     watch_saving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
+    fleet.usage.tick(now_ms)
     schedule(fleet, now_ms, explains=True)
 
 

@@ -35,7 +35,7 @@ def load_jobs(
             note_dependency(job, other, live.state if live is not None else stored.get(other, TaskState.FAILED))
         if job.fault:
             job.reason = job.fault
-        elif job.ready and not job.waiting_on:
+        elif job.ready and not fleet.waits_for(job):
             fleet.order.add(job)
 
 
@@ -47,5 +47,6 @@ def load_attempt(fleet: Fleet, attempt: Attempt) -> None:
         return
     if not attempt.is_finished:
         worker.live[attempt.id] = attempt
+        fleet.usage.resume(fleet.jobs[attempt.job_id], attempt)
     elif attempt.open:
         worker.ended[attempt.id] = attempt

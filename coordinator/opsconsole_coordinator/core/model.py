@@ -13,6 +13,7 @@ from opsconsole_protocol.link import Gang, Gpu, Host, Observed, Resume, TaskProg
 from opsconsole_protocol.mount import Mount, mounts_of
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.share import EQUAL_SHARE, Share
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import (
     AttemptState,
@@ -289,6 +290,7 @@ class Project(msgspec.Struct, kw_only=True):
     status: ProjectStatus = ProjectStatus.ACTIVE
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    share: Share = EQUAL_SHARE
 
 
 class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):

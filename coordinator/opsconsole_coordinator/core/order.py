@@ -150,6 +150,8 @@ class Order:
         """Those of which it is to be said anew why they wait."""
         self.seeking: dict[Group, None] = {}
         """Those for whose first job a worker is still to be looked for that keeps room for it."""
+        self.over_quota: dict[Group, None] = {}
+        """Those whose project or person has as much as it may have at a time."""
         self.prefetching: dict[Group, None] = {}
         """Those of which tasks are assigned ahead of free slots."""
 
@@ -169,6 +171,11 @@ class Order:
     def groups(self) -> Iterator[Group]:
         """All groups, in no order."""
         return iter(self._groups.values())
+
+    @property
+    def lines(self) -> Iterable[Line]:
+        """All lines, in no order."""
+        return self._lines.values()
 
     def count_groups(self) -> int:
         """How many groups there are."""
@@ -246,6 +253,7 @@ class Order:
             self.unexplained,
             self.seeking,
             self.prefetching,
+            self.over_quota,
             group.line.groups,
             size.groups,
         ):
@@ -288,10 +296,16 @@ class Order:
             self._explained[group] = None
             group.explain_anew()
 
-    def note_project(self, name: str) -> None:
-        """A project was set: its jobs are told anew why they wait."""
+    def note_release(self, project: str, person: str) -> None:
+        """Something that a person had in a project was given back: whoever waited for that is looked at again."""
+        for group in [one for one in self.over_quota if one.line.project == project or one.line.person == person]:
+            del self.over_quota[group]
+            group.look_again()
+
+    def note_share(self, *, project: str = "", person: str = "") -> None:
+        """A project or a person was set: its jobs are told anew why they wait."""
         for line in self._lines.values():
-            if line.project == name:
+            if line.project == project or line.person == person:
                 line.is_told = False
                 for group in line.groups:
                     group.explain_anew()

@@ -37,6 +37,7 @@ from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.report import Reported
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import TaskState
 
@@ -289,9 +290,15 @@ class Reactor:
 
     # --- operators: the rest -----------------------------------------------------------------------------------
 
-    def on_set_project(self, name: str, description: str | None, status: str | None, actor: str, now_ms: int) -> str:
+    def on_set_project(
+        self, name: str, description: str | None, status: str | None, actor: str, now_ms: int, share: ShareChange | None = None
+    ) -> str:  # fmt: skip
         """A project is made or changed. Raises InvalidRequest. Returns in one line what was done."""
-        return project.set_project(self.fleet, name, description, status, actor, now_ms)
+        return project.set_project(self.fleet, name, description, status, share, actor, now_ms)
+
+    def on_set_person(self, name: str, share: ShareChange, actor: str, now_ms: int) -> str:
+        """What a person may have of the fleet changes. Raises InvalidRequest. Returns in one line what was done."""
+        return project.set_person(self.fleet, name, share, actor, now_ms)
 
     def on_set_template(self, row: TemplateRow, actor: str, now_ms: int) -> str:
         """A template is made or replaced. Raises InvalidRequest. Returns in one line what was done."""

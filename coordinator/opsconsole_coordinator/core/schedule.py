@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task
 from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
+from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
 from opsconsole_coordinator.core.reason import explain, note_reason
 from opsconsole_coordinator.core.reservation import put_reservation
@@ -95,7 +96,7 @@ class _Pass:
         if status is None:
             status = self._statuses[line.project] = self._fleet.project_status(line.project)
         if status is ProjectStatus.ACTIVE:
-            return 0.0, 0.0
+            return standing(self._fleet, line.project, line.person, self._now_ms)
         if not line.is_told:
             line.is_told = True
             for group in line.groups:
@@ -151,7 +152,7 @@ class _Pass:
         drop_stale(job)
         if not job.ready:
             self._fleet.order.discard(job)
-        elif job.fault or job.waiting_on or not group.suits(job):
+        elif self._fleet.waits_for(job) or not group.suits(job):
             other = self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
             if other is not None:
                 self._turns.add(other)
@@ -161,6 +162,16 @@ class _Pass:
             self._place(group, job)
 
     def _place_gang(self, group: Group, job: Job) -> None:
+        words = refusal(
+            self._fleet,
+            group.line.project,
+            group.line.person,
+            group.demand,
+            gang_placement.count_waiting(self._fleet, job),
+        )
+        if words:
+            self._stop_at_limit(group, job, words)
+            return
         gang_placement.place(
             self._fleet, job, self._before, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
         )  # fmt: skip
@@ -176,6 +187,7 @@ class _Pass:
         """Place the job's tasks one after the other: all of them, or only one where others have had no more than they."""
         demand = group.demand_for(job)
         later: list[int] = []
+        limit = ""
         is_placed = is_refused = False
         while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
             task = job.tasks[heappop(job.ready)]
@@ -184,6 +196,10 @@ class _Pass:
             if self._is_early(task):
                 later.append(task.index)
                 continue
+            limit = self._fleet.waits_for(job) or refusal(self._fleet, group.line.project, group.line.person, demand)
+            if limit:
+                later.append(task.index)
+                break
             worker = self._place_task(group, job, task, demand)
             if worker is not None:
                 is_placed = True
@@ -191,15 +207,27 @@ class _Pass:
                 continue
             later.append(task.index)
             is_refused = not is_particular(task)
-        is_over = is_refused or not job.ready
+        is_tried = is_refused or not job.ready
         for index in later:
             heappush(job.ready, index)
         if job.id not in self._fleet.order:
             note_reason(self._fleet, job, "")
-        elif is_over and all(self._is_early(job.tasks[index]) for index in later):
+        elif limit:
+            self._stop_at_limit(group, job, limit)
+        elif is_tried and all(self._is_early(job.tasks[index]) for index in later):
             self._wait(group, job)
-        elif is_over:
+        elif is_tried:
             self._refuse(group, job, demand)
+
+    def _stop_at_limit(self, group: Group, job: Job, reason: str) -> None:
+        """The job, its project or its person has as much as it may have at a time."""
+        if self._fleet.waits_for(job):
+            self._fleet.queue(job)  # which leaves the queue until one of its tasks has ended
+            return
+        self._turns.pass_by()
+        group.note_refused()
+        self._fleet.order.over_quota[group] = None
+        self._tell(group, reason)
 
     def _is_early(self, task: Task) -> bool:
         """Whether it is too early for a task: it is tried again after a while, or news of its checkpoint are on their way."""

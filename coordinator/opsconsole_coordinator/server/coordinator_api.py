@@ -4,15 +4,23 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from opsconsole_coordinator.core.usage import DAY_MS
+from opsconsole_coordinator.core.usage_view import usage_answer
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.store import backup, query
+from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import TaskState, WorkerConnection
+
+
+def role_to_set_project(request: api.SetProject) -> Role:
+    """The role that is needed: an operator may pause a project, only an admin says how much of the fleet it may have."""
+    return Role.OPERATOR if request.share is None else Role.ADMIN
 
 
 class CoordinatorApi:
@@ -44,9 +52,23 @@ class CoordinatorApi:
         )
 
     async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
+        now_ms = self._commit_loop.clock.now_ms()
         words = self._commit_loop.reactor.on_set_project(
-            request.name, request.description, request.status, caller.actor, self._commit_loop.clock.now_ms()
+            request.name, request.description, request.status, caller.actor, now_ms, request.share
         )
+        await self._commit_loop.committed()
+        return api.Done(text=words)
+
+    async def usage(self, request: api.AskUsage, caller: Caller) -> api.UsageAnswer:
+        del caller
+        commit_loop = self._commit_loop
+        first = commit_loop.clock.now_ms() // DAY_MS - request.days + 1
+        days = await commit_loop.database.read(lambda connection: query.usage(connection, first))
+        return usage_answer(commit_loop.fleet, days, request.days, commit_loop.clock.now_ms())
+
+    async def set_person(self, request: api.SetPerson, caller: Caller) -> api.Done:
+        now_ms = self._commit_loop.clock.now_ms()
+        words = self._commit_loop.reactor.on_set_person(request.name, request.share, caller.actor, now_ms)
         await self._commit_loop.committed()
         return api.Done(text=words)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from opsconsole_coordinator.server.access_api import AccessApi
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.server.coordinator_api import CoordinatorApi
+from opsconsole_coordinator.server.coordinator_api import CoordinatorApi, role_to_set_project
 from opsconsole_coordinator.server.dataset_api import DatasetApi, role_to_describe
 from opsconsole_coordinator.server.file_api import FileApi, reads_mount, role_to_list, role_to_read
 from opsconsole_coordinator.server.identity import Caller, Identities
@@ -80,7 +80,9 @@ class OperatorApi:
             api.DescribeDataset: Route(role_to_describe, DatasetApi(commit_loop).describe),
             api.ListEvents: Route(viewer, coordinator.events, is_large=True),
             api.ListProjects: Route(viewer, coordinator.projects),
-            api.SetProject: Route(operator, coordinator.set_project),
+            api.SetProject: Route(role_to_set_project, coordinator.set_project),
+            api.SetPerson: Route(admin, coordinator.set_person),
+            api.AskUsage: Route(viewer, coordinator.usage),
             api.ListTemplates: Route(viewer, coordinator.templates),
             api.SetTemplate: Route(operator, coordinator.set_template),
             api.Backup: Route(admin, coordinator.backup),

@@ -38,6 +38,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     workers = [(worker.id, worker.name, _pack(_stored_worker(worker))) for worker in batch.workers]
     removed = [(worker,) for worker in batch.workers_removed]
     projects = [(project.name, _pack(project)) for project in batch.projects]
+    people = [(name, _pack(share)) for name, share in batch.people]
+    usage = [(one.day, one.project, one.person, _pack(one)) for one in batch.usage]
     templates = [(template.name, _pack(template)) for template in batch.templates]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
@@ -52,6 +54,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
         ("DELETE FROM workers WHERE worker_id = ?", removed),
         ("INSERT OR REPLACE INTO workers VALUES (?,?,?)", workers),
         ("INSERT OR REPLACE INTO projects VALUES (?,?)", projects),
+        ("INSERT OR REPLACE INTO people VALUES (?,?)", people),
+        ("INSERT OR REPLACE INTO usage VALUES (?,?,?,?)", usage),
         ("INSERT OR REPLACE INTO templates VALUES (?,?)", templates),
         ("DELETE FROM output_copies WHERE job_id = ? AND task_index = ?", batch.output_copies_removed),
         ("INSERT OR REPLACE INTO output_copies VALUES (?,?,?,?)", output_copies),

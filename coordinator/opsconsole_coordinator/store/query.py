@@ -8,11 +8,13 @@ from typing import NamedTuple, TypedDict, Unpack
 import msgspec
 
 from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Project, Task, Worker
+from opsconsole_coordinator.core.usage import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
+from opsconsole_protocol.share import Share
 from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
 
@@ -25,6 +27,8 @@ _worker = reader(Worker, "a worker")
 _row = reader(JobRow, "a job")
 _project = reader(Project, "a project")
 _template = reader(TemplateRow, "a template")
+_share = reader(Share, "a person's share")
+_usage_day = reader(UsageDay, "what was had on a day")
 _job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
 _events = text_reader(list[EventRow], "an event")
 _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name in EventRow.__struct_fields__)}))"
@@ -85,6 +89,17 @@ def workers(connection: sqlite3.Connection) -> list[Worker]:
 def projects(connection: sqlite3.Connection) -> list[Project]:
     """Every project that was set, by name."""
     return [_project(data) for (data,) in connection.execute("SELECT data FROM projects ORDER BY name")]
+
+
+def people(connection: sqlite3.Connection) -> dict[str, Share]:
+    """What people were given of the fleet, by name, where that isn't what everybody has."""
+    return {str(name): _share(data) for name, data in connection.execute("SELECT name, data FROM people ORDER BY name")}
+
+
+def usage(connection: sqlite3.Connection, from_day: int) -> list[UsageDay]:
+    """What was had of the fleet on this day and since, oldest first."""
+    found = connection.execute("SELECT data FROM usage WHERE day >= ? ORDER BY day", (from_day,))
+    return [_usage_day(data) for (data,) in found]
 
 
 def templates(connection: sqlite3.Connection) -> list[TemplateRow]:
@@ -311,6 +326,7 @@ def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
                 created_at_ms=since_ms,
                 updated_at_ms=project.updated_at_ms or since_ms,
                 job_counts=counts.get(name, {}),
+                share=project.share,
             )
         )
     return tuple(rows)

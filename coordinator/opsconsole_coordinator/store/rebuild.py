@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.usage import DAY_MS, REMEMBERED_DAYS
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest
@@ -23,6 +24,8 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     loading.begin_epoch(fleet, query.epochs(connection))
     fleet.adopting = query.meta(connection, "adopting") == "1"
     fleet.projects = {project.name: project for project in query.projects(connection)}
+    fleet.people = query.people(connection)
+    fleet.usage.restore(query.usage(connection, now_ms // DAY_MS - REMEMBERED_DAYS))
     fleet.templates = {template.name: template for template in query.templates(connection)}
     for worker in query.workers(connection):
         worker.heard_at_ms = now_ms

@@ -78,7 +78,15 @@ CREATE TABLE output_copies (
 CREATE INDEX output_copies_wanted ON output_copies (job_id) WHERE state = 'wanted';
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+CREATE TABLE people (name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE usage (
+  day INTEGER NOT NULL, project TEXT NOT NULL, person TEXT NOT NULL, data BLOB NOT NULL,
+  PRIMARY KEY (day, project, person)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Step N brings a file of version N to version N + 1. Steps are never changed, only added."""
 
 VERSION = len(MIGRATIONS)

@@ -8,12 +8,14 @@ from opsconsole_protocol.api.row import (
     JobDetail,
     JobRow,
     LeavingRow,
+    LineRow,
     PersonRow,
     PolicyRow,
     ProjectRow,
     RunRow,
     Snapshot,
     TemplateRow,
+    UsageRow,
     Verdict,
     WorkerRow,
 )
@@ -235,10 +237,19 @@ class DatasetAnswer(Answered, frozen=True, kw_only=True, tag="dataset"):
     worker: str = ""
 
 
+class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
+    """Who had and has what since `from_ms`, most first, and the waiting lines in order. `half_life_ms`: what was had fades."""
+
+    from_ms: int
+    half_life_ms: int
+    rows: tuple[UsageRow, ...]
+    lines: tuple[LineRow, ...]
+
+
 AnyAnswer = (
     Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer
-    | DatasetAnswer
+    | DatasetAnswer | UsageAnswer
 )  # fmt: skip

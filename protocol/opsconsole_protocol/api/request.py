@@ -10,6 +10,7 @@ from opsconsole_protocol.api.row import TemplateRow
 from opsconsole_protocol.bound import (
     CONTENTS_MAX,
     ID_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
     PROJECT_CHARACTERS_MAX,
     BoundedContentId,
     Id,
@@ -27,10 +28,13 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.report import METRICS_OF_LINE_MAX
 from opsconsole_protocol.requirement import LINE_CHARACTERS_MAX
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import NUM_TASKS_MAX, PRIORITY_MAX, JobSpec, PauseBy
 from opsconsole_protocol.stream.message import SIGNAL_BYTES_MAX, OpenStream, Way
 
 PAGE_MAX = 1_000
+DAYS_MAX = 400
+"""How far back usage can be asked for."""
 SUBMISSIONS_MAX = 10_000
 IDS_MAX = 10_000
 USES_MAX = 10_000
@@ -102,6 +106,21 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     name: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)]
     description: Text | None = None
     status: Label | None = None
+    share: ShareChange | None = None
+    """How much it may have of the fleet: for admins."""
+
+
+class SetPerson(Request, frozen=True, kw_only=True, tag="set_person"):
+    """Change how much a person may have of the fleet, by the name under which they submit. Answered by Done."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+    share: ShareChange
+
+
+class AskUsage(Request, frozen=True, kw_only=True, tag="usage"):
+    """Who had what of the fleet in the last days, who has what now, and whose turn is next. Answered by UsageAnswer."""
+
+    days: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 7
 
 
 class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
@@ -386,5 +405,5 @@ AnyRequest = (
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
-    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset
+    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage
 )  # fmt: skip

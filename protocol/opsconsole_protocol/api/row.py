@@ -7,6 +7,7 @@ import msgspec
 
 from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
+from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share
 from opsconsole_protocol.spec import JobSpec
 
 
@@ -255,6 +256,47 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     created_at_ms: int
     updated_at_ms: int
     job_counts: dict[str, int]
+    share: Share = EQUAL_SHARE
+
+
+class UsageRow(Row, frozen=True, kw_only=True):
+    """What a person had in a project in the time that was asked about, and has now.
+
+    `gpu_ms`, `cpu_ms` and `task_ms` are GPUs, CPUs and tasks times milliseconds. `weight_ms` is what decides whose turn it
+    is, in GPU milliseconds: half as much after each half-life, and without GPUs a sixteenth for each CPU.
+    """
+
+    project: str
+    person: str
+    gpu_ms: int = 0
+    cpu_ms: int = 0
+    task_ms: int = 0
+    tasks: int = 0
+    """Attempts that ended."""
+    tasks_now: int = 0
+    gpus_now: int = 0
+    cpus_now: float = 0.0
+    weight_ms: int = 0
+    project_weight: float = 1.0
+    person_weight: float = 1.0
+    project_limits: Limits = NO_LIMITS
+    person_limits: Limits = NO_LIMITS
+
+
+class LineRow(Row, frozen=True, kw_only=True):
+    """The waiting jobs of one priority, project and person; lines come in the order in which it is their turn."""
+
+    priority: int
+    project: str
+    person: str
+    jobs: int
+    first_job: str
+    project_standing_ms: int
+    """What its project had and holds, by the project's weight: the line with less comes first."""
+    person_standing_ms: int
+    """What its person had and holds in it, by the person's weight: decides between people of one project."""
+    reason: str
+    """Why its first job waits."""
 
 
 class PersonRow(Row, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
+from opsconsole_coordinator.core.quota import refusal
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
@@ -27,6 +28,7 @@ def check(fleet: Fleet) -> list[str]:
         found += (f"worker {worker.name}: {line}" for line in _check_worker(fleet, worker))
     found += _check_attempts(fleet)
     found += _check_order(fleet)
+    found += _check_shares(fleet)
     return found
 
 
@@ -35,12 +37,7 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
     found: list[str] = []
     for job_id in fleet.order:
         job = fleet.jobs[job_id]
-        if (
-            fleet.adopting
-            or job.fault
-            or job.waiting_on
-            or fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
-        ):
+        if fleet.adopting or fleet.waits_for(job) or fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE:
             continue
         due = [
             task
@@ -48,10 +45,13 @@ def check_idle(fleet: Fleet, now_ms: int) -> list[str]:
             if task.state is TaskState.PENDING and task.not_before_ms <= now_ms and not awaits_report(fleet, task)
         ]
         if job.spec.gang:
-            found += _check_idle_gang(fleet, job, due, now_ms)
+            if not refusal(fleet, job.spec.project, job.submitted_by, demand_of(job), len(due)):
+                found += _check_idle_gang(fleet, job, due, now_ms)
             continue
         for task in due[:1]:
             demand = demand_of(job, task, bond_of(fleet, task))
+            if refusal(fleet, job.spec.project, job.submitted_by, demand):
+                continue
             offers = [_judge(fleet, worker, demand, now_ms) for worker in fleet.workers.values()]
             found += [
                 f"{job.task_id(task.index)} waits though {one.worker.name} is free" for one in offers if one.accepted
@@ -212,6 +212,27 @@ def _check_attempts(fleet: Fleet) -> Iterator[str]:
             yield f"attempt {attempt.id} should have left memory"
 
 
+def _check_shares(fleet: Fleet) -> Iterator[str]:
+    """What is counted as held is what live attempts hold, and no more than may be."""
+    live = [one for worker in fleet.workers.values() for one in worker.live.values()]
+    for name, held in (
+        *((f"project {name}", one.held) for name, one in fleet.usage.projects.items()),
+        *((f"person {name}", one) for name, one in fleet.usage.held_by.items()),
+    ):
+        kind, _, whose = name.partition(" ")
+        jobs = [fleet.jobs[one.job_id] for one in live]
+        theirs = [
+            one
+            for one, job in zip(live, jobs, strict=True)
+            if whose == (job.spec.project if kind == "project" else job.submitted_by)
+        ]
+        if (held.tasks, held.gpus) != (len(theirs), sum(len(one.gpu_ids) for one in theirs)):
+            yield f"{name} is said to hold {held}, but has {len(theirs)} attempts"
+    for job in fleet.jobs.values():
+        if job.spec.max_parallel is not None and len(fleet.live_attempts(job)) > job.spec.max_parallel:
+            yield f"job {job.id} runs more than {job.spec.max_parallel} tasks at a time"
+
+
 def _check_order(fleet: Fleet) -> Iterator[str]:
     order = list(fleet.order)
     keys = [(-fleet.jobs[job].priority, fleet.jobs[job].seq) for job in order]
@@ -219,7 +240,7 @@ def _check_order(fleet: Fleet) -> Iterator[str]:
         yield f"the order is {order}"
     for job in fleet.jobs.values():
         pending = {task.index for task in job.tasks if task.state is TaskState.PENDING}
-        must_wait = bool(job.waiting_on or job.fault)
+        must_wait = bool(fleet.waits_for(job))
         if pending and (job.id in order) is must_wait:
             yield f"job {job.id} has pending tasks and is {'in a' if must_wait else 'in no'} queue"
         if not pending <= set(job.ready):

@@ -46,6 +46,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
         (
             ("retries", f"{spec.max_retries_failure} after failures, {spec.max_retries_preemption} after lost workers"),
             ("may fail", _may_fail(spec.max_task_failures)),
+            ("parallel", "" if spec.max_parallel is None else f"at most {spec.max_parallel} at a time"),
             ("timeout", spell_limit(spec.timeout_ms) or "none"),
             ("job timeout", spell_limit(spec.job_timeout_ms)),
             ("start by", spell_limit(spec.scheduling_timeout_ms)),

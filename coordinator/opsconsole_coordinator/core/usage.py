@@ -1,0 +1,206 @@
+"""What projects and people have of the fleet: how much now, how much on each day, and how much that weighs for whose turn it is.
+
+A task weighs as many GPUs as it has, or without any a CPUS_A_GPU-th for each CPU, from its assignment to its end. What was
+had long ago weighs less: half as much after each HALF_LIFE_MS. Sums that fade evenly need no list of what they sum up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import exp2, log
+
+import msgspec
+
+from opsconsole_coordinator.core.model import Attempt, Job
+
+HALF_LIFE_MS = 7 * 86_400_000
+"""After this time what was had weighs half as much."""
+AHEAD_MS = 3_600_000
+"""What is held now weighs as if it was held for so much longer: so turns are taken while nothing has ended yet."""
+CPUS_A_GPU = 16
+"""A task without GPUs weighs a GPU for so many CPUs."""
+DAY_MS = 86_400_000
+REMEMBERED_DAYS = 56
+"""What was had before these days weighs next to nothing, and isn't read from the store."""
+SETTLE_EVERY_MS = 60_000
+"""How often what is held is added to what was had, and stored, though nothing begins or ends."""
+
+
+class UsageDay(msgspec.Struct, kw_only=True):
+    """What a person had in a project on a day. `day` counts from the beginning of 1970, UTC."""
+
+    day: int
+    project: str
+    person: str
+    gpu_ms: float = 0.0
+    """GPUs times milliseconds."""
+    cpu_ms: float = 0.0
+    """CPUs times milliseconds that were asked for; a task that asked for none counts as one CPU."""
+    weight_ms: float = 0.0
+    """What a task weighs times milliseconds."""
+    task_ms: float = 0.0
+    tasks: int = 0
+    """How many attempts ended."""
+    until_ms: int = 0
+    """Up to when it was added up."""
+
+
+@dataclass(slots=True)
+class Held:
+    """What is held at a time."""
+
+    tasks: int = 0
+    gpus: int = 0
+    cpus: float = 0.0
+    """That were asked for: what limits count."""
+    memory_mb: float = 0.0
+    used_cpus: float = 0.0
+    """Those too of tasks that asked for none: one each."""
+    weight: float = 0.0
+
+    def change(self, attempt: Attempt, sign: int) -> None:
+        """Add an attempt, or take it away."""
+        asked = attempt.promised.get("cpus", 0.0)
+        self.tasks += sign
+        if not self.tasks:  # so that errors of rounding don't add up
+            self.gpus, self.cpus, self.memory_mb, self.used_cpus, self.weight = 0, 0.0, 0.0, 0.0, 0.0
+            return
+        self.gpus += sign * len(attempt.gpu_ids)
+        self.cpus += sign * asked
+        self.memory_mb += sign * attempt.promised.get("memory_mb", 0.0)
+        self.used_cpus += sign * (asked or 1.0)
+        self.weight += sign * weight_of(len(attempt.gpu_ids), asked)
+
+
+def weight_of(gpus: int, cpus: float) -> float:
+    """What a task weighs, in GPUs."""
+    return float(gpus) if gpus else (cpus or 1.0) / CPUS_A_GPU
+
+
+@dataclass(slots=True)
+class Account:
+    """What one project, or a person in it, has and had. `faded_ms`: what was had by `at_ms`, as it weighed then."""
+
+    held: Held = field(default_factory=Held)
+    faded_ms: float = 0.0
+    at_ms: int = 0
+
+    def settle(self, now_ms: int) -> None:
+        """Add what was held since the last time."""
+        self.faded_ms = self.weight_ms(now_ms)
+        self.at_ms = max(self.at_ms, now_ms)
+
+    def weight_ms(self, now_ms: int) -> float:
+        """What was had until now, as it weighs now, in GPU milliseconds."""
+        left = exp2(-max(0, now_ms - self.at_ms) / HALF_LIFE_MS)
+        return self.faded_ms * left + self.held.weight * (1 - left) * HALF_LIFE_MS / log(2)
+
+    def standing(self, now_ms: int) -> float:
+        """What decides whose turn it is: that, and what is held."""
+        return self.weight_ms(now_ms) + self.held.weight * AHEAD_MS
+
+
+_Whose = tuple[str, str]
+"""A project, and a person."""
+
+
+class Usage:
+    """All accounts, and what became dirty of them."""
+
+    def __init__(self) -> None:
+        self.people: dict[_Whose, Account] = {}
+        """Of each person in each project."""
+        self.projects: dict[str, Account] = {}
+        self.held_by: dict[str, Held] = {}
+        """What each person holds in all projects together."""
+        self._days: dict[_Whose, UsageDay] = {}
+        """The last day of each account."""
+        self._dirty: dict[_Whose, UsageDay] = {}
+        self._settled_ms = 0
+
+    def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
+        """An attempt gets what it asked for."""
+        self._change(job, attempt, 1, now_ms)
+
+    def end(self, job: Job, attempt: Attempt, now_ms: int) -> None:
+        """An attempt gives back what it had."""
+        self._change(job, attempt, -1, now_ms)
+        self._days[job.spec.project, job.submitted_by].tasks += 1
+
+    def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
+        whose = (job.spec.project, job.submitted_by)
+        for held in self._settle(whose, now_ms):
+            held.change(attempt, sign)
+
+    def restore(self, days: Iterable[UsageDay]) -> None:
+        """Take in what the store has, oldest first, before any attempt begins."""
+        for day in days:
+            whose = (day.project, day.person)
+            for account in (self.people.setdefault(whose, Account()), self.projects.setdefault(day.project, Account())):
+                account.settle(day.until_ms)
+                account.faded_ms += day.weight_ms
+            self._days[whose] = day
+
+    def resume(self, job: Job, attempt: Attempt) -> None:
+        """An attempt that the store has is there again: it counts from when its account was last added up."""
+        whose = (job.spec.project, job.submitted_by)
+        known = self.people.get(whose)
+        from_ms = known.at_ms if known is not None and known.at_ms else attempt.assigned_at_ms
+        for held in self._held(whose, from_ms):
+            held.change(attempt, 1)
+
+    def _held(self, whose: _Whose, new_at_ms: int) -> tuple[Held, Held, Held]:
+        project, person = whose
+        accounts = (self.people.setdefault(whose, Account()), self.projects.setdefault(project, Account()))
+        for account in accounts:
+            account.at_ms = account.at_ms or new_at_ms
+        return accounts[0].held, accounts[1].held, self.held_by.setdefault(person, Held())
+
+    def _settle(self, whose: _Whose, now_ms: int) -> tuple[Held, Held, Held]:
+        """Add what an account and its project held since the last time."""
+        found = self._held(whose, now_ms)
+        account = self.people[whose]
+        self._note_day(whose, account, now_ms)
+        account.settle(now_ms)
+        self.projects[whose[0]].settle(now_ms)
+        return found
+
+    def _note_day(self, whose: _Whose, account: Account, now_ms: int) -> None:
+        number = now_ms // DAY_MS
+        day = self._days.get(whose)
+        if day is None or day.day != number:
+            day = self._days[whose] = UsageDay(day=number, project=whose[0], person=whose[1])
+        held, past_ms = account.held, max(0, now_ms - account.at_ms)
+        day.gpu_ms += held.gpus * past_ms
+        day.cpu_ms += held.used_cpus * past_ms
+        day.weight_ms += held.weight * past_ms
+        day.task_ms += held.tasks * past_ms
+        day.until_ms = now_ms
+        self._dirty[whose] = day
+
+    def tick(self, now_ms: int) -> None:
+        """Add up what is held, now and then."""
+        if now_ms - self._settled_ms < SETTLE_EVERY_MS:
+            return
+        self._settled_ms = now_ms
+        for whose, account in self.people.items():
+            if account.held.tasks:
+                self._settle(whose, now_ms)
+
+    def today(self, now_ms: int) -> list[UsageDay]:
+        """What is held since it was last added up, as if that were done now; nothing is changed."""
+        found: list[UsageDay] = []
+        for (project, person), account in self.people.items():
+            held, past_ms = account.held, max(0, now_ms - account.at_ms)
+            if held.tasks and past_ms:
+                found.append(
+                    UsageDay(
+                        day=now_ms // DAY_MS, project=project, person=person, gpu_ms=held.gpus * past_ms,
+                        cpu_ms=held.used_cpus * past_ms, weight_ms=held.weight * past_ms, task_ms=held.tasks * past_ms,
+                    )
+                )  # fmt: skip
+        return found
+
+    def take_dirty(self) -> list[UsageDay]:
+        """The days that have changed since this was last asked, to be stored."""
+        found, self._dirty = list(self._dirty.values()), {}
+        return found

@@ -1,0 +1,76 @@
+"""What a project or a person may have of the fleet at a time, and how much it weighs against others."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from opsconsole_protocol.error import InvalidRequest
+
+WEIGHT_MAX = 1_000.0
+AMOUNT_MAX = 1_000_000_000
+
+Amount = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much may be held at a time; None: as much as there is."""
+
+    tasks: Amount | None = None
+    gpus: Amount | None = None
+    cpus: Amount | None = None
+    memory_mb: Amount | None = None
+
+
+NO_LIMITS = Limits()
+LIMIT_WORDS = {"tasks": "tasks", "gpus": "GPUs", "cpus": "CPUs", "memory_mb": "MB of memory"}
+"""The limits, and what they limit in words."""
+
+
+class ShareChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to change of a share: None leaves it as it is. A limit of -1 is lifted."""
+
+    weight: float | None = None
+    tasks: int | None = None
+    gpus: int | None = None
+    cpus: int | None = None
+    memory_mb: int | None = None
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a project or a person may have: a weight of 2 gives twice as much as one of 1 where both want it."""
+
+    weight: float = 1.0
+    limits: Limits = NO_LIMITS
+
+    def changed(self, change: ShareChange) -> "Share":
+        """This share with a change. Raises InvalidRequest for what can't be."""
+        weight = self.weight if change.weight is None else change.weight
+        if not 0 < weight <= WEIGHT_MAX:
+            raise InvalidRequest(f"a weight is more than 0 and at most {WEIGHT_MAX:g}, not {weight:g}")
+        limits = {key: self._limit(key, getattr(change, key)) for key in LIMIT_WORDS}
+        return Share(weight=weight, limits=Limits(**limits))
+
+    def _limit(self, key: str, wanted: int | None) -> int | None:
+        if wanted is None:
+            kept: int | None = getattr(self.limits, key)
+            return kept
+        if wanted == -1:
+            return None
+        if not 0 <= wanted <= AMOUNT_MAX:
+            raise InvalidRequest(f"a limit of {LIMIT_WORDS[key]} is at least 0 and at most {AMOUNT_MAX:,}; -1 lifts it")
+        return wanted
+
+    @property
+    def words(self) -> str:
+        """In words, such as `weight 2, at most 8 GPUs and 16 tasks at a time`."""
+        most = [
+            f"{amount} {LIMIT_WORDS[key]}" for key in LIMIT_WORDS if (amount := getattr(self.limits, key)) is not None
+        ]
+        parts = [f"weight {self.weight:g}"] if self.weight != 1 else []
+        if most:
+            parts.append(f"at most {', '.join(most)} at a time")
+        return ", ".join(parts)
+
+
+EQUAL_SHARE = Share()
