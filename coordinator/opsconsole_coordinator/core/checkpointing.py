@@ -53,6 +53,15 @@ def is_parked(fleet: Fleet, task: Task) -> bool:
     return attempt is None or attempt.is_finished
 
 
+def parked_words(fleet: Fleet, task: Task, attempt: Attempt) -> str:
+    """Why a task is paused that holds nothing: what its last attempt has saved, as far as that is known, and who wanted that."""
+    if awaits_report(fleet, task):
+        return attempt.want.reason
+    saved = attempt.checkpoint
+    words = "told of no checkpoint" if saved is None else f"saved{at_step(saved) or ' a checkpoint'}"
+    return f"{words}, {attempt.want.reason}"
+
+
 # --- the newest --------------------------------------------------------------------------------------------------
 
 

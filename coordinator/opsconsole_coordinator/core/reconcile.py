@@ -197,6 +197,8 @@ def _follow_state(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: in
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
     reason = attempt.want.reason if attempt.want.mode is not Mode.RUN else observed.reason
+    if gang.is_saving(attempt):
+        reason = task.reason  # what it was asked for, or that it is late
     fleet.set_task(job, task, TaskState(observed.state), reason)
 
 
