@@ -24,7 +24,7 @@ class _Holder(NamedTuple):
 
 
 def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str:
-    """`; held by a (kyxy7j9nrc) and b (kz01q8m2ta, paused by freeze, keeps its place)`; empty where nobody holds what is short.
+    """`, held by a (kyxy7j9nrc) and b (kz01q8m2ta, paused by freeze, keeps its place)`; empty where nobody holds what is short.
 
     `with_gpus`: whether who asks needs GPUs, and doesn't wait for the slots of those without. What an operator could free is named first.
     """
@@ -38,7 +38,7 @@ def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str
     others = len({one.job_id for one in found} - {one.job_id for one in found[:HOLDERS_MAX]})
     if not names:
         return ""
-    return f"; held by {', '.join(names)} and {others} more" if others else f"; held by {' and '.join(names)}"
+    return f", held by {', '.join(names)} and {others} more" if others else f", held by {' and '.join(names)}"
 
 
 def _holds(attempt: Attempt, what: str, *, with_gpus: bool) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from opsconsole_coordinator.core import gang
 from opsconsole_coordinator.core.adoption import adopt, find_task
+from opsconsole_coordinator.core.checkpointing import renew_parked_words
 from opsconsole_coordinator.core.desired import desired_of, forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job
 from opsconsole_coordinator.core.fleet import Fleet
@@ -263,5 +264,8 @@ def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -
     attempt = fleet.attempts.get(attempt_id)
     if attempt is not None:
         attempt.log_offsets[source] = offset
-        fleet.must_schedule |= source == Source.REPORT and attempt.is_finished  # its task may wait for that
+        if source == Source.REPORT and attempt.is_finished:
+            fleet.must_schedule = True  # its task may wait for that
+            if (job := fleet.jobs.get(attempt.job_id)) is not None:
+                renew_parked_words(fleet, job, attempt)
         check_logs(fleet, attempt)

@@ -42,9 +42,7 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
     for fault in reported.faults:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
     if attempt.is_finished:
-        task = job.tasks[attempt.index]
-        if task.current == attempt.id and checkpointing.is_parked(fleet, task):
-            fleet.set_task(job, task, task.state, checkpointing.parked_words(fleet, task, attempt))
+        checkpointing.renew_parked_words(fleet, job, attempt)
         fleet.touch_attempt(attempt)
         fleet.touch_job(job)  # its row keeps how far it was
     fleet.show_job(job)
