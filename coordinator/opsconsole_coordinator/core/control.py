@@ -87,7 +87,7 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
     if not live and not held:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
     if is_again:
-        words = f"given {spell_duration(job.spec.save_within_ms)} more to save a checkpoint by {order.actor}"
+        words = f"given {spell_duration(job.spec.save_within_ms)} more by {order.actor} to save a checkpoint"
     fleet.audit(now_ms, order.actor, EventKind.PAUSE, words, job.id)
     return words + (f" ({held} waiting tasks held)" if held and live else "")
 

@@ -302,11 +302,11 @@ def test_one_that_is_late_is_given_as_long_again_and_told_of_again(world: World)
     asked(worker)
     world.pass_ms(9_000)
     for by in (PauseBy.CHECKPOINT, None):  # the job's own kind is freezing: that alone gives it no more time
-        words = "given 10s more to save a checkpoint by ana" if by else "paused by ana"
+        words = "given 10s more by ana to save a checkpoint" if by else "paused by ana"
         assert pause(world, job, by) == words
         world.pass_ms(9_000)
     assert view.job_row(world.fleet, job).save_late == (0,)
-    assert pause(world, job) == "given 10s more to save a checkpoint by ana"
+    assert pause(world, job) == "given 10s more by ana to save a checkpoint"
     assert (task_of(job).reason, world.rows[job.id].save_late) == ("asked to save a checkpoint by ana", ())
     assert world.attempts[attempt.id].save_asked_ms == world.now_ms, "it is stored"
     world.pass_ms(12_000)
@@ -343,7 +343,7 @@ def test_what_is_told_after_the_end_says_so_and_is_the_reason_of_the_pause(world
     save(world, attempt, 90)
     assert task_of(job).reason == "saved at step 90, paused by ana"
     assert [event.text for event in world.events if "step 90" in event.text] == [
-        f"had saved at step 90: /out/jobs/{job.id}/models/step-90"
+        f"attempt 0 had saved at step 90: /out/jobs/{job.id}/models/step-90"
     ]
     world.reactor.on_logs_stored(attempt.id, "report", 9)
     world.turn()

@@ -25,8 +25,13 @@ def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
 
 
 def state_cell(job: JobRow) -> Cell:
-    """A sign and a word; for several tasks in several states how many are in which. `!`: something waits for an operator's decision."""
-    return _states(job) + cell(" !", "state-paused") if job.save_late else _states(job)
+    """A sign and a word; for several tasks in several states how many are in which."""
+    return _states(job) + late_mark(job)
+
+
+def late_mark(job: JobRow) -> Cell:
+    """`!` where an operator has to decide: a checkpoint wasn't saved in time."""
+    return cell(" !" if job.save_late else "", "state-paused")
 
 
 def _states(job: JobRow) -> Cell:
