@@ -57,6 +57,11 @@ def check_person_name(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Somebody else's text for a line of ours: a space for what can't be printed."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def _is_seen(sign: str) -> bool:
     if sign.isascii():
         return sign.isprintable()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,62 @@ def test_it_pauses_at_a_checkpoint_and_goes_on_from_there(tmp_path: Path, script
     assert sorted({*of_loss[0]}) == list(range(1, paused_at + 1))
     assert sorted({*of_loss[1]}) == list(range(paused_at + 1, 13))
     assert [one["progress"] for one in second if "progress" in one][-1] == {"done": 12, "total": 12}
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+TOGETHER = TRANSFORMERS.replace("use_cpu=True", 'use_cpu=True, ddp_backend="gloo"')
+
+
+@pytest.mark.parametrize(("asked", "code"), [(0, 85), (1, 0)], ids=["the first", "another"])
+def test_all_processes_of_a_training_go_by_what_the_first_one_was_asked(tmp_path: Path, asked: int, code: int) -> None:
+    """Two real ranks, of which only one is asked to pause: they end together at one step, or go on together."""
+    port = free_port()
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": install_sdk(tmp_path),
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    ranks = []
+    for rank in range(2):
+        own = tmp_path / str(rank)
+        own.mkdir()
+        ranks.append(
+            subprocess.Popen(
+                [PYTHON, "-c", TOGETHER if rank == asked else TOGETHER.replace("pause_at(4", "pause_at(-1")],
+                env=environ
+                | {
+                    "HOME": str(own),
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                    "OPSCONSOLE_REPORT": str(own / "report"),
+                    "OPSCONSOLE_PAUSE_FILE": str(own / "pause"),
+                },
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    try:
+        said = [one.communicate(timeout=280)[0] for one in ranks]
+    finally:
+        for one in ranks:
+            one.kill()
+            one.wait()
+    assert [one.returncode for one in ranks] == [code, code], said
+    lines = [json.loads(line) for line in (tmp_path / "0" / "report").read_text().splitlines()]
+    last = [one["checkpoint"]["step"] for one in lines if "checkpoint" in one][-1:]
+    if code:
+        assert last == [5], "it saved at the step at which it was asked"
+    saved = sorted(int(one.name.rpartition("-")[2]) for one in (tmp_path / "out").glob("checkpoint-*"))
+    assert max(saved) == (5 if code else 12)
+    assert not (tmp_path / "1" / "report").exists(), "the first one reports for all"

@@ -122,7 +122,9 @@ def test_fault_9_no_more_run_at_once_than_may(house: Lab, tmp_path: Path) -> Non
         lambda: sum(task["state"] == "running" for task in house.job(job_id)["tasks"]) == SLOTS, "all slots taken"
     )
     assert [task["state"] for task in house.job(further)["tasks"]] == ["pending", "pending"]
-    assert f"busy: {SLOTS} of {SLOTS} slots taken" in house.run("why", further).stdout
+    why = house.run("why", further).stdout
+    assert f"busy: {SLOTS} of {SLOTS} slots taken" in why
+    assert f"({job_id}, {SLOTS} tasks)" in why, "who holds them is named"
     (tmp_path / "go").touch()
     house.wait_state(further, "succeeded")
     house.wait_state(job_id, "succeeded")

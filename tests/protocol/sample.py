@@ -632,6 +632,9 @@ SERVER: dict[str, Any] = {
     "server_answer_job_list_advance_1": api.Answer(
         1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
     ),
+    "server_answer_job_list_save_late_1": api.Answer(
+        1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, save_late=(0, 2)),))
+    ),
     "server_answer_detail_progress_1": api.Answer(
         1,
         api.DetailAnswer(

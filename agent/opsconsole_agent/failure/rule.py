@@ -199,7 +199,7 @@ RULES: tuple[Rule, ...] = (
 
 STATUS_HINTS: Mapping[int, str] = {
     2: "often wrong arguments, or a file that isn't there",
-    SAVED_EXIT_CODE: "this code means that a checkpoint was saved to go on from, and none was asked for or reported",
+    SAVED_EXIT_CODE: "this code means that a checkpoint was saved to go on from, and nobody had asked for that",
     126: "the command is there, but may not be run: is it executable?",
     127: "the command wasn't found on that worker",
     134: "it gave up by itself (SIGABRT): an assertion, most likely",

@@ -29,7 +29,7 @@ def add(group: Group) -> None:
             parser.add_argument(
                 "--by",
                 choices=list(PauseBy),
-                help="freeze: stop it where it is; checkpoint: have it save one and free its GPU (default: as the job says)",
+                help="freeze: stop it where it is; checkpoint: have it save one and free its GPU; asked again, it has as long again (default: as the job says)",
             )
         add_json(parser, "one JSON object a line: id, result")
     parser = group.verb("priority", set_priority)

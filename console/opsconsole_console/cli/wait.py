@@ -77,10 +77,23 @@ def why(args: argparse.Namespace) -> int:
         put_json({"job": answer.job, "text": answer.text, "verdicts": answer.verdicts})
         return 0
     put(f"{answer.job.id}  {answer.job.state}: {answer.text}")
+    _put_choices(answer.job)
     put_verdicts(answer.verdicts)
     if ending is not None:
         _put_ending(*ending)
     return 0
+
+
+def _put_choices(job: JobRow) -> None:
+    """What can be done with what hasn't saved a checkpoint in time."""
+    if not job.save_late:
+        return
+    late = " ".join(f"{job.id}/task-{index}" for index in job.save_late) if job.num_tasks > 1 else job.id
+    put(
+        f"  stop it where it is, and keep its place: opsconsole pause {late} --by freeze",
+        f"  end it: opsconsole cancel {late}",
+        f"  wait on, for as long again: opsconsole pause {late} --by checkpoint",
+    )
 
 
 async def _ending(client: Client, job_id: str) -> Ending:

@@ -75,7 +75,14 @@ class Operations:
             what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
             if not await self._dialog.confirm(f"Cancel {what} of {job_name}?", ", ".join(task_ids[:4]), "Cancel it"):
                 return False
-        return await self.carry_out(Plan(verb, tuple(task_ids)))
+        by = _PAUSES.get(verb)
+        return await self.carry_out(Plan(verb if by is None else "pause", tuple(task_ids), by=by))
+
+    async def act_on_late(self, verb: str, job: JobRow) -> bool:
+        """Carry out a verb on what of a job hasn't saved a checkpoint in time; `checkpoint` gives it as much time again."""
+        if job.num_tasks == 1:
+            return await self.act(verb, [job])
+        return await self.act_on_tasks(verb, [f"{job.id}/task-{index}" for index in job.save_late], job.name)
 
     async def change_priority(self, jobs: Sequence[JobRow], by: int) -> bool:
         """Raise or lower the priority of each that hasn't ended."""

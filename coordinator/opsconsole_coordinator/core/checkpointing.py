@@ -53,6 +53,24 @@ def is_parked(fleet: Fleet, task: Task) -> bool:
     return attempt is None or attempt.is_finished
 
 
+def parked_words(fleet: Fleet, task: Task, attempt: Attempt) -> str:
+    """Why a task is paused that holds nothing: what its last attempt has saved, as far as that is known, and who wanted that."""
+    saved = attempt.checkpoint
+    if saved is None and awaits_report(fleet, task):
+        return attempt.want.reason
+    words = "told of no checkpoint" if saved is None else f"saved{at_step(saved) or ' a checkpoint'}"
+    return f"{words}, {attempt.want.reason}"
+
+
+def renew_parked_words(fleet: Fleet, job: Job, attempt: Attempt) -> None:
+    """More is known of what an attempt has saved that made way: the reason of its task's pause says so."""
+    task = job.tasks[attempt.index]
+    if task.current == attempt.id and is_parked(fleet, task):
+        words = parked_words(fleet, task, attempt)
+        if words != task.reason:
+            fleet.set_task(job, task, task.state, words)
+
+
 # --- the newest --------------------------------------------------------------------------------------------------
 
 

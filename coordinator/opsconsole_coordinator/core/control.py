@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.dependency import apply_dependencies
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.gang import end_for_next_round, restart_broken_round, starts_over
+from opsconsole_coordinator.core.gang import end_for_next_round, is_saving, restart_broken_round, starts_over
 from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_protocol import link
@@ -18,6 +18,7 @@ from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.spec import PRIORITY_MAX, PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
 
@@ -72,8 +73,11 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
     by = order.by or job.spec.pause_by
     words = f"paused by {order.actor}"
     live = _live_attempts(fleet, tasks)
+    is_again = by is PauseBy.CHECKPOINT and bool(live) and all(map(is_saving, live))
     for attempt in live:
-        if attempt.want.mode is not link.Mode.PAUSE or (order.by is not None and attempt.want.by is not by):
+        is_other = order.by is not None and attempt.want.by is not by
+        is_asked_again = by is PauseBy.CHECKPOINT and is_saving(attempt)  # it is given as much time once more
+        if attempt.want.mode is not link.Mode.PAUSE or is_other or is_asked_again:
             _want_paused(fleet, job, attempt, by, order, now_ms)
     held = _hold_waiting(fleet, job, tasks, words)
     if job.spec.gang:
@@ -82,6 +86,8 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
         )  # one that was to save is frozen, and another has failed meanwhile
     if not live and not held:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
+    if is_again:
+        words = f"given {spell_duration(job.spec.save_within_ms)} more by {order.actor} to save a checkpoint"
     fleet.audit(now_ms, order.actor, EventKind.PAUSE, words, job.id)
     return words + (f" ({held} waiting tasks held)" if held and live else "")
 
@@ -96,12 +102,13 @@ def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: O
     if is_to_save:
         attempt.save_asked_ms = now_ms
         attempt.is_save_late = False
-    words = f"asked to save a checkpoint by {order.actor}" if is_to_save else f"paused by {order.actor}"
+        fleet.touch_attempt(attempt)
+    words = f"paused by {order.actor}"
     how = by if is_to_save else PauseBy.FREEZE
     want = link.Want(mode=link.Mode.PAUSE, reason=words, grace_ms=job.spec.grace_ms, by=how)
     set_want(fleet, attempt, want)
     task = job.tasks[attempt.index]
-    fleet.set_task(job, task, task.state, words)
+    fleet.set_task(job, task, task.state, f"asked to save a checkpoint by {order.actor}" if is_to_save else words)
 
 
 def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -109,6 +116,9 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
     words = f"resumed by {order.actor}"
     paused = [one for one in _live_attempts(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
     for attempt in paused:
+        if is_saving(attempt):  # it runs, and its worker has nothing new to say
+            task = job.tasks[attempt.index]
+            fleet.set_task(job, task, task.state, words)
         set_want(fleet, attempt, link.Want(reason=words, grace_ms=job.spec.grace_ms))
     parked = [task for task in tasks if is_parked(fleet, task)]
     for task in parked:

@@ -4,7 +4,14 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
-from opsconsole_coordinator.core.checkpointing import awaits_report, hurry, is_parked, note_gone, step_words
+from opsconsole_coordinator.core.checkpointing import (
+    awaits_report,
+    hurry,
+    is_parked,
+    note_gone,
+    parked_words,
+    step_words,
+)
 from opsconsole_coordinator.core.checkpointing import forget as forget_checkpoint
 from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outputs
 from opsconsole_coordinator.core.dependency import update_dependents
@@ -142,7 +149,7 @@ def _park(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
     fleet.audit(now_ms, attempt.actor, EventKind.PAUSED, words, job.task_id(task.index))
     task.pending_since_ms = now_ms
     if attempt.want.mode is link.Mode.PAUSE:
-        fleet.set_task(job, task, TaskState.PAUSED, attempt.want.reason)
+        fleet.set_task(job, task, TaskState.PAUSED, parked_words(fleet, task, attempt))
     else:
         wait_again(fleet, job, task, attempt)
 

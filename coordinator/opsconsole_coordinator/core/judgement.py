@@ -41,6 +41,8 @@ class Offer:
     """It is refused because nobody who is there has a tree that the job brings along."""
     contents: tuple[Content, ...] = ()
     """What a worker that accepts would have to have of what the task brings along, its checkpoint included."""
+    taken: str = ""
+    """Of what others have so much that it is refused: SLOTS, GPUS, or a capacity (`cpus`, `memory_mb`)."""
     lacks_bytes: int | None = None
     """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
 
@@ -48,6 +50,9 @@ class Offer:
     def supply(self) -> str:
         """How far it has that, in words."""
         return supply_words(self.contents, self.lacks_bytes)
+
+
+SLOTS, GPUS = "slots", "gpus"
 
 
 class Search(NamedTuple):
@@ -86,12 +91,12 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
-    occupied = _occupied(worker, demand)
+    occupied, taken = _occupied(worker, demand)
     if occupied:
-        return Offer(worker, False, occupied, soon=True, avoided=avoided)
+        return Offer(worker, False, occupied, soon=True, avoided=avoided, taken=taken)
     gpus, reason = _choose_gpus(worker, demand)
     if gpus is None:
-        return Offer(worker, False, reason, soon=True, avoided=avoided)
+        return Offer(worker, False, reason, soon=True, avoided=avoided, taken=GPUS)
     lacks_bytes = missing_bytes(demand.contents, worker) if demand.contents else None
     if lacks_bytes is not None and (crowded := _crowded(worker, lacks_bytes)):
         return Offer(worker, False, crowded, soon=bool(worker.live), avoided=avoided)
@@ -205,20 +210,20 @@ def _absent(worker: Worker, demand: Demand) -> str:
     return ""
 
 
-def _occupied(worker: Worker, demand: Demand) -> str:
-    """What the task needs of this worker and others have at the moment; empty where enough is free."""
+def _occupied(worker: Worker, demand: Demand) -> tuple[str, str]:
+    """What the task needs of this worker and others have at the moment, in words and as `Offer.taken`; empty where enough is free."""
     with_gpus = demand.gpus > 0
     left = worker.slots_left(with_gpus=with_gpus)
     if left + demand.prefetch <= 0:
         by = " by tasks with GPUs" if with_gpus else ""
         limit = worker.max_concurrent_jobs
-        return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)"
+        return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)", SLOTS
     for need, key, label in demand.capacities:
         free = free_capacity(worker, key)
         if free < need:
-            return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free"
+            return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free", key
     kept = _kept(worker, demand)
-    return _reserved(worker, demand, kept) if kept is not None else ""
+    return _reserved(worker, demand, kept) if kept is not None else "", ""
 
 
 def _kept(worker: Worker, demand: Demand) -> Reserved | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from opsconsole_coordinator.core import gang
 from opsconsole_coordinator.core.adoption import adopt, find_task
+from opsconsole_coordinator.core.checkpointing import renew_parked_words
 from opsconsole_coordinator.core.desired import desired_of, forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job
 from opsconsole_coordinator.core.fleet import Fleet
@@ -197,6 +198,8 @@ def _follow_state(fleet: Fleet, attempt: Attempt, observed: Observed, now_ms: in
     if attempt.want.mode is Mode.RETRACT and observed.state is not AttemptState.ASSIGNED:
         set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))  # too late: it has started
     reason = attempt.want.reason if attempt.want.mode is not Mode.RUN else observed.reason
+    if gang.is_saving(attempt):
+        reason = task.reason  # what it was asked for, or that it is late
     fleet.set_task(job, task, TaskState(observed.state), reason)
 
 
@@ -264,4 +267,5 @@ def logs_stored(fleet: Fleet, attempt_id: AttemptId, source: str, offset: int) -
         job = fleet.jobs.get(attempt.job_id)
         if job is not None and source == Source.REPORT and attempt.is_finished:
             fleet.look_again(job)  # its task may wait for that
+            renew_parked_words(fleet, job, attempt)
         check_logs(fleet, attempt)

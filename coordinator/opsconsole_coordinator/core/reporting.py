@@ -34,13 +34,17 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         told_ms = attempt.checkpoint_told_ms
         if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
-            words = f"saved{checkpointing.at_step(reported.checkpoint)}: {reported.checkpoint.path}"
+            saved = (
+                f"attempt {attempt.number} had saved" if attempt.is_finished else "saved"
+            )  # its last words may come after its end
+            words = f"{saved}{checkpointing.at_step(reported.checkpoint)}: {reported.checkpoint.path}"
             fleet.audit(now_ms, actor, EventKind.CHECKPOINT, words, subject)
     for _, note in reported.notes:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"note: {note}", subject)
     for fault in reported.faults:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
     if attempt.is_finished:
+        checkpointing.renew_parked_words(fleet, job, attempt)
         fleet.touch_attempt(attempt)
         fleet.touch_job(job)  # its row keeps how far it was
     fleet.show_job(job)

@@ -37,7 +37,7 @@ def watch_saving(fleet: Fleet, now_ms: int) -> None:
             if now_ms - asked_ms > job.spec.save_within_ms:
                 attempt.is_save_late = True
                 task = job.tasks[attempt.index]
-                words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it (pause --by freeze), cancel it, or wait"
+                words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it, cancel it, or wait on"
                 fleet.audit(now_ms, SYSTEM, EventKind.NOTE, words, job.task_id(task.index))
                 fleet.set_task(job, task, task.state, words)
 

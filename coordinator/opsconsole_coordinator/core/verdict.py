@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
 
@@ -24,7 +25,7 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         worker_id=worker.id,
         worker=worker.name,
         accepted=offer.accepted,
-        reason=offer.reason,
+        reason=offer.reason + holders_words(fleet, offer, with_gpus=demand.gpus > 0),
         estimated_start_ms=0 if offer.accepted else None,
         estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
         gpus_free=len(free_gpus(worker)),

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from opsconsole_coordinator.core import estimate, skew
@@ -11,6 +12,8 @@ from opsconsole_coordinator.core.content import arriving, contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gang import is_saving
+from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
@@ -38,6 +41,7 @@ from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_waiting
 
 _COMMAND_SHOWN = 200
+_SAVE_LATE_SHOWN = 100
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
 LIVE = RUNNING | {TaskState.ASSIGNED}
 
@@ -130,7 +134,16 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         command=_command(job.spec),
         output_files=job.output_files,
         output_bytes=job.output_bytes,
+        save_late=_save_late(fleet, job),
     )
+
+
+def _save_late(fleet: Fleet, job: Job) -> tuple[int, ...]:
+    held = (fleet.attempts.get(one) for one in job.open_attempts)
+    late = sorted(
+        one.index for one in held if one is not None and one.is_save_late and is_saving(one) and not one.is_finished
+    )
+    return tuple(late[:_SAVE_LATE_SHOWN])
 
 
 def _command(spec: JobSpec) -> str:
@@ -181,11 +194,12 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
         return job.reason
     if state is TaskState.BUILDING and (delivery := _delivery(fleet, job)):
         return delivery
-    if len(job.tasks) == 1:
+    if len(job.tasks) == 1 and (job.tasks[0].reason or state is not TaskState.HELD):
         return job.tasks[0].reason
     if state is TaskState.SUCCEEDED:
         return ""
-    return next((task.reason for task in _tasks_in(fleet, job, state) if task.state is state and task.reason), "")
+    found = (task.reason for task in _tasks_in(fleet, job, state) if task.state is state and task.reason)
+    return next(found, "waits until somebody releases it" if state is TaskState.HELD else "")
 
 
 def _delivery(fleet: Fleet, job: Job) -> str:
@@ -405,7 +419,9 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[Co
     )
     best = choose(offers, known)
     if best is None:
-        return Candidates(verdicts=rows, text=explain(offers, demand))
+        return Candidates(
+            verdicts=rows, text=explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
+        )
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
     because += f", {best.supply}" if best.supply else ""

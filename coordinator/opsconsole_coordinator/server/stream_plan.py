@@ -18,6 +18,7 @@ from opsconsole_protocol.error import Forbidden, InvalidRequest, NotFound, Unava
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.mount import find_mount, mounts_of
+from opsconsole_protocol.name import printable
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.stream.message import (
     FetchContent,
@@ -155,7 +156,7 @@ class StreamPlanner:
         found = replace(purpose, root=place.root, folder=place.path)
         is_mount = purpose.root.kind is RootKind.MOUNT
         if isinstance(purpose, WriteFiles) and purpose.what:
-            return Plan(found, PeerKind.WORKER, _party(place.worker), _printable(purpose.what), place.worker.name)
+            return Plan(found, PeerKind.WORKER, _party(place.worker), printable(purpose.what), place.worker.name)
         what = f"files of {place.root.mount}" if is_mount else f"{purpose.root.kind} files of job {place.root.job_id}"
         subject = place.worker.name if is_mount else place.root.job_id
         return Plan(found, PeerKind.WORKER, _party(place.worker), what, subject)
@@ -203,7 +204,3 @@ class StreamPlanner:
 
 def _party(worker: Worker) -> Party:
     return Party(PartyKind.WORKER, worker.id, worker.name)
-
-
-def _printable(name: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in name)

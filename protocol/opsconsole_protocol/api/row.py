@@ -68,6 +68,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     output_files: int | None = None
     """How many files its tasks left in their output folders; null while none has ended, and where no worker said."""
     output_bytes: int | None = None
+    save_late: tuple[int, ...] = ()
+    """Its tasks, by their indices, that haven't saved the checkpoint in time that they were asked for: the first hundred of them."""
 
 
 class CheckpointRow(Row, frozen=True, kw_only=True):

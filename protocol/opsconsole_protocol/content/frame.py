@@ -14,6 +14,7 @@ from opsconsole_protocol.content.digest import CHUNK_BYTES, DIGEST_BYTES
 from opsconsole_protocol.content.error import from_peer
 from opsconsole_protocol.content.manifest import CONTENT_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX
 from opsconsole_protocol.error import OpsconsoleError, ProtocolError
+from opsconsole_protocol.name import printable
 
 HEAD_BYTES = 5
 PART_OF_MANIFEST_BYTES = 1 << 20
@@ -169,7 +170,7 @@ def read_failure(body: memoryview) -> OpsconsoleError:
         said = _FAILURE.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise ProtocolError("the other end stopped, and why can't be read") from None
-    line = "".join(sign if sign.isprintable() else " " for sign in said.message)
+    line = printable(said.message)
     return from_peer(said.code, f"the other end stopped: {cut(line, TEXT_CHARACTERS_MAX - 40)}")
 
 

@@ -21,6 +21,7 @@ from opsconsole_protocol.content.round import ACK_EVERY, batches, chunk_size, ro
 from opsconsole_protocol.content.sender import TRANSFER_VERSION, AwaitFrame, SendFrame
 from opsconsole_protocol.error import LimitExceeded, ProtocolError, VersionMismatch
 from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.name import printable
 
 
 class Looking(NamedTuple):
@@ -109,7 +110,7 @@ class Receiver:
                 f"the other end offers a manifest of {offer.manifest_bytes:,} bytes: at most {MANIFEST_BYTES_MAX:,} are taken"
             )
         self.left_out = max(0, offer.left_out)
-        self.why = "".join(sign if sign.isprintable() else " " for sign in offer.why)
+        self.why = printable(offer.why)
         encoded = bytearray()
         while len(encoded) < offer.manifest_bytes:
             part = yield from self._next(FrameKind.MANIFEST)

@@ -11,6 +11,7 @@ from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.why.why_screen import WhyScreen, checks_of
 from opsconsole_console.screen.worker.worker_screen import WorkerScreen
 from opsconsole_protocol.api import Act, EventRow, ListEvents, ShowJob, Update, Why
+from opsconsole_protocol.spec import PauseBy
 from tests.console.app import recorded
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import SMALL, Stage, stage
@@ -254,6 +255,44 @@ async def test_why_of_a_job_that_doesnt_wait_is_a_line(source: RecordedSource) -
         there.job("42f")
         await there.press("w")
         await there.until(lambda: "running on gpu-a, spare-node-with-a-long-name" in there.text())
+
+
+async def test_where_no_checkpoint_was_saved_in_time_the_row_says_so_and_why_has_a_key_for_each_choice(
+    source: RecordedSource,
+) -> None:
+    async with stage(source, (160, 45)) as there:
+        there.job("42f")
+        job_id = "42f0k9x2mq"
+        await there.press("w")
+        await there.until(lambda: "running on gpu-a" in there.text())
+        await there.press("f", "o", "c")
+        assert there.screen_name == "WhyScreen", "there is nothing to choose"
+        assert not source.asked(Act)
+        await there.press("escape")
+        late = replace(source.fleet.jobs[job_id], num_tasks=4, save_late=(0, 2), reason="hasn't saved a checkpoint")
+        source.push(Update(seq=source.fleet.seq + 1, jobs=(late,)))
+        await there.until(lambda: "2 tasks of it saved no checkpoint in time" in there.text())
+        assert "running !" in there.text()
+        await there.press("w")
+        await there.until(lambda: "o Wait on" in there.text())
+        ids = (f"{job_id}/task-0", f"{job_id}/task-2")
+        for key, asked in (
+            ("o", Act(verb="pause", ids=ids, by=PauseBy.CHECKPOINT)),
+            ("f", Act(verb="pause", ids=ids, by=PauseBy.FREEZE)),
+            ("c", Act(verb="cancel", ids=ids)),
+        ):
+            await there.press(key)
+            if key == "c":
+                assert there.screen_name == "ConfirmScreen"
+                await there.press("y")
+            await there.until(lambda: source.asked(Act)[-1:] == [asked])  # noqa: B023 - it is awaited at once
+        source.push(Update(seq=source.fleet.seq + 1, jobs=(replace(late, num_tasks=1, save_late=(0,)),)))
+        await there.press("escape")
+        await there.until(lambda: "  saved no checkpoint in time" in there.text())
+        await there.press("w")
+        await there.until(lambda: "o Wait on" in there.text())
+        await there.press("o")
+        await there.until(lambda: source.asked(Act)[-1] == Act(verb="pause", ids=(job_id,), by=PauseBy.CHECKPOINT))
 
 
 def test_what_keeps_most_workers_away_comes_first() -> None:

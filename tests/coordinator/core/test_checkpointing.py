@@ -70,6 +70,14 @@ def asked(worker: FakeWorker) -> link.Want:
     return want
 
 
+LATE = "hasn't saved a checkpoint within 10s: freeze it, cancel it, or wait on"
+
+
+def late_words(world: World) -> list[str]:
+    """What events said of tasks that are late."""
+    return [event.text for event in world.events if "hasn't saved" in event.text]
+
+
 def made_way(world: World, worker: FakeWorker, attempt: Attempt, **fields: Any) -> None:
     worker.report(
         attempt, AttemptState.FAILED, exit_code=85, error="exit code 85", finished_at_ms=world.now_ms, **fields
@@ -83,13 +91,13 @@ def test_a_pause_by_checkpoint_frees_the_slot_and_a_resume_goes_on_from_there(
     job = world.submit(max_retries_failure=0, max_retries_preemption=0)
     attempt = run(world, job, worker)
     assert pause(world, job) == "paused by ana"
-    assert asked(worker).reason == "asked to save a checkpoint by ana"
+    assert asked(worker).reason == "paused by ana"
     assert (state(job), task_of(job).reason) == ("running", "asked to save a checkpoint by ana")
     saved = save(world, attempt, 120)
     note_reported(world.fleet, attempt.id, Reported(progress=Progress(120, 200), progress_at_ms=1), world.now_ms)
     made_way(world, worker, attempt, hint="none was asked for")
     worker.forget(attempt)
-    assert state(job) == "paused"
+    assert (state(job), task_of(job).reason) == ("paused", "saved at step 120, paused by ana")
     assert view.job_row(world.fleet, job).advance == link.TaskProgress(done=120, total=200)
     assert not attempt.hint, "its worker doesn't know better"
     assert not worker.record.live, "a paused task holds nothing"
@@ -269,12 +277,14 @@ def test_one_that_saves_nothing_can_be_frozen_instead_and_thaws(world: World) ->
     pause(world, job)
     asked(worker)
     world.pass_ms(20_000)
-    late = [event.text for event in world.events if "hasn't saved" in event.text]
-    assert late == ["hasn't saved a checkpoint within 10s: freeze it (pause --by freeze), cancel it, or wait"]
-    assert task_of(job).reason == late[0]
+    assert late_words(world) == [LATE]
+    assert (task_of(job).reason, view.job_row(world.fleet, job).save_late) == (LATE, (0,))
+    worker.report(attempt, AttemptState.RUNNING, peak_memory_mb=1)
+    assert task_of(job).reason == LATE, "what its worker says otherwise doesn't take it away"
     pause(world, job, PauseBy.FREEZE)
     want = worker.take(link.SetWant).want
     assert (want.mode, want.by) == (link.Mode.PAUSE, PauseBy.FREEZE)
+    assert (task_of(job).reason, view.job_row(world.fleet, job).save_late) == ("paused by ana", ())
     worker.report(attempt, AttemptState.PAUSED)
     assert state(job) == "paused"
     assert worker.record.live, "a frozen task holds its slot"
@@ -282,6 +292,87 @@ def test_one_that_saves_nothing_can_be_frozen_instead_and_thaws(world: World) ->
     worker.take(link.SetWant)
     worker.run(attempt)
     worker.succeed(attempt)
+
+
+def test_one_that_is_late_is_given_as_long_again_and_told_of_again(world: World) -> None:
+    worker = world.worker()
+    job = world.submit(save_within_ms=10_000)
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    world.pass_ms(9_000)
+    for by in (PauseBy.CHECKPOINT, None):  # the job's own kind is freezing: that alone gives it no more time
+        words = "given 10s more by ana to save a checkpoint" if by else "paused by ana"
+        assert pause(world, job, by) == words
+        world.pass_ms(9_000)
+    assert view.job_row(world.fleet, job).save_late == (0,)
+    assert pause(world, job) == "given 10s more by ana to save a checkpoint"
+    assert (task_of(job).reason, world.rows[job.id].save_late) == ("asked to save a checkpoint by ana", ())
+    assert world.attempts[attempt.id].save_asked_ms == world.now_ms, "it is stored"
+    world.pass_ms(12_000)
+    assert late_words(world) == [LATE, LATE]
+    assert world.rows[job.id].save_late == (0,)
+    world.act("resume", job)
+    worker.take(link.SetWant)
+    assert (task_of(job).reason, world.rows[job.id].save_late) == ("resumed by ana", ())
+    worker.succeed(attempt)
+
+
+def test_which_tasks_are_late_is_said_of_each(world: World) -> None:
+    worker = world.worker(slots=3)
+    job = world.submit(num_tasks=3, save_within_ms=10_000)
+    attempts = [worker.started() for _ in range(3)]
+    world.reactor.on_act("pause", job.id, 1, "ana", "", world.now_ms, PauseBy.CHECKPOINT)
+    world.turn()
+    asked(worker)
+    world.pass_ms(12_000)
+    assert world.rows[job.id].save_late == (1,)
+    for attempt in attempts:
+        worker.succeed(attempt)
+    assert world.rows[job.id].save_late == ()
+
+
+def test_what_is_told_after_the_end_says_so_and_is_the_reason_of_the_pause(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt, log_sizes={"report": 9})
+    assert (state(job), task_of(job).reason) == ("paused", "paused by ana"), "what it has saved is yet to be told"
+    save(world, attempt, 90)
+    assert task_of(job).reason == "saved at step 90, paused by ana"
+    assert [event.text for event in world.events if "step 90" in event.text] == [
+        f"attempt 0 had saved at step 90: /out/jobs/{job.id}/models/step-90"
+    ]
+    world.reactor.on_logs_stored(attempt.id, "report", 9)
+    world.turn()
+    worker.forget(attempt)
+
+
+def test_one_whose_report_has_come_without_a_checkpoint_says_so(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt, log_sizes={"report": 9})
+    assert task_of(job).reason == "paused by ana"
+    world.reactor.on_logs_stored(attempt.id, "report", 9)
+    world.turn()
+    assert task_of(job).reason == "told of no checkpoint, paused by ana"
+    worker.forget(attempt)
+
+
+def test_one_that_made_way_without_a_checkpoint_says_so(world: World) -> None:
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    assert task_of(job).reason == "told of no checkpoint, paused by ana"
 
 
 def test_a_parked_task_can_be_cancelled_and_paused_again_is_refused(world: World) -> None:

@@ -153,7 +153,8 @@ def test_each_gpu_has_one_task(world: World) -> None:
     taken = [worker.started().gpu_ids for _ in range(2)]
     assert taken == [("GPU-0", "GPU-1"), ("GPU-2",)]
     assert world.why(third) == (
-        "w1 needs 1 free GPU, 0 free: GPU 0 has a task; GPU 1 has a task; GPU 2 has a task"
+        "w1 needs 1 free GPU, 0 free: GPU 0 has a task; GPU 1 has a task; GPU 2 has a task, "
+        "held by true (000000000a) and true (000000000b)"
     )  # fmt: skip
 
 
@@ -172,7 +173,9 @@ def test_a_free_gpu_does_not_wait_for_slots_that_tasks_without_have(world: World
     world.submit(gpus=1)
     worker.started()
     third = world.submit(gpus=1)
-    assert world.why(third) == "w1 busy: 2 of 2 slots taken by tasks with GPUs (max_concurrent_jobs)"
+    assert world.why(third) == (
+        "w1 busy: 2 of 2 slots taken by tasks with GPUs (max_concurrent_jobs), held by true (000000000j) and true (000000000k)"
+    )
 
 
 def test_the_smallest_gpu_that_suffices_is_given(world: World) -> None:
@@ -230,8 +233,11 @@ def test_memory_and_cpus_are_promised_once(world: World) -> None:
     fits = world.submit(resources=Resources(cpus=3, memory_mb=700))
     attempts = {attempt.job_id: attempt for attempt in (worker.started(), worker.started())}
     assert set(attempts) == {first.id, fits.id}
-    assert world.why(by_cpu) == "w1 needs 4 CPUs; 0 of 8 are free"
-    assert world.why(by_memory) == "w1 needs 800 MB of memory; 0 of 1000 are free"
+    assert world.why(by_cpu) == "w1 needs 4 CPUs; 0 of 8 are free, held by true (000000000a) and true (000000000d)"
+    assert (
+        world.why(by_memory)
+        == "w1 needs 800 MB of memory; 0 of 1000 are free, held by true (000000000a) and true (000000000d)"
+    )
     worker.succeed(attempts[first.id])
     assert worker.started().job_id == by_cpu.id
     worker.succeed(attempts[fits.id])

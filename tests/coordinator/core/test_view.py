@@ -65,7 +65,10 @@ def test_why_a_job_of_many_tasks_stands_where_it_stands_is_counted(world: World)
     job = world.submit(num_tasks=3)
     world.workers["w1"].started()
     text, verdicts = view.why(world.fleet, job, world.now_ms)
-    assert text == "2 pending, 1 running on w1; task-1 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert (
+        text
+        == "2 pending, 1 running on w1; task-1 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)"
+    )
     assert [(one.worker, one.accepted) for one in verdicts] == [("w1", False)]
 
 
@@ -75,11 +78,14 @@ def test_why_one_task_stands_where_it_stands(world: World) -> None:
     running = worker.started()
     assert view.why(world.fleet, job, world.now_ms, 0) == ("task-0 is running", ())
     text, verdicts = view.why(world.fleet, job, world.now_ms, 2)
-    assert (text, len(verdicts)) == ("task-2 is pending: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)", 1)
-    worker.fail(running, "exit code 3")
-    assert world.why(job).endswith("task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs)"), (
-        "the one whose time has come"
+    assert (text, len(verdicts)) == (
+        "task-2 is pending: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)",
+        1,
     )
+    worker.fail(running, "exit code 3")
+    assert world.why(job).endswith(
+        "task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)"
+    ), "the one whose time has come"
     assert view.why(world.fleet, job, world.now_ms, 0)[0] == (
         "task-0 is pending: exit code 3 (failed 1 of 3, again in 1s)"
     )

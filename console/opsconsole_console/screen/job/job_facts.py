@@ -30,10 +30,10 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
     """State, times, place; in two columns where there is room. `shown` is the task or attempt under the cursor."""
     latest = shown.latest if shown is not None else None
     output_path = (shown.output_path if shown is not None else None) or job.output_path
-    state = sign(job.state).cell
+    state = sign(job.state).cell + job_cell.late_mark(job)
     is_told = shown is not None and bool(shown.error) and (bool(shown.hint) or shown.state in _FAILED)
     if job.reason and not is_told:  # else it stands below, in full
-        state = state + cell(f"  {job.reason}", "text-muted")
+        state = state + cell(f"  {job.reason}", "state-paused" if job.save_late else "text-muted")
     left = facts(
         (
             ("state", state),

@@ -26,6 +26,15 @@ def progress_cell(job: JobRow, now_ms: int, cells: int) -> Cell:
 
 def state_cell(job: JobRow) -> Cell:
     """A sign and a word; for several tasks in several states how many are in which."""
+    return _states(job) + late_mark(job)
+
+
+def late_mark(job: JobRow) -> Cell:
+    """`!` where an operator has to decide: a checkpoint wasn't saved in time."""
+    return cell(" !" if job.save_late else "", "state-paused")
+
+
+def _states(job: JobRow) -> Cell:
     counts = {state: number for state, number in job.task_counts.items() if number}
     if len(counts) <= 1:
         return sign(job.state).cell
@@ -66,6 +75,9 @@ def eta_cell(job: JobRow, now_ms: int) -> Cell:
 
 def remark(job: JobRow, now_ms: int) -> Cell | None:
     """What a job that isn't at work says instead of progress: why it waits, or how it ended and when."""
+    if job.save_late:
+        who = f"{fmt.plural(len(job.save_late), 'task')} of it" if job.num_tasks > 1 else ""
+        return cell(f"{who} saved no checkpoint in time; why offers what to do".strip(), "state-paused")
     if job.state in MOVING:
         return None
     if job.finished_at_ms is None:

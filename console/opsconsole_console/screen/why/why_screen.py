@@ -34,6 +34,9 @@ class WhyScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
+        Binding("f", "late('freeze')", "Freeze", tooltip="Stop it where it is; it keeps its place", id="why.freeze"),
+        Binding("c", "late('cancel')", "Cancel", tooltip="End it, after a question", id="why.cancel"),
+        Binding("o", "late('checkpoint')", "Wait on", tooltip="Give it as long again to save one", id="why.wait_on"),
         Binding("y", "copy", "Copy", show=False, id="why.copy"),
     ]
 
@@ -89,6 +92,7 @@ class WhyScreen(ModalScreen[None]):
                 Line(Cell(((f"{job.name}  ", "bold"), (f"{self._model.short_ids.show(job.id)}  ", "text-muted")))
                      + sign(job.state).cell, cell(counted if answer.verdicts else "", "text-muted")),
                 *wrapped(answer.text, cells),
+                *(self._choices(cells) if job.save_late else ()),
                 BLANK,
             ]
         )  # fmt: skip
@@ -101,6 +105,34 @@ class WhyScreen(ModalScreen[None]):
         if answer.verdicts and not self._table.has_focus:
             self._table.focus()
         self._explain()
+        self.refresh_bindings()
+
+    def _choices(self, cells: int) -> list[Line]:
+        """What can be done where a checkpoint wasn't saved in time."""
+        if shell(self).read_only:
+            return []
+        return [
+            BLANK,
+            *wrapped("freeze  stop it where it is: it keeps its place and its memory, and goes on from there", cells),
+            *wrapped("cancel  end it; what it has saved before stays", cells),
+            *wrapped("wait on  give it as long again; it may go on working until then", cells),
+        ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The choices are there while there is something to choose."""
+        if action == "late":
+            return self._answer is not None and bool(self._answer.job.save_late) and not shell(self).read_only
+        return super().check_action(action, parameters)
+
+    def action_late(self, verb: str) -> None:
+        if (answer := self._answer) is None:
+            return
+
+        async def carried_out() -> None:
+            if await shell(self).operations.act_on_late(verb, answer.job):
+                self._request_answer()
+
+        shell(self).do(carried_out)
 
     @on(LiveTable.RowHighlighted)
     def _explain(self) -> None:

@@ -1,0 +1,69 @@
+"""Who holds what a worker is short of: named when somebody asks why a job waits, never while tasks are placed."""
+
+from typing import NamedTuple
+
+from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gang import is_saving
+from opsconsole_coordinator.core.judgement import GPUS, SLOTS, Offer
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_protocol.bound import cut
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.link import Mode
+from opsconsole_protocol.name import printable
+
+HOLDERS_MAX = 2
+"""How many jobs are named; the others are counted."""
+NAME_CHARACTERS_MAX = 40
+
+
+class _Holder(NamedTuple):
+    """Tasks of one job that hold something and stand alike."""
+
+    job_id: JobId
+    standing: str
+
+
+def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str:
+    """`, held by a (kyxy7j9nrc) and b (kz01q8m2ta, paused by freeze, keeps its place)`; empty where nobody holds what is short.
+
+    `with_gpus`: whether who asks needs GPUs, and doesn't wait for the slots of those without. What an operator could free is named first.
+    """
+    tasks: dict[_Holder, int] = {}
+    for attempt in offer.worker.live.values():
+        if _holds(attempt, offer.taken, with_gpus=with_gpus):
+            holder = _Holder(attempt.job_id, _standing(attempt))
+            tasks[holder] = tasks.get(holder, 0) + 1
+    found = sorted(tasks, key=lambda one: not one.standing)
+    names = [_name(fleet, one, tasks[one]) for one in found[:HOLDERS_MAX]]
+    others = len({one.job_id for one in found} - {one.job_id for one in found[:HOLDERS_MAX]})
+    if not names:
+        return ""
+    return f", held by {', '.join(names)} and {others} more" if others else f", held by {' and '.join(names)}"
+
+
+def _holds(attempt: Attempt, what: str, *, with_gpus: bool) -> bool:
+    if what == GPUS:
+        return bool(attempt.gpu_ids)
+    if what == SLOTS:
+        return bool(attempt.gpu_ids) or not with_gpus
+    return bool(attempt.promised.get(what))
+
+
+def _standing(attempt: Attempt) -> str:
+    """What keeps it from just going on; empty of one that runs."""
+    if is_saving(attempt):
+        return "asked to save a checkpoint, and late" if attempt.is_save_late else "asked to save a checkpoint"
+    match attempt.want.mode:
+        case Mode.STOP:
+            return "is ending"
+        case Mode.PAUSE:
+            return "paused by freeze, keeps its place"
+        case _:
+            return ""
+
+
+def _name(fleet: Fleet, holder: _Holder, tasks: int) -> str:
+    job = fleet.jobs[holder.job_id]
+    count = f"{tasks} tasks" if tasks > 1 else ""
+    about = ", ".join(part for part in (holder.job_id, count, holder.standing) if part)
+    return f"{cut(printable(job.spec.title), NAME_CHARACTERS_MAX)} ({about})"
