@@ -19,6 +19,7 @@ from opsconsole_protocol.dataset import (
     JobDataset,
     found_dataset,
     is_url,
+    shown_url,
 )
 from opsconsole_protocol.error import OpsconsoleError, from_code
 from opsconsole_protocol.ids import JobId
@@ -100,7 +101,10 @@ class Datasets:
         except BrokenDataset as broken:
             raise BrokenDataset(_named(dataset, spot, broken.fault)) from None
         except OpsconsoleError as error:
-            raise from_code(error.code, cut(f"dataset {dataset.words}: {error.message}")) from None
+            begin = shown_url(dataset.where) if spot is None else ""  # which the message may begin with as well
+            said = error.message.removeprefix(begin) if begin else error.message
+            between = ": " if said == error.message else ""
+            raise from_code(error.code, cut(f"dataset {dataset.words}{between}{said}")) from None
         return found_dataset(dataset, description)
 
     def _keep(self, key: tuple[JobId, JobDataset, str], found: FoundDataset) -> None:

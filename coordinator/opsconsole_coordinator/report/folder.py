@@ -111,12 +111,15 @@ class ReportFolder:
         with self._lock:
             return self._opened(attempt_id, 0).size if self._lines(attempt_id).exists() else 0
 
-    def seal(self, attempt_id: AttemptId) -> None:
-        """The report is complete: keep its points and let the lines go. Raises OSError."""
+    def seal(self, attempt_id: AttemptId) -> Reported | None:
+        """The report is complete: keep its points and let the lines go. Raises OSError.
+
+        Returns what it says in the end; None where that was done before.
+        """
         with self._lock:
             lines = self._lines(attempt_id)
             if not lines.exists():
-                return
+                return None
             one = self._opened(attempt_id, 0)
             if one.rest and not one.is_skipping:
                 self._take_line(one, one.rest, 0)
@@ -127,6 +130,8 @@ class ReportFolder:
             with suppress(FileNotFoundError):
                 _sync(self._points(attempt_id))
             lines.unlink()
+            one.reported.faults_left_out = max(0, one.faults - _FAULTS_TOLD_MAX)
+            return one.reported.take()
 
     def sync(self) -> None:
         """Make all that was appended durable. Raises OSError."""
@@ -372,7 +377,8 @@ def _shown(found: dict[str, T]) -> tuple[dict[str, T], frozenset[str]]:
 def _note_fault(one: _Open, why: str) -> None:
     one.faults += 1
     if one.faults <= _FAULTS_TOLD_MAX:
-        one.reported.faults.append(f"line {one.line}: {why}")
+        more = "; further ones are told by their number, once it is complete" if one.faults == _FAULTS_TOLD_MAX else ""
+        one.reported.faults.append(f"line {one.line}: {why}{more}")
 
 
 def _size_of(path: Path) -> int:

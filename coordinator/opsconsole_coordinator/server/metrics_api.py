@@ -18,6 +18,7 @@ from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
+from opsconsole_protocol.api.request import POINTS_MIN
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId
 
@@ -103,7 +104,7 @@ class MetricsApi:
 
     def _count(self, attempt_ids: list[AttemptId], name: str) -> int:
         """How many points are left where later ones took the place of earlier ones."""
-        return self._curves.points(Asked(tuple(attempt_ids), name, False, Window(), api.POINTS_MIN)).total
+        return self._curves.points(Asked(tuple(attempt_ids), name, False, Window(), POINTS_MIN)).total
 
     def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
