@@ -62,8 +62,8 @@ def test_everything_that_can_be_said(report: Path, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda: task.checkpoint(""), "the path is empty"),
-        (lambda: task.checkpoint("/nonexistent/ck"), "nothing is at /nonexistent/ck"),
+        (lambda: task.checkpoint(""), "nothing is at ''"),
+        (lambda: task.checkpoint("/nonexistent/ck"), "nothing is at '/nonexistent/ck'"),
         (lambda: task.report(step=True, loss=1), "true or false is no number"),
         (lambda: task.report(step=math.inf, loss=1), "step is no finite number"),
         (lambda: task.report(step=1, loss=True), "true or false is no number"),

@@ -19,7 +19,6 @@ from opsconsole_protocol.dataset import (
     JobDataset,
     found_dataset,
     is_url,
-    shown_url,
 )
 from opsconsole_protocol.error import OpsconsoleError, from_code
 from opsconsole_protocol.ids import JobId
@@ -101,10 +100,8 @@ class Datasets:
         except BrokenDataset as broken:
             raise BrokenDataset(_named(dataset, spot, broken.fault)) from None
         except OpsconsoleError as error:
-            begin = shown_url(dataset.where) if spot is None else ""  # which the message may begin with as well
-            said = error.message.removeprefix(begin) if begin else error.message
-            between = ": " if said == error.message else ""
-            raise from_code(error.code, cut(f"dataset {dataset.words}{between}{said}")) from None
+            words = dataset.words if spot is not None else dataset.name  # what is wrong with a URL names it itself
+            raise from_code(error.code, cut(f"{f'dataset {words}'.rstrip()}: {error.message}")) from None
         return found_dataset(dataset, description)
 
     def _keep(self, key: tuple[JobId, JobDataset, str], found: FoundDataset) -> None:

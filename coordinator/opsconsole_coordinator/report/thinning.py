@@ -160,7 +160,7 @@ _GREATEST_POWER = 970
 
 
 def _power(low: float, high: float, parts_max: int, least: int | None) -> int | None:
-    """The smallest power of two that is a width with which there are at most so many parts (2 or more) from `low` to `high`."""
+    """The smallest power of two that is a width with which there are at most `parts_max` parts (2 or more) from `low` to `high`."""
     if low == high:
         return least
     extent = high - low
