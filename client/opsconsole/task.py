@@ -142,9 +142,7 @@ def report(metrics: Mapping[str, Any] | None = None, step: float | None = None, 
     """
     given = dict(metrics) if metrics is not None else {}
     given.update(values)
-    line: dict[str, Any] = {"at_ms": _now_ms()}
-    if step is not None:
-        line["step"] = _number(step)
+    line: dict[str, Any] = {"at_ms": _now_ms(), **({} if step is None else {"step": _number(step, is_step=True)})}
     line["metrics"] = {str(name): number for name, value in given.items() for number in _numbers(name, value)}
     if line["metrics"]:
         _writer.write(_encode(line))
@@ -159,9 +157,9 @@ def progress(done: float, total: float) -> None:
 @_harmless
 def checkpoint(path: str | os.PathLike[str], step: float | None = None) -> None:
     """Say that the task can go on from what lies at `path`, a file or folder that is whole now and isn't changed any more."""
-    said: dict[str, Any] = {"path": os.path.abspath(os.fspath(path))}
-    if step is not None:
-        said["step"] = _number(step)
+    if not os.path.exists(path):  # as an empty one doesn't, either
+        raise ValueError(f"nothing is at {os.fspath(path)!r}: save first")
+    said = {"path": os.path.abspath(os.fspath(path)), **({} if step is None else {"step": _number(step, is_step=True)})}
     _writer.write(_encode({"at_ms": _now_ms(), "checkpoint": said}))
 
 
@@ -448,10 +446,14 @@ def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).splitlines())[:_SHOWN_CHARACTERS]}"
 
 
-def _number(value: Any) -> float | str:
-    """A number as JSON may hold it."""
+def _number(value: Any, *, is_step: bool = False) -> float | str:
+    """A number as JSON may hold it. True and False are none, though Python counts with them; a step is finite."""
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's too
+        raise TypeError("true or false is no number")
     number = value if type(value) in (int, float) else float(value)
     if number != number or number in (float("inf"), float("-inf")):
+        if is_step:
+            raise ValueError("step is no finite number")
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(float(number))]
     return number if abs(number) <= _WHOLE_MAX or type(number) is float else float(number)
 

@@ -154,6 +154,10 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+_HUB_PARTS = 2
+"""Of an address on the hub, at least: `datasets/NAME`, `OWNER/NAME`."""
+
+
 def check_url(url: str) -> None:
     """Raise InvalidRequest for one of a kind that isn't read."""
     found = _URL.match(url)
@@ -161,6 +165,14 @@ def check_url(url: str) -> None:
     if scheme not in URL_SCHEMES or "::" in url:
         hint = "name the path itself" if scheme == "file" else f"{', '.join(f'{one}://' for one in URL_SCHEMES)} are"
         raise InvalidRequest(f"a dataset at {cut(scheme, 40)}:// can't be read: {hint}")
+    place = re.split(r"[?#]", url.partition("://")[2], maxsplit=1)[0]
+    parts = place.split("/")
+    if scheme == "hf":
+        if len([part for part in parts if part]) < _HUB_PARTS or not parts[0]:
+            raise InvalidRequest(f"{cut(shown_url(url))} names no repository: it is hf://datasets/OWNER/NAME")
+    elif not parts[0].rpartition("@")[2]:
+        what = "bucket: it is s3://BUCKET/PATH" if scheme == "s3" else f"server: it is {scheme}://HOST/PATH"
+        raise InvalidRequest(f"{cut(shown_url(url))} names no {what}")
 
 
 def shown_url(url: str) -> str:

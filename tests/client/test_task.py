@@ -1,10 +1,12 @@
 """The module by which tasks report: in a process that has nothing of ours installed, as a worker starts it."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,9 @@ def test_the_exit_code_of_a_pause_is_what_the_coordinator_takes_for_one() -> Non
     assert task.PAUSED_EXIT_CODE == SAVED_EXIT_CODE
 
 
-def test_everything_that_can_be_said(report: Path) -> None:
+def test_everything_that_can_be_said(report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
     task.report(step=3, loss=0.5, lr=Tensor())
     task.report({"eval/loss": float("nan"), "worst": float("-inf"), "big": 1 << 70}, step=4)
     task.progress(3, 10)
@@ -53,6 +57,31 @@ def test_everything_that_can_be_said(report: Path) -> None:
         {"checkpoint": {"path": str(Path.cwd() / "here"), "step": 3}},
         {"note": "half\nway"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: task.checkpoint(""), "nothing is at ''"),
+        (lambda: task.checkpoint("/nonexistent/ck"), "nothing is at '/nonexistent/ck'"),
+        (lambda: task.report(step=True, loss=1), "true or false is no number"),
+        (lambda: task.report(step=math.inf, loss=1), "step is no finite number"),
+        (lambda: task.report(step=1, loss=True), "true or false is no number"),
+        (lambda: task.progress(True, 2), "true or false is no number"),
+    ],
+    ids=range(6),
+)
+def test_what_an_agent_would_refuse_is_left_out_and_told(
+    report: Path,
+    call: Callable[[], None],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(task, "_writer", task._Writer())
+    call()
+    assert not report.exists() or not said(report)
+    assert reason in capsys.readouterr().err
 
 
 def test_outside_of_a_task_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ for step in range(300):
     opsconsole.report(step=step, loss=1 / (step + 1))
     opsconsole.progress(step + 1, 300)
     if step == 100:
+        os.mkdir("step-100")
         opsconsole.checkpoint("step-100", step=100)
         opsconsole.note("half time")
         open(os.environ["REACHED"], "w").close()

@@ -121,8 +121,14 @@ def _lines(lines: Lines) -> Iterator[tuple[Any, int]]:
 def _items(lines: Lines) -> Iterator[tuple[Any, int]]:
     """The values of a list, each with the line that it begins in."""
     text = _Text(lines)
-    if text.sign() != "[":
-        raise Broken("is one JSON object: a dataset is a list of objects, or has an object in every line", text.line)
+    if text.sign() != "[":  # one object is one row, as it is where it stands on one line
+        yield text.value()
+        if text.sign():
+            raise Broken(
+                "is no JSON: something follows its object; a dataset is a list of objects, or has an object in every line",
+                text.line,
+            )
+        return
     text.skip(1)
     if text.sign() == "]":
         text.skip(1)

@@ -100,7 +100,8 @@ class Datasets:
         except BrokenDataset as broken:
             raise BrokenDataset(_named(dataset, spot, broken.fault)) from None
         except OpsconsoleError as error:
-            raise from_code(error.code, cut(f"dataset {dataset.words}: {error.message}")) from None
+            words = dataset.words if spot is not None else dataset.name  # what is wrong with a URL names it itself
+            raise from_code(error.code, cut(f"{f'dataset {words}'.rstrip()}: {error.message}")) from None
         return found_dataset(dataset, description)
 
     def _keep(self, key: tuple[JobId, JobDataset, str], found: FoundDataset) -> None:

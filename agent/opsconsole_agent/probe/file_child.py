@@ -254,9 +254,23 @@ def opened(base: str, strict: Sequence[str], path: str, also: str) -> Iterator[t
     except Refused as refusal:
         raise Refused(refusal.code, f"{shown} {refusal}") from None
     except (FileNotFoundError, NotADirectoryError):
-        raise Refused("not_found", f"{shown} is not there (any more)") from None
+        what = "is a link that leads nowhere" if _is_link(base, strict, path, also) else "is not there (any more)"
+        raise Refused("not_found", f"{shown} {what}") from None
     except OSError as error:
         raise Refused("conflict", f"{shown} can't be read by the worker ({error.strerror})") from None
+
+
+def _is_link(base: str, strict: Sequence[str], path: str, also: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    try:
+        root = Root(base, strict, also)
+        try:
+            with root.entered(_to_bytes(folder)) as found:
+                return bool(os.readlink(_to_bytes(name), dir_fd=found))
+        finally:
+            root.close()
+    except (OSError, Refused):
+        return False
 
 
 @contextlib.contextmanager

@@ -139,7 +139,8 @@ class ConsoleApp(App[int]):
         self.navigation = Navigation(self, self, self.main)
         self.command_line = CommandLine(self, self, self.navigation, self.set_theme)
         self._saved_state = SavedState(
-            self, self, self.main, state_file, theme_asked=theme, theme_configured=theme_configured
+            self, self, self.main, state_file,
+            theme_asked=theme, theme_configured=theme_configured, on_restored=self._key_gate.begin,
         )  # fmt: skip
 
     @property

@@ -65,6 +65,8 @@ class CommandLine:
         match kind.argument:
             case "job":
                 self._navigation.with_job(argument, partial(self._run_on_job, kind))
+            case "jobs":
+                self._navigation.with_jobs(argument, lambda ids: self._navigation.open(kind.route, " ".join(ids)))
             case "worker":
                 self._run_on_worker(kind, argument)
             case _ if kind.route:

@@ -3,6 +3,7 @@
 Textual sends a key to whoever has the focus when it arrives, and looks for a binding once nobody has wanted it and it
 has bubbled back to the app. So of `/prod` typed fast or pasted by a slow link in one piece, `p` would still go to the
 table and come back as "pause". Here it waits until `/` has moved the focus.
+The same holds of keys that are typed before the first screen is there: they wait until it has the focus where it belongs.
 """
 
 from collections import deque
@@ -30,7 +31,9 @@ class KeyGate:
         self._send = send
         self._waiting: deque[Key] = deque()
         self._number = 0
-        self._is_open = True
+        self._is_open = False
+        self._has_begun = False
+        """Whether the first screen is as it will be: before that, the focus isn't where a key is meant for."""
         self._timer: Timer | None = None
         self._at: DOMNode = app
         """Whose queue the key under way, or what it caused, was followed into."""
@@ -43,6 +46,12 @@ class KeyGate:
             return
         self._waiting.append(key)
         self._start_timer()
+
+    async def begin(self) -> None:
+        """The first screen is there, and has the focus where it belongs."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send_next()
 
     def _start_timer(self) -> None:
         if self._waiting and self._timer is None:
@@ -81,6 +90,10 @@ class KeyGate:
     async def _look(self) -> None:
         """Wait no longer for a key that was lost with its widget, or for one that takes too long."""
         self._looks += 1
+        if not self._has_begun:
+            if self._looks * LOOK_S >= KEY_WAIT_S:
+                await self.begin()
+            return
         if not self._at.is_running or self._looks * LOOK_S >= KEY_WAIT_S:
             await self._send_next()
 

@@ -61,6 +61,14 @@ class Navigation:
 
         self._shell.do(use_fetched)
 
+    def with_jobs(self, text: str, use: Callable[[list[str]], object]) -> None:
+        """Give `use` the ids of the jobs and tasks that `text` means, see `JobLookup.find_all`; looked for in the background."""
+
+        async def use_found() -> None:
+            use(await self._job_lookup.find_all(text))
+
+        self._shell.do(use_found)
+
     def choose_input(self, worker_id: str, use: Callable[[str], object]) -> None:
         """Browse a worker's mounts for a file; `use` is given its name as an input, once one is chosen."""
         from opsconsole_console.model.file_spot import FileSpot

@@ -1,7 +1,7 @@
 """Brings the console back to how it was left, and keeps how it is now."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -35,8 +35,11 @@ class SavedState:
         *,
         theme_asked: str | None,
         theme_configured: str | None,
+        on_restored: Callable[[], Awaitable[None]],
     ) -> None:
+        """`on_restored` is called once everything is back, and has the focus where it was."""
         self._app = app
+        self._on_restored = on_restored
         self._shell = shell
         self._main = main
         self._file = file
@@ -56,6 +59,7 @@ class SavedState:
     def restore(self) -> None:
         """Bring back everything but the theme, once there is a screen."""
         if self._file is None:
+            self._app.call_later(self._on_restored)
             return
         if self._file.problem:
             self._shell.say(self._file.problem, "warning")
@@ -74,6 +78,7 @@ class SavedState:
             if pane.number == state.pane and state.zoomed:
                 pane.zoom(True)
         self._is_restored = True
+        self._app.call_later(self._on_restored)  # behind the focus that is on its way
 
     def save_changes(self) -> None:
         """Write how the console is now, on a thread, if that has changed."""

@@ -10,6 +10,7 @@ from opsconsole_console.cli.option import add_json
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -36,6 +37,8 @@ def describe_dataset(args: argparse.Namespace) -> int:
     """`opsconsole dataset`."""
     from opsconsole_protocol.dataset import BrokenDataset
 
+    if not args.where:
+        raise InvalidRequest("the path is empty: name a file, a folder (. is this one) or a URL")
     description: DatasetDescription | None = None
     fault: DatasetFault | None = None
     worker = None

@@ -106,7 +106,8 @@ def forward(args: argparse.Namespace) -> int:
     try:
         listener = socket.create_server(("127.0.0.1", args.local), backlog=_BACKLOG)
     except OSError as error:
-        raise Conflict(f"127.0.0.1:{args.local} can't be listened on ({error.strerror}): choose another port") from None
+        reason = os.strerror(error.errno) if error.errno else "no reason is known"  # its text has words of Python's
+        raise Conflict(f"127.0.0.1:{args.local} can't be listened on ({reason}): choose another port") from None
     shown: list[str] = []
 
     def stands() -> None:

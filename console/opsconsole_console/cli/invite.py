@@ -11,7 +11,7 @@ from opsconsole_console.cli.option import add_json, at_least, milliseconds
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
+from opsconsole_console.model.invitation import ROLES, command_of, loopback_advice
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def invite(args: argparse.Namespace) -> int:
     left_ms = invited.expires_at_ms - time.time_ns() // 1_000_000
     uses = "once" if args.uses == 1 else f"{args.uses} times"
     say(f"valid {uses}, for {fmt.duration(max(0, left_ms), figures=2)}; it holds a secret")
-    if is_local(invited.line):
-        say(LOOPBACK_ADVICE)
+    if advice := loopback_advice(invited.line):
+        say(advice)
     return 0
 
 

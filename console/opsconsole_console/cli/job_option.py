@@ -16,7 +16,7 @@ from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
-from opsconsole_protocol.spec import CPUS_MAX, PauseBy, Resources, check_spec, checked_spec
+from opsconsole_protocol.spec import CPUS_MAX, PauseBy, Resources, check_metric_pattern, check_spec, checked_spec
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
@@ -67,8 +67,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       "as for --input, or a folder, an --upload's name, http(s)://, s3://, hf://; repeatable")  # fmt: skip
     what.add_argument("--port", metavar="NAME", action="append", default=[],
                       help="a free port, told as OPSCONSOLE_PORT_NAME; repeatable")  # fmt: skip
-    what.add_argument("--metric-pattern", metavar="REGEX", type=_metric_pattern,
-                      help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'")  # fmt: skip
+    what.add_argument("--metric-pattern", metavar="REGEX",
+                      help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'; '' for none, "
+                      "where a template or a cloned job has one")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))
     parser.set_defaults(packed=None)
     _add_where(parser.add_argument_group("where and when"))
@@ -146,6 +147,7 @@ def _add_pause(pause: argparse._ArgumentGroup) -> None:
 
 def make_spec(args: argparse.Namespace, command: Sequence[str] | None, template: TemplateRow | None) -> JobSpec:
     """The spec of what was asked for. Raises InvalidRequest."""
+    _check_cleared(args, template)
     if template is not None:
         apply_defaults(args, template.defaults)
     given = {name: value for name, value in _fields(args).items() if value is not None}
@@ -161,9 +163,11 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     import msgspec
 
     base = base if index is None else _task_alone(base, index)
+    _check_cleared(args, template, base.metric_pattern)
     if args.template is not None and template is not None:
         apply_defaults(args, template.defaults)
     fields = {name: getattr(base, name) for name in base.__struct_fields__}
+    fields["metric_pattern"] = "" if args.metric_pattern == "" else base.metric_pattern
     fields |= {name: value for name, value in _fields(args).items() if value or (value == 0 and value is not False)}
     fields["resources"] = {**msgspec.to_builtins(base.resources), **msgspec.to_builtins(_resources(args))}
     fields["environment"] = {**base.environment, **environment_of(args.env, os.environ)}
@@ -268,6 +272,13 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _check_cleared(args: argparse.Namespace, template: TemplateRow | None, of_base: str = "") -> None:
+    """An empty pattern takes away that of the template or of the job that is cloned. Raises InvalidRequest where there is none."""
+    of_template = template is not None and template.defaults.get("metric_pattern")
+    if args.metric_pattern == "" and not of_base and not of_template:
+        check_metric_pattern("")
+
+
 def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
     """Take from a template what wasn't given on the command line. Raises InvalidRequest for what can't be read."""
     readers: dict[str, Any] = {
@@ -286,13 +297,6 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
             setattr(args, dest, readers.get(name, str)(text))
         except (argparse.ArgumentTypeError, ValueError) as error:
             raise InvalidRequest(f"the template's default for {name} can't be used: {error}") from None
-
-
-def _metric_pattern(text: str) -> str:
-    """As it is given: the spec's check tells what else is wrong with it, but takes an empty one for none."""
-    if not text:
-        raise argparse.ArgumentTypeError(r"it is empty: leave it out, or write one, as in 'loss=(?P<loss>\S+)'")
-    return text
 
 
 def environment_of(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

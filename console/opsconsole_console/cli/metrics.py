@@ -78,7 +78,8 @@ def metrics(args: argparse.Namespace) -> int:
                 metric.name,
                 f"{metric.points:,}",
                 "" if args.gpu else _figure(metric.last_step),
-                *map(_figure, (metric.last, metric.least, metric.greatest)),
+                f"{metric.last:.6g}" if metric.points else "",  # which may be nan
+                *map(_figure, (metric.least, metric.greatest)),
                 "gpu" if args.gpu else "output" if metric.is_recognised else "report",
             )
             for run, metric in _each(runs, args.name)

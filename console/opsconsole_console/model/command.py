@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from opsconsole_protocol.error import InvalidRequest
 
-Argument: TypeAlias = Literal["", "filter", "job", "worker", "theme", "project"]
+Argument: TypeAlias = Literal["", "filter", "job", "jobs", "worker", "theme", "project"]
 
 COMPLETIONS_MAX = 200
 
@@ -39,8 +39,8 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("logs", "job", "follow a job's log"),
     CommandKind("show", "job", "open a job", route="job"),
     CommandKind("worker", "worker", "open a worker", route="worker"),
-    CommandKind("metrics", "job", "what a job's tasks have reported, as curves", route="metrics"),
-    CommandKind("compare", "job", "a job's tasks side by side: parameters and metrics", route="compare"),
+    CommandKind("metrics", "jobs", "what the tasks of jobs have reported, as curves", route="metrics"),
+    CommandKind("compare", "jobs", "the tasks of jobs side by side: parameters and metrics", route="compare"),
     CommandKind("files", "job", "a job's files", route="files"),
     CommandKind("mounts", "worker", "a worker's files", route="files"),
     CommandKind("why", "job", "why a job stands where it stands", route="why"),
@@ -139,6 +139,9 @@ def complete(line: str, names: Names, *, read_only: bool = False) -> list[Comple
         return []
     if kind.argument == "filter":
         return _complete_filter(kind.name, argument, names)
+    before, _, last = argument.rpartition(" ")
+    if kind.argument == "jobs":
+        return _matching(f"{kind.name} {before} " if before else f"{kind.name} ", last, names.jobs)
     candidates: Iterable[tuple[str, str]] = {
         "job": names.jobs,
         "worker": names.workers,

@@ -6,9 +6,6 @@ from opsconsole_protocol.trust.address import is_loopback
 from opsconsole_protocol.trust.invitation import parse_join_line
 
 ROLES = ("worker", "viewer", "operator", "admin")
-LOOPBACK_ADVICE = (
-    "this coordinator listens on this machine only: restart it with --listen 0.0.0.0:7373 to let other hosts in"
-)
 
 
 def command_of(line: str, role: str) -> str:
@@ -16,6 +13,12 @@ def command_of(line: str, role: str) -> str:
     return f"opsconsole agent --join '{line}'" if role == "worker" else f"opsconsole --connect '{line}'"
 
 
-def is_local(line: str) -> bool:
-    """Whether only programs on the coordinator's own machine can use it."""
-    return is_loopback(urlsplit(parse_join_line(line).url).hostname or "")
+def loopback_advice(line: str) -> str:
+    """What to do where only programs on the coordinator's own machine can use it; else nothing."""
+    parts = urlsplit(parse_join_line(line).url)
+    if not is_loopback(parts.hostname or ""):
+        return ""
+    return (
+        "this coordinator listens on this machine only: "
+        f"restart it with --listen 0.0.0.0:{parts.port or 7373} to let other hosts in"
+    )

@@ -43,6 +43,9 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         fleet.audit(now_ms, actor, EventKind.NOTE, f"note: {note}", subject)
     for fault in reported.faults:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
+    if more := reported.faults_left_out:
+        text = f"its report has {more:,} more {'fault' if more == 1 else 'faults'}"
+        fleet.audit(now_ms, actor, EventKind.NOTE, text, subject)
     if attempt.is_finished:
         checkpointing.renew_parked_words(fleet, job, attempt)
         fleet.touch_attempt(attempt)

@@ -55,9 +55,9 @@ def encode_block(raw_end: int, series: Mapping[str, Series]) -> bytes:
     return b"".join((_HEAD.pack(_MAGIC, len(head), crc), head, *payloads))
 
 
-def read_blocks(file: BinaryIO) -> Iterator[tuple[Head, bytes, int]]:
-    """Head, payloads and end in the file of each whole block, up to the first place where there is none."""
-    end = 0
+def read_blocks(file: BinaryIO, end: int = 0) -> Iterator[tuple[Head, bytes, int]]:
+    """Head, payloads and end in the file of each whole block behind `end`, up to the first place where there is none."""
+    file.seek(end)
     while True:
         start = file.read(_HEAD.size)
         if len(start) < _HEAD.size:

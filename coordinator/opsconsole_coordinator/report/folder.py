@@ -66,6 +66,20 @@ class _Open:
     """Within a line that is too long."""
 
 
+_NOWHERE = -1
+"""Where the blocks end of which one is damaged: what follows can't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Up to where the points of a metric were read: in the blocks up to `end`, and `taken` after them; `count` in all."""
+
+    key: str = ""
+    end: int = 0
+    taken: int = 0
+    count: int = 0
+
+
 class ReportFolder:
     """See the module."""
 
@@ -97,12 +111,15 @@ class ReportFolder:
         with self._lock:
             return self._opened(attempt_id, 0).size if self._lines(attempt_id).exists() else 0
 
-    def seal(self, attempt_id: AttemptId) -> None:
-        """The report is complete: keep its points and let the lines go. Raises OSError."""
+    def seal(self, attempt_id: AttemptId) -> Reported | None:
+        """The report is complete: keep its points and let the lines go. Raises OSError.
+
+        Returns what it says in the end; None where that was done before.
+        """
         with self._lock:
             lines = self._lines(attempt_id)
             if not lines.exists():
-                return
+                return None
             one = self._opened(attempt_id, 0)
             if one.rest and not one.is_skipping:
                 self._take_line(one, one.rest, 0)
@@ -113,6 +130,8 @@ class ReportFolder:
             with suppress(FileNotFoundError):
                 _sync(self._points(attempt_id))
             lines.unlink()
+            one.reported.faults_left_out = max(0, one.faults - _FAULTS_TOLD_MAX)
+            return one.reported.take()
 
     def sync(self) -> None:
         """Make all that was appended durable. Raises OSError."""
@@ -147,28 +166,53 @@ class ReportFolder:
     def series(self, attempt_id: AttemptId, names: frozenset[str] | None = None) -> dict[str, Series]:
         """The points of an attempt by metric; of `names` only, where given. Raises OSError."""
         keys = None if names is None else names | {name + _RECOGNISED for name in names}
-        return _shown(self._series(attempt_id, keys))[0]
+        return _shown(self._series(attempt_id, keys)[0])[0]
 
     def gpu_series(self, attempt_id: AttemptId) -> dict[str, Series]:
         """What was measured of an attempt's GPUs, by names of GPU_METRICS; steps are Unix milliseconds. Raises OSError."""
-        found = self._series(attempt_id, frozenset(name + _MEASURED for name in GPU_METRICS))
+        found, *_ = self._series(attempt_id, frozenset(name + _MEASURED for name in GPU_METRICS))
         return {key.removesuffix(_MEASURED): one for key, one in found.items()}
 
-    def _series(self, attempt_id: AttemptId, names: frozenset[str] | None) -> dict[str, Series]:
-        """The points by the names under which they are kept."""
+    def points_since(self, attempt_id: AttemptId, name: str, place: Place | None = None) -> tuple[Series, Place] | None:
+        """The points of a metric that came after `place`, all where that is None, and the place behind them. Raises OSError.
+
+        None where it can't be gone on from there: the metric is reported now and was only recognised then, or what was read has gone.
+        """
+        before = Place() if place is None else place
+        keys = frozenset((name, name + _RECOGNISED))
+        found, pending, end = self._series(attempt_id, keys, before.end)
+        key = name if name in found or before.key == name else name + _RECOGNISED
+        if before.end == _NOWHERE or (before.end and end == _NOWHERE) or (before.count and key != before.key):
+            return None
+        points = found.get(key, Series())
+        if len(points) < before.taken:
+            return None
+        here = Place(key, end, pending.get(key, 0), before.count + len(points) - before.taken)
+        return points if not before.taken else points.behind(before.taken), here
+
+    def _series(
+        self, attempt_id: AttemptId, names: frozenset[str] | None, start: int = 0
+    ) -> tuple[dict[str, Series], dict[str, int], int]:
+        """The points by the names under which they are kept, how many of them are in no block yet, and where the blocks end.
+
+        `start`: where a block ends, from which on it is read.
+        """
         found: dict[str, Series] = {}
         with self._lock:
             pending = self._opened(attempt_id, 0).pending if self._lines(attempt_id).exists() else {}
             last = {name: one.copy() for name, one in pending.items() if names is None or name in names}
             size = _size_of(self._points(attempt_id))
-        with suppress(FileNotFoundError), self._points(attempt_id).open("rb") as file:
-            for head, payloads, end in read_blocks(file):
-                if end > size:
-                    break
-                add_points(found, head, payloads, names)
+        read_to = start
+        if start < size:
+            with suppress(FileNotFoundError), self._points(attempt_id).open("rb") as file:
+                for head, payloads, end in read_blocks(file, start):
+                    if end > size:
+                        break
+                    read_to = end
+                    add_points(found, head, payloads, names)
         for name, one in last.items():
             found.setdefault(name, Series()).extend(one.steps, one.at_ms, one.values)
-        return found
+        return found, {name: len(one) for name, one in last.items()}, read_to if read_to == size else _NOWHERE
 
     def summaries(self, attempt_id: AttemptId) -> tuple[dict[str, Summary], frozenset[str]]:
         """What there is of each metric of an attempt, and the names of those that were recognised. Raises OSError."""
@@ -333,7 +377,8 @@ def _shown(found: dict[str, T]) -> tuple[dict[str, T], frozenset[str]]:
 def _note_fault(one: _Open, why: str) -> None:
     one.faults += 1
     if one.faults <= _FAULTS_TOLD_MAX:
-        one.reported.faults.append(f"line {one.line}: {why}")
+        more = "; further ones are told by their number, once it is complete" if one.faults == _FAULTS_TOLD_MAX else ""
+        one.reported.faults.append(f"line {one.line}: {why}{more}")
 
 
 def _size_of(path: Path) -> int:

@@ -29,13 +29,18 @@ class Points(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """How many points there are, the last one with its step, and the least and greatest finite value; NaN where there is none."""
+    """How many points came, the last one with its step, and the least and greatest finite value; NaN where there is none.
+
+    `is_rising`: each step is greater than the one before, so that no point takes the place of another.
+    """
 
     points: int
     last: float
     last_step: float
     least: float
     greatest: float
+    first_step: float = _MISSING
+    is_rising: bool = False
 
     def followed_by(self, later: "Summary") -> "Summary":
         """Of these points and later ones."""
@@ -47,6 +52,8 @@ class Summary(NamedTuple):
             later.last_step,
             _first_of(self.least, later.least, min),
             _first_of(self.greatest, later.greatest, max),
+            self.first_step,
+            self.is_rising and later.is_rising and self.last_step < later.first_step,
         )
 
 
@@ -92,6 +99,12 @@ class Series:
         self._least = min(self._least, min(finite, default=math.inf))
         self._greatest = max(self._greatest, max(finite, default=-math.inf))
 
+    def behind(self, count: int) -> "Series":
+        """Those after the first `count` points."""
+        made = Series()
+        made.extend(self.steps[count:], self.at_ms[count:], self.values[count:])
+        return made
+
     def copy(self) -> "Series":
         """An independent copy."""
         made = Series()
@@ -106,7 +119,9 @@ class Series:
             return Summary(0, _MISSING, _MISSING, _MISSING, _MISSING)
         least = self._least if self._least != math.inf else _MISSING
         greatest = self._greatest if self._greatest != -math.inf else _MISSING
-        return Summary(len(self.values), self.values[-1], self.steps[-1], least, greatest)
+        return Summary(
+            len(self.values), self.values[-1], self.steps[-1], least, greatest, self.steps[0], self._is_sorted
+        )
 
     def by_step(self) -> tuple["array[float]", "array[float]"]:
         """Steps and values, steps rising: of a step that came twice the last value."""

@@ -128,7 +128,11 @@ class LogService:
                 attempt = self._commit_loop.fleet.attempts.get(attempt_id)
                 if attempt is None or not attempt.open:
                     with contextlib.suppress(OSError):  # tried again
-                        await loop.run_in_executor(self._writer, self.reports.seal, attempt_id)
+                        said = await loop.run_in_executor(self._writer, self.reports.seal, attempt_id)
+                        if said is not None:
+                            now_ms = self._commit_loop.clock.now_ms()
+                            self._commit_loop.reactor.on_reported(attempt_id, said, now_ms)
+                            self._commit_loop.changed()
 
     async def run(self) -> None:
         """Every second make durable what was appended, or try whether a disk with a fault works again, for ever."""

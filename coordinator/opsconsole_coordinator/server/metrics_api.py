@@ -7,8 +7,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.report.curve_cache import Asked, CurveCache
 from opsconsole_coordinator.report.run import merged
-from opsconsole_coordinator.report.series import Series, Summary, Window
+from opsconsole_coordinator.report.series import Points, Summary, Window
 from opsconsole_coordinator.report.thinning import thin
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
@@ -17,6 +18,7 @@ from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
+from opsconsole_protocol.api.request import POINTS_MIN
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId
 
@@ -31,6 +33,7 @@ class MetricsApi:
         self._commit_loop = commit_loop
         self._log_service = log_service
         self._reads = FairSemaphore(READERS, 1)
+        self._curves = CurveCache(log_service.reports)
 
     async def read(self, request: api.ReadMetrics, caller: Caller) -> api.MetricsAnswer:
         """The runs of a job. Raises NotFound, or Unavailable where they can't be read."""
@@ -87,32 +90,39 @@ class MetricsApi:
             recognised = recognised - found.keys() | of_attempt
             for name, one in found.items():
                 summaries[name] = summaries[name].followed_by(one) if name in summaries else one
-        names = frozenset(request.names) & summaries.keys()
-        series = (
-            merged([self._log_service.reports.series(one, frozenset(names)) for one in attempt_ids]) if names else {}
-        )
-        rows = [_row(name, one, series.get(name), request) for name, one in summaries.items()]
+        rows = []
+        for name, one in summaries.items():
+            points = self._points(request, attempt_ids, name) if name in request.names else None
+            count = one.points if one.is_rising else self._count(attempt_ids, name)
+            rows.append(_row(name, one._replace(points=count), points))
         return [replace(row, is_recognised=True) if row.name in recognised else row for row in rows]
+
+    def _points(self, request: api.ReadMetrics, attempt_ids: list[AttemptId], name: str) -> Points:
+        window = Window(request.first, request.last)
+        over_time = request.axis is api.Axis.TIME
+        return self._curves.points(Asked(tuple(attempt_ids), name, over_time, window, request.points_max))
+
+    def _count(self, attempt_ids: list[AttemptId], name: str) -> int:
+        """How many points are left where later ones took the place of earlier ones."""
+        return self._curves.points(Asked(tuple(attempt_ids), name, False, Window(), POINTS_MIN)).total
 
     def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
-        window = {} if request.axis is api.Axis.TIME else {"first": None, "last": None}
-        asked = replace(request, axis=api.Axis.TIME, **window)
+        window = Window(request.first, request.last) if request.axis is api.Axis.TIME else Window()
         series = merged([self._log_service.reports.gpu_series(one) for one in attempt_ids])
-        return [_row(name, one.summary, one, asked) for name, one in series.items()]
+        return [
+            _row(name, one.summary, thin(*one.by_time(), window, request.points_max)) for name, one in series.items()
+        ]
 
 
-def _row(name: str, summary: Summary, series: Series | None, request: api.ReadMetrics) -> api.MetricRow:
-    row = api.MetricRow(
+def _row(name: str, summary: Summary, points: Points | None) -> api.MetricRow:
+    return api.MetricRow(
         name=name,
         points=summary.points,
         last=summary.last,
         last_step=summary.last_step,
         least=summary.least,
         greatest=summary.greatest,
+        x=() if points is None else tuple(points.x),
+        y=() if points is None else tuple(points.y),
     )
-    if series is None:
-        return row
-    x, y = series.by_step() if request.axis is api.Axis.STEP else series.by_time()
-    points = thin(x, y, Window(request.first, request.last), request.points_max)
-    return replace(row, x=tuple(points.x), y=tuple(points.y))

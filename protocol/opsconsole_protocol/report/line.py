@@ -100,7 +100,9 @@ def parse_line(line: bytes, read_at_ms: int) -> Report:
         raise ReportError(f"a line of {len(line)} bytes is too long: at most {REPORT_LINE_BYTES_MAX} are taken")
     fields = _fields(line)
     at_ms = read_at_ms if fields.at_ms is None or not 0 <= fields.at_ms <= TIME_MS_MAX else int(fields.at_ms)
-    step = fields.step if fields.step is not None and math.isfinite(fields.step) else None
+    step = fields.step
+    if step is not None and not math.isfinite(step):
+        raise ReportError("step is no finite number")
     report = Report(
         at_ms,
         None if not fields.metrics else Metrics(_values(fields.metrics), step),
@@ -125,14 +127,43 @@ def _fields(line: bytes) -> _Fields:
         msgspec.json.encode(found)  # and halves of characters, which nobody could write down
     except (ValueError, RecursionError):
         raise ReportError("it is no JSON") from None
-    values = found.get("metrics") if isinstance(found, dict) else None
-    for name, value in values.items() if isinstance(values, dict) else ():
-        if not isinstance(value, (int, float, str, type(None))):
-            raise ReportError(f"the value of {name[:40]} is no number")
+    if not isinstance(found, dict):
+        raise ReportError("it is no JSON object")
     try:
         return msgspec.convert(found, _Fields)
-    except msgspec.ValidationError as error:
-        raise ReportError(cut(str(error), 200)) from None
+    except msgspec.ValidationError:
+        raise ReportError(_what_is_wrong(found)) from None
+
+
+def _what_is_wrong(found: dict[str, object]) -> str:
+    """Of an object that can't be taken: what is of another type than it has to be."""
+    for name in ("at_ms", "step"):
+        if not _is_number(found.get(name)):
+            return f"{name} is no number"
+    for name in ("note", "source"):
+        if not isinstance(found.get(name), str | None):
+            return f"{name} is no text"
+    for name in ("metrics", "progress", "checkpoint", "gpu_sample"):
+        within = found.get(name)
+        if within is None:
+            continue
+        if not isinstance(within, dict):
+            return f"{name} is no object, {{…}}"
+        for key, value in within.items():
+            may_be_text = name in ("metrics", "checkpoint") and isinstance(value, str)
+            if not may_be_text and (not _is_number(value) or (value is None and name == "gpu_sample")):
+                of = f"the value of {key[:40]}" if name == "metrics" else f"{key[:40]} of {name}"
+                return f"{of} is no number"
+    return "a number in it has too many digits"
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one that a float can hold, or null. True and False are none, though Python counts with them."""
+    try:
+        float(value if isinstance(value, (int, float)) else 0)
+    except OverflowError:
+        return False
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _values(given: dict[str, float | str | None]) -> dict[str, float]:

@@ -22,6 +22,8 @@ class Reported:
     notes: list[tuple[int, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     recognised: set[str] = field(default_factory=set)
+    faults_left_out: int = 0
+    """How many more there are than were told: known once the report is complete."""
 
     def take(self) -> "Reported":
         """An independent copy; notes and faults count as told from now on."""

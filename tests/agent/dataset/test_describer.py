@@ -29,6 +29,9 @@ def test_files_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [describe(name).rows for name in ("a.csv", "b.parquet", "saved", "~/link.csv")] == [3, 3, 3, 3]
     with pytest.raises(NotFound, match=r"gone\.csv is not there"):
         describe("gone.csv")
+    (tmp_path / "astray.csv").symlink_to("gone.csv")
+    with pytest.raises(NotFound, match=r"^astray\.csv is a link that leads nowhere$"):
+        describe("astray.csv")
     with pytest.raises(BrokenDataset) as broken:
         describe("ragged.csv")
     assert broken.value.message == f"{tmp_path}/ragged.csv, line 2: has 1 value where there are 2 columns"
@@ -51,6 +54,20 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(Conflict, match="is not a regular file"):
         describe(str(tmp_path / "pipe.csv"))
+
+
+@pytest.mark.parametrize(
+    ("url", "lacks"),
+    [
+        ("s3://", "bucket"), ("s3:///x", "bucket"), ("s3://key:geheim@/x", "bucket"), ("http://", "server"),
+        ("https:///x.csv", "server"), ("http://?token=geheim", "server"), ("hf://", "repository"), ("hf://nope", "repository"),
+        ("hf:///datasets/x", "repository"), ("HF://datasets", "repository"),
+    ],
+)  # fmt: skip
+def test_a_url_that_names_nothing_is_refused_in_words(url: str, lacks: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"names no {lacks}") as refused:
+        describe(url)
+    assert "geheim" not in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_a_file(tmp_path: Path, name: str) -> None:
     assert (found.size_bytes, found.files, found.splits, found.compression) == (len(data), 1, (), "")
 
 
+@pytest.mark.parametrize("text", ['{"a": 1}', '{\n  "a": 1\n}\n', '[{"a": 1}]'])
+def test_one_object_is_one_row_over_however_many_lines(tmp_path: Path, text: str) -> None:
+    found = described(write(tmp_path, {"a.json": text.encode()}) / "a.json")
+    assert (found.rows, found.columns) == (1, (DatasetColumn("a", "int64", 0),))
+
+
 @pytest.mark.parametrize("compression", COMPRESS)
 @pytest.mark.parametrize("suffix", [*PLAIN, "arrow"])
 def test_a_compressed_file(tmp_path: Path, suffix: str, compression: str) -> None:

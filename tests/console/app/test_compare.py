@@ -168,3 +168,29 @@ async def test_a_job_that_is_gone_is_said_in_the_table(source: RecordedSource) -
         there.job("51c")
         await there.press("v")
         await there.until(lambda: "there is no 51c7hh3d0v here" in there.text())
+
+
+@pytest.mark.parametrize(
+    ("typed", "ids"),
+    [
+        ("51c", [SWEEP]),
+        ("51c 51c", [SWEEP]),
+        ("51c/task-1 51c/task-2", [f"{SWEEP}/task-1", f"{SWEEP}/task-2"]),
+    ],
+)
+async def test_a_command_takes_several_jobs_and_tasks(source: RecordedSource, typed: str, ids: list[str]) -> None:
+    async with stage(source, SMALL) as there:
+        there.app.command_line.run(f":compare {typed}")
+        await there.until(lambda: isinstance(there.app.screen, compare_screen.CompareScreen), "the runs")
+        assert isinstance(there.app.screen, compare_screen.CompareScreen)
+        assert list(there.app.screen._ids) == ids
+
+
+async def test_a_command_takes_a_filter_and_says_where_nothing_matches(source: RecordedSource) -> None:
+    async with stage(source, SMALL) as there:
+        there.app.command_line.run(":compare project=nobody")
+        await there.until(lambda: "no job matches project=nobody" in there.text(), "the reason")
+        there.app.command_line.run(f":compare id={SWEEP}")
+        await there.until(lambda: isinstance(there.app.screen, compare_screen.CompareScreen), "the runs")
+        assert isinstance(there.app.screen, compare_screen.CompareScreen)
+        assert list(there.app.screen._ids) == [SWEEP]

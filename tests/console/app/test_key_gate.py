@@ -36,6 +36,27 @@ async def test_a_filter_typed_in_one_go_does_nothing_else(source: RecordedSource
         assert not [request for request in source.requests if isinstance(request, Act)]
 
 
+async def test_keys_typed_before_the_first_screen_has_its_focus_mean_the_same(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `/name` typed while the console started, the filter got a part, and the other letters acted as keys."""
+    monkeypatch.setattr(key_gate, "LOOK_S", 0.01)
+    async with stage(source) as there:
+        main = there.app.main
+        gate = key_gate.KeyGate(there.app, there.app._key_gate._send)
+        monkeypatch.setattr(there.app, "_key_gate", gate)
+        main.set_focus(None)
+        for sign in "/cpw":
+            there.app.post_message(Key("slash" if sign == "/" else sign, sign))
+        await there.until(lambda: len(gate._waiting) == 4, "the keys to wait")
+        main.job_pane.table.focus()
+        there.app.call_later(gate.begin)
+        box = main.job_pane.query_one(FilterBar).query_one(Input)
+        await there.until(lambda: box.value == "cpw", "the text")
+        assert there.screen_name == "MainScreen"
+        assert not [request for request in source.requests if isinstance(request, Act)]
+
+
 async def test_keys_keep_their_order_and_their_meaning(source: RecordedSource) -> None:
     async with stage(source) as there:
         await burst(there, "1j2jj/a\r")

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
@@ -397,7 +398,7 @@ def test_invite_prints_the_line_to_paste_and_nothing_else_on_stdout(run: Run, se
     ran = run("invite", "--ttl", "10m", "--uses", "2", "--name", "gpu-a", "--tag", "lab", "--tag", "zone=a")
     assert ran.out == f"opsconsole agent --join '{server.url}#-.abcdefgh.{'0' * 52}'\n"
     assert server.asked[-1] == api.Invite(ttl_ms=600_000, uses=2, name="gpu-a", tags=("lab", "zone=a"))
-    assert "--listen 0.0.0.0:7373" in ran.err
+    assert f"--listen 0.0.0.0:{urlsplit(server.url).port} " in ran.err
     person = run("invite", "--role", "viewer")
     assert person.out.startswith("opsconsole --connect 'ws://")
     assert json.loads(run("invite", "--json").out)["role"] == "worker"

@@ -1,6 +1,7 @@
 """`opsconsole metrics` and `opsconsole compare`: what they print and write."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,23 @@ def test_every_metric_of_every_task(run: Run, told: FakeServer) -> None:
     )
     assert "acc" not in run("metrics", JOB, "--name", "loss").out
     assert all(isinstance(one, api.ReadMetrics) and not one.names for one in told.asked)
+
+
+def test_a_last_value_that_is_no_number_is_shown_as_it_is(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    server.answers[api.ReadMetrics] = lambda *_: api.MetricsAnswer(
+        runs=(run_of(0, replace(metric("loss", 3, 2), last=math.nan)),)
+    )
+    assert run("metrics", JOB).out.splitlines()[1].split() == [
+        f"{JOB}/task-0",
+        "loss",
+        "2",
+        "1",
+        "nan",
+        "2",
+        "3",
+        "report",
+    ]
 
 
 def test_who_asks_for_another_metric_is_told_which_there_are(run: Run, told: FakeServer) -> None:

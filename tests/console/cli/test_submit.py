@@ -156,6 +156,20 @@ def test_a_template_with_parameters_and_defaults(run: Run, server: FakeServer) -
     assert spec.parameters == ({"lr": 0.5, "seed": 1},) * 2
 
 
+def test_an_empty_pattern_takes_away_the_template_s_and_a_cloned_job_s(run: Run, server: FakeServer) -> None:
+    pattern = r"L=(?P<loss>\S+)"
+    server.templates.append(msgspec.structs.replace(TRAIN, defaults={"metric_pattern": pattern}))
+    assert run("submit", "--template", "train", "--set", "lr=0.5").code == 0
+    assert submitted(server).metric_pattern == pattern
+    assert run("clone", next(iter(server.jobs)), "--metric-pattern", "").code == 0
+    assert submitted(server).metric_pattern == ""
+    assert run("submit", "--template", "train", "--set", "lr=0.5", "--metric-pattern", "").code == 0
+    assert submitted(server).metric_pattern == ""
+    server.templates[:] = [TRAIN]
+    refused = run("submit", "--template", "train", "--set", "lr=0.5", "--metric-pattern", "")
+    assert "--metric-pattern is empty: leave it out" in refused.err
+
+
 def test_a_place_without_a_parameter_is_refused_by_all_in_one_sentence(run: Run, server: FakeServer) -> None:
     """A template of an older version: command line, form and coordinator say of it what `template set` says."""
     spoilt = msgspec.structs.replace(TRAIN, command=(*TRAIN.command, "{y}"))

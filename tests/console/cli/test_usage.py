@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,9 +98,18 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         assert set(flags.split()) <= known, verb
 
 
+def test_a_port_that_is_taken_is_one_line_in_words(run: Run, server: FakeServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = run("forward", "7k3m9q2w4t", "web", str(port))
+    said = f"127.0.0.1:{port} can't be listened on (Address already in use): choose another port"
+    assert (ran.code, ran.err) == (1, f"opsconsole: {said}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["dataset", ""], "the path is empty: name a file"),
         (["jbs"], "opsconsole: there is no command 'jbs': did you mean jobs?"),
         (["qqqq"], "opsconsole: there is no command 'qqqq': see opsconsole --help"),
         (["submit", "python", "x.py"], "opsconsole submit: unknown argument 'python': a command goes after --"),
@@ -109,7 +119,7 @@ def test_no_verb_or_flag_of_the_contract_is_missing() -> None:
         (["submit"], "opsconsole: there is no command: give it after --"),
         (["jobs", "--", "x"], "a command after -- goes with submit, run, clone, exec or template set"),
         (["submit", "--memory", "8Q", "--", "x"], "'8Q' is not a size"),
-        (["submit", "--metric-pattern", "", "--", "x"], "--metric-pattern: it is empty: leave it out"),
+        (["submit", "--metric-pattern", "", "--", "x"], "--metric-pattern is empty: leave it out"),
         (["submit", "--timeout", "soon", "--", "x"], "'soon' is not a duration"),
         (["submit", "--set", "lr", "--", "x"], "'lr' is not of the form NAME=VALUE"),
         (["invite", "--role", "king"], "'king' is none of"),

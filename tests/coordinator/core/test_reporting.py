@@ -57,12 +57,13 @@ def test_notes_and_faults_are_events_and_endless_metrics_are_cut(world: World) -
     attempt = worker.started()
     world.fleet.drain()
     metrics = {f"m{number}": 1.0 for number in range(METRICS_SHOWN_MAX + 5)}
-    reported = Reported(metrics=metrics, notes=[(1, "halved")], faults=["line 3: it is no JSON"])
+    reported = Reported(metrics=metrics, notes=[(1, "halved")], faults=["line 3: it is no JSON"], faults_left_out=6)
     note_reported(world.fleet, attempt.id, reported, 1)
     note_reported(world.fleet, AttemptId(f"{job.id}.0.9.gone"), reported, 1)
     assert [(event.actor, event.text) for event in world.fleet.drain().events] == [
         (f"task {job.id}/task-0", "note: halved"),
         (f"task {job.id}/task-0", "its report has a fault in line 3: it is no JSON"),
+        (f"task {job.id}/task-0", "its report has 6 more faults"),
     ]
     assert len(attempt.metrics) == METRICS_SHOWN_MAX
     worker.take_all()

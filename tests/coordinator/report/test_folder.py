@@ -120,9 +120,17 @@ def test_endless_notes_faults_and_names_are_bounded(tmp_path: Path) -> None:
     notes = b"".join(b'{"note": "%d"}\n' % n for n in range(NOTES_OF_ATTEMPT_MAX + 50))
     size, reported = reports.append(ATTEMPT, 0, notes + b"no\n" * 50, 1)
     assert (len(reported.notes), len(reported.faults)) == (NOTES_OF_ATTEMPT_MAX, 5)
+    assert reported.faults[-1].endswith("; further ones are told by their number, once it is complete")
+    assert reported.faults_left_out == 0
     names = b"".join(b'{"metrics": {"m%d": 1}}\n' % n for n in range(1_100))
     _, reported = reports.append(ATTEMPT, size, names, 1)
     assert len(reported.metrics) == 1_000
+    again = ReportFolder(tmp_path)  # after a restart
+    said = again.seal(ATTEMPT)
+    assert said is not None
+    assert (said.faults, said.faults_left_out) == ([], 145)
+    assert len(said.metrics) == 1_000
+    assert again.seal(ATTEMPT) is None
 
 
 def test_a_block_that_was_changed_on_the_disk_ends_the_reading() -> None:

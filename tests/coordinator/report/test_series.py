@@ -1,5 +1,6 @@
 """Points of a metric: kept as they come, put in order for a picture, and thinned without losing what a picture would show."""
 
+import itertools
 import math
 from array import array
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.report.run import merged
-from opsconsole_coordinator.report.series import Series, Summary, Window
-from opsconsole_coordinator.report.thinning import thin
+from opsconsole_coordinator.report.series import Points, Series, Summary, Window
+from opsconsole_coordinator.report.thinning import Curve, thin
 
 floats = st.floats(allow_nan=True, allow_infinity=True)
 finite = st.floats(-1e6, 1e6)
@@ -39,11 +40,11 @@ def test_a_clock_that_was_set_back_stands_still() -> None:
 
 
 def test_a_summary_leaves_out_what_is_not_finite() -> None:
-    assert series((0, 2), (1, math.inf), (2, -1), (3, 4)).summary == Summary(4, 4, 3, -1, 4)
+    assert series((0, 2), (1, math.inf), (2, -1), (3, 4)).summary == Summary(4, 4, 3, -1, 4, 0, is_rising=True)
     nothing = series((0, math.nan)).summary
     assert nothing.points == 1
     assert math.isnan(nothing.least)
-    assert nothing.followed_by(series((4, 1)).summary) == Summary(2, 1, 4, 1, 1)
+    assert nothing.followed_by(series((4, 1)).summary) == Summary(2, 1, 4, 1, 1, 0, is_rising=True)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), finite)), st.lists(st.tuples(st.integers(0, 30), finite)))
@@ -112,3 +113,35 @@ def test_a_spike_of_one_point_in_a_million_is_kept() -> None:
 @pytest.mark.parametrize("points", [(), ((1, 1),)], ids=["none", "one"])
 def test_nearly_nothing(points: tuple[tuple[int, float], ...]) -> None:
     assert len(thin(*series(*points).by_step(), Window(), 4).x) == len(points)
+
+
+@given(
+    st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 500), floats), max_size=300),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.integers(4, 40),
+    st.none() | st.floats(-10, 510),
+    st.none() | st.floats(-10, 510),
+    st.booleans(),
+)
+def test_a_curve_that_grows_in_any_pieces_is_that_of_the_whole(
+    points: list[tuple[float, float]],
+    cuts: list[int],
+    points_max: int,
+    first: float | None,
+    last: float | None,
+    over_time: bool,
+) -> None:
+    x, y = series(*points).by_step()
+    if over_time:  # a clock that stands still
+        x = array("d", [float(int(one) // 7) if abs(one) < 1e9 else one for one in x])
+    window = Window(first, last)
+    curve = Curve(window, points_max)
+    edges = [0, *sorted(cuts), len(x)]
+    for start, end in itertools.pairwise(edges):
+        curve.extend(x[start:end], y[start:end])
+        here = max(start, min(end, len(x)))
+        assert told(curve.points()) == told(thin(x[:here], y[:here], window, points_max))
+
+
+def told(points: Points) -> str:
+    return str((list(points.x), list(points.y), points.total))

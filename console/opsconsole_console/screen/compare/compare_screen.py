@@ -1,4 +1,4 @@
-"""`v` on jobs or on a job's tasks, or `:compare JOB`: runs side by side, kept up while they go on."""
+"""`v` on jobs or on a job's tasks, or `:compare JOB…`: runs side by side, kept up while they go on."""
 
 import asyncio
 import time

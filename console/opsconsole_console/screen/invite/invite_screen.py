@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Select
 
 from opsconsole.ask import ask
 from opsconsole_console import format as fmt
-from opsconsole_console.model.invitation import LOOPBACK_ADVICE, ROLES, command_of, is_local
+from opsconsole_console.model.invitation import ROLES, command_of, loopback_advice
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.field_box import Field, FieldBox
@@ -132,7 +132,7 @@ class InviteScreen(ModalScreen[None]):
         left_ms = max(0, invited.expires_at_ms - self._model.wall_clock())
         uses = _whole(self._uses.input.value)
         often = "once" if uses == 1 else f"{uses:,} times"
-        advice = wrapped(LOOPBACK_ADVICE, self._cells, "state-silent") if is_local(invited.line) else []
+        advice = wrapped(loopback_advice(invited.line), self._cells, "state-silent")
         self._result.show(
             [
                 BLANK,
