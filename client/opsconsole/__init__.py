@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
+    from opsconsole.function import PythonFunction
+    from opsconsole.result import TaskError
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
     from opsconsole.task import (
@@ -48,8 +50,10 @@ _WHERE = {
     "NoWorkersAvailableError": "opsconsole_protocol.error",
     "OpsconsoleError": "opsconsole_protocol.error",
     "PAUSED_EXIT_CODE": "opsconsole.task",
+    "PythonFunction": "opsconsole.function",
     "Resources": "opsconsole_protocol.spec",
     "SyncClient": "opsconsole.sync_client",
+    "TaskError": "opsconsole.result",
     "Target": "opsconsole.target",
     "TrainerCallback": "opsconsole.callback",
     "checkpoint": "opsconsole.task",
@@ -72,9 +76,11 @@ __all__ = [
     "NoWorkersAcceptedError",
     "NoWorkersAvailableError",
     "OpsconsoleError",
+    "PythonFunction",
     "Resources",
     "SyncClient",
     "Target",
+    "TaskError",
     "TrainerCallback",
     "checkpoint",
     "load_dataset",

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from opsconsole.ask import AnswerT, ask, is_repeatable
+from opsconsole.call import CALLS_FILE
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.fleet_requests import FleetRequests
+from opsconsole.function import PythonFunction
+from opsconsole.function_requests import FunctionRequests
 from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
-from opsconsole.outcome import exit_code, is_finished_state, is_settled
+from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_settled
 from opsconsole.resolver import resolve
 from opsconsole.target import TargetSource
 from opsconsole_protocol import api
@@ -44,14 +47,11 @@ WAIT_SLICE_MS = 30_000
 SETTLE_MS = 5_000
 """How long `read_log` waits for the last lines of an attempt that has ended. They come as long as its worker lives."""
 
-_RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskState.UNSCHEDULABLE, TaskState.BLOCKED})
-"""States in which nothing is wrong with the job itself."""
-
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
 
 
-class Client(FleetRequests):
+class Client(FunctionRequests, FleetRequests):
     """Everything that can be asked of a coordinator. Use it as `async with await Client.connect() as client`.
 
     A call whose connection is lost is tried again for `retry_for_s` seconds, then it raises Unavailable; `on_retry` is told
@@ -154,14 +154,14 @@ class Client(FleetRequests):
 
     async def submit(
         self,
-        specs: JobSpec | Iterable[JobSpec],
+        specs: JobSpec | PythonFunction | Iterable[JobSpec | PythonFunction],
         job_ids: JobId | Sequence[JobId] | None = None,
         *,
         uploads: str | Path | Sequence[str | Path] = (),
         bundle: str | Path | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> list[api.JobRow]:
-        """Submit one job or several, all or none, and return their rows, in the order of the specs.
+        """Submit one job or several, commands or functions, all or none, and return their rows, in the order of the specs.
 
         `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
         that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
@@ -170,7 +170,8 @@ class Client(FleetRequests):
         and sent first, unless they are there; `tell` gets a line for each. A file that is too large for the coordinator to keep
         is sent from here once a worker is known, for as long as this client is open. Raises also what `packing.pack` raises.
         """
-        many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
+        given = (specs,) if isinstance(specs, JobSpec | PythonFunction) else tuple(specs)
+        many = tuple(one.spec() if isinstance(one, PythonFunction) else one for one in given)
         if job_ids is None:
             ids: Sequence[JobId] = [new_job_id() for _ in many]
         else:
@@ -181,6 +182,10 @@ class Client(FleetRequests):
             _check(spec)
         if uploads or bundle is not None:
             many = await self._files().pack(many, ids, uploads, bundle, tell)
+        for place, one in enumerate(given):
+            if isinstance(one, PythonFunction) and one.needs_file:
+                brought = await self._files().pack_text(CALLS_FILE, one.calls_json)
+                many = (*many[:place], brought.put_into(many[place]), *many[place + 1 :])
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
 
@@ -287,7 +292,7 @@ class Client(FleetRequests):
                 exit_code((await self.show(first.id, events_limit=0)).tasks) if is_finished_state(first.state) else None
             )
             raise JobFailedError(
-                said, first.state, recoverable=first.state in _RECOVERABLE, job=first.id, exit_code=code
+                said, first.state, recoverable=first.state in RECOVERABLE, job=first.id, exit_code=code
             )
         return rows
 

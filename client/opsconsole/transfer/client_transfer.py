@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.broker import StreamRequester
-from opsconsole.transfer.packing import note, pack
+from opsconsole.transfer.packing import Packed, note, pack
 from opsconsole.transfer.place import find_worker
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, Unavailable
 from opsconsole_protocol.ids import JobId, split_task_id
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import Via
 
@@ -47,6 +49,18 @@ class ClientTransfers:
         if packed.offers and self._offering is None:
             self._offering = asyncio.create_task(self._board.serve_offers(), name="offers of files")
         return tuple(packed.put_into(spec) for spec in specs)
+
+    async def pack_text(self, name: str, text: str) -> Packed:
+        """A file of this name with this text, which the coordinator keeps. Raises LimitExceeded where it doesn't keep so much."""
+        with tempfile.TemporaryDirectory(prefix="opsconsole-") as folder:
+            path = Path(folder, name)
+            await asyncio.to_thread(path.write_text, text, "utf-8")
+            packed = await pack(self._requester, Wishes(uploads=(str(path),)), tell=_say_nothing)
+        if packed.offers:
+            raise LimitExceeded(
+                f"{name} has {size_words(len(text))}, more than the coordinator keeps: bring a file along"
+            )
+        return packed
 
     async def put(
         self, files: Paths, workers: Sequence[WorkerRow], name: str, folder: str, *, replace: bool, via: str
