@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
+    from opsconsole.executor import Executor
     from opsconsole.function import PythonFunction
     from opsconsole.result import TaskError
     from opsconsole.sync_client import SyncClient
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "opsconsole.client",
+    "Executor": "opsconsole.executor",
     "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
@@ -68,6 +70,7 @@ _WHERE = {
 __all__ = [
     "PAUSED_EXIT_CODE",
     "Client",
+    "Executor",
     "JobDataset",
     "JobFailedError",
     "JobSpec",

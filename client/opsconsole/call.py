@@ -1,7 +1,8 @@
 """Calls a function inside a task, and leaves what it returns or raises among the task's results.
 
-    python3 -m opsconsole.call package.module:function
+    python3 -m opsconsole.call package.module:function [CALL]
 
+CALL is the number of the call, from 0, of those that the job has.
 `function.py` makes such jobs and `result.py` reads what they leave. Needs nothing but Python's standard library, from 3.8 on: a
 worker puts this file within reach of its tasks. With what the function is called is JSON: in the environment where that is short,
 else in a file among the task's inputs. What it returns is JSON as well, or a pickle where JSON has no word for it.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CALLS = "OPSCONSOLE_CALLS"
-"""The variable with the calls of a job, one for each task: `[[by position…], {by name…}]` each."""
+"""The variable with the calls of a job: `[[by position…], {by name…}]` each."""
 CALLS_FILE = "opsconsole-calls.json"
 """The file with the calls, where they are too long for a variable."""
 RESULT_FILE = "opsconsole-result.json"
@@ -47,12 +48,12 @@ def main(words: list[str]) -> int:
     """Call the function of this task and return the exit code: 0, or 1 where it raised."""
     try:
         output = _output()
-        arguments, parameters = _call()
+        arguments, parameters = _call(int(words[1]) if len(words) > 1 else 0)
     except Refused as refused:
         sys.stderr.write(f"opsconsole: {refused}\n")
         return _USAGE
     try:
-        value = _function(*words)(*arguments, **parameters)
+        value = _function(words[0])(*arguments, **parameters)
         kept = _kept(value, output)
     except Exception as error:  # noqa: BLE001 - whatever a function raises is its result
         traceback.print_exc()
@@ -85,8 +86,8 @@ def _function(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _call() -> tuple[list[Any], dict[str, Any]]:
-    """With what this task calls the function. Raises Refused."""
+def _call(number: int) -> tuple[list[Any], dict[str, Any]]:
+    """With what the function is called. Raises Refused."""
     text = os.environ.get(CALLS)
     if text is None:
         paths = os.environ.get("OPSCONSOLE_INPUTS", "").split("\n")
@@ -95,14 +96,11 @@ def _call() -> tuple[list[Any], dict[str, Any]]:
             raise Refused("nothing says with what the function is called: submit it with opsconsole.PythonFunction")
         with open(path, encoding="utf-8") as file:
             text = file.read()
-    index = int(os.environ.get("OPSCONSOLE_TASK_INDEX", "0"))
     try:
-        arguments, parameters = json.loads(text)[index]
+        arguments, parameters = json.loads(text)[number]
         return list(arguments), dict(parameters)
     except (ValueError, TypeError, IndexError, KeyError):
-        raise Refused(
-            f"what says with what the function is called has nothing for task {index}: submit it again"
-        ) from None
+        raise Refused(f"what says with what the function is called has no call {number}: submit it again") from None
 
 
 def _kept(value: Any, output: str) -> bytes:

@@ -77,9 +77,12 @@ class PythonFunction:
         """The job. Where `needs_file`, it also has to bring `calls_json` along, under the name CALLS_FILE."""
         job = self.job
         environment = job.environment if self.needs_file else {**job.environment, CALLS: self.calls_json}
+        command = (*job.command, "-m", "opsconsole.call", self.function)
+        numbers = range(self.num_tasks if self.num_tasks > 1 else 0)
         return replace(
             job,
-            command=(*job.command, "-m", "opsconsole.call", self.function),
+            command=command,
+            task_commands=tuple((*command, str(number)) for number in numbers),
             name=job.name or cut(self.function, NAME_CHARACTERS_MAX),
             num_tasks=self.num_tasks,
             parameters=self._shown,

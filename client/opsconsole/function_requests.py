@@ -72,21 +72,29 @@ class FunctionRequests(ABC):
         raise InvalidRequest(f"{job} has no task-{index}")
 
     async def results(
-        self, job: str, *, trust_pickle: bool = False, timeout_s: float | None = None
+        self, job: str, *, trust_pickle: bool = False, timeout_s: float | None = None, cancels: bool = False
     ) -> AsyncGenerator[Any, None]:
         """What the functions of a job's tasks return, in the order of the tasks, each as soon as it is there.
 
-        `timeout_s`: for all of them. Raises as `result` does, for the first task that has none.
+        `timeout_s`: for all of them. `cancels`: end the job when whoever asks leaves before the last result, or one task has none.
+        Raises as `result` does, for the first task that has none.
         """
-        async with contextlib.aclosing(self._ended(job, None, timeout_s)) as ended:
-            async for detail in ended:
-                for start in range(0, len(detail.tasks), _READS_MAX):
-                    some = detail.tasks[start : start + _READS_MAX]
-                    reads = (read_result(self, detail.job.id, one, trust_pickle=trust_pickle) for one in some)
-                    for value in await asyncio.gather(*reads, return_exceptions=True):
-                        if isinstance(value, BaseException):
-                            raise value
-                        yield value
+        is_whole = False
+        try:
+            async with contextlib.aclosing(self._ended(job, None, timeout_s)) as ended:
+                async for detail in ended:
+                    for start in range(0, len(detail.tasks), _READS_MAX):
+                        some = detail.tasks[start : start + _READS_MAX]
+                        reads = (read_result(self, detail.job.id, one, trust_pickle=trust_pickle) for one in some)
+                        for value in await asyncio.gather(*reads, return_exceptions=True):
+                            if isinstance(value, BaseException):
+                                raise value
+                            yield value
+            is_whole = True
+        finally:
+            if cancels and not is_whole:
+                with contextlib.suppress(OpsconsoleError):  # what made us leave is what is to be told
+                    await self.cancel(job, reason="whoever called the function has stopped asking")
 
     async def map(
         self,
@@ -107,18 +115,10 @@ class FunctionRequests(ABC):
         if not calls:
             return
         (row,) = await self.submit(PythonFunction(function, calls, job=job), uploads=uploads, bundle=bundle)
-        is_whole = False
-        try:
-            async with contextlib.aclosing(
-                self.results(row.id, trust_pickle=trust_pickle, timeout_s=timeout_s)
-            ) as found:
-                async for value in found:
-                    yield value
-            is_whole = True
-        finally:
-            if not is_whole:
-                with contextlib.suppress(OpsconsoleError):  # what made us leave is what is to be told
-                    await self.cancel(row.id, reason="whoever called the function has stopped asking")
+        found = self.results(row.id, trust_pickle=trust_pickle, timeout_s=timeout_s, cancels=True)
+        async with contextlib.aclosing(found):
+            async for value in found:
+                yield value
 
     async def _ended(self, id: str, index: int | None, timeout_s: float | None) -> AsyncGenerator[api.JobDetail, None]:  # noqa: A002
         """A job with those of its tasks (or only one) that have ended since the last time, in order and without gaps."""

@@ -9,6 +9,7 @@ The twin takes the same arguments and returns what the coroutine returns, for wh
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -53,6 +54,27 @@ class PlainIterator(Generic[P, T]):
         @wraps(self.method)
         def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             return _iterated(runner, self.method(runner.client, *args, **kwargs))
+
+        return call
+
+
+class PlainContext(Generic[P, T]):
+    """The twin of a method that is an asynchronous context manager."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], AbstractAsyncContextManager[T]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, runner: Runner, owner: type) -> Callable[P, AbstractContextManager[T]]:
+        @contextmanager
+        @wraps(self.method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            entered = self.method(runner.client, *args, **kwargs)
+            value = runner.run(entered.__aenter__())
+            try:
+                yield value
+            finally:
+                runner.run(entered.__aexit__(None, None, None))
 
         return call
 

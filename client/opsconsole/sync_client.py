@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from opsconsole.client import Client
-from opsconsole.mirror import Plain, PlainIterator
+from opsconsole.mirror import Plain, PlainContext, PlainIterator
 
 T = TypeVar("T")
 
@@ -50,12 +51,16 @@ class SyncClient:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of `self.client` to its end, and return what it returns. Raises what it raises."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.start(coroutine)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine of `self.client` on its loop, without waiting for it. Cancelling the future cancels the coroutine."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
         """Close the connection and end the thread."""
@@ -78,14 +83,19 @@ class SyncClient:
     cancel = Plain(Client.cancel)
     candidates = Plain(Client.candidates)
     clean = Plain(Client.clean)
+    clone = Plain(Client.clone)
     confirm_restore = Plain(Client.confirm_restore)
+    dataset = Plain(Client.dataset)
     events = Plain(Client.events)
+    exec = Plain(Client.exec)
     get = Plain(Client.get)
     health = Plain(Client.health)
     hold = Plain(Client.hold)
+    home = Plain(Client.home)
     invitations = Plain(Client.invitations)
     invite = Plain(Client.invite)
     jobs = Plain(Client.jobs)
+    ls = Plain(Client.ls)
     metrics = Plain(Client.metrics)
     pause = Plain(Client.pause)
     people = Plain(Client.people)
@@ -93,6 +103,7 @@ class SyncClient:
     put = Plain(Client.put)
     read_log = Plain(Client.read_log)
     release = Plain(Client.release)
+    remove = Plain(Client.remove)
     rename_person = Plain(Client.rename_person)
     request = Plain(Client.request)
     result = Plain(Client.result)
@@ -114,6 +125,8 @@ class SyncClient:
     wait_for_success = Plain(Client.wait_for_success)
     why = Plain(Client.why)
     workers = Plain(Client.workers)
+
+    forward = PlainContext(Client.forward)
 
     follow_log = PlainIterator(Client.follow_log)
     iter_jobs = PlainIterator(Client.iter_jobs)

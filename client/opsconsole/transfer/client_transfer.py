@@ -72,7 +72,7 @@ class ClientTransfers:
         worker, file or mount, and what the way there raises.
         """
         worker = find_worker(workers, name)
-        return await self._board.put(_paths(files), worker, folder, replace=replace, via=_via(via)).result()
+        return await self._board.put(_paths(files), worker, folder, replace=replace, via=via_of(via)).result()
 
     async def get(
         self, job: str, patterns: str | Sequence[str], to: str | Path, *, replace: bool, via: str
@@ -85,7 +85,7 @@ class ClientTransfers:
         """
         name, index = split_task_id(job)
         wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        row = await self._board.get(name, wanted, Path(to), task_index=index, force=replace, via=_via(via)).result()
+        row = await self._board.get(name, wanted, Path(to), task_index=index, force=replace, via=via_of(via)).result()
         brought = self._board.brought[row.id]
         if brought.missing:
             raise Unavailable(f"not all of it could be had: {'; '.join(brought.missing)}")
@@ -108,7 +108,8 @@ def _paths(files: Paths) -> list[Path]:
     return [Path(files)] if isinstance(files, str | Path) else [Path(one) for one in files]
 
 
-def _via(text: str) -> Via:
+def via_of(text: str) -> Via:
+    """The way of this name. Raises InvalidRequest."""
     try:
         return Via(text)
     except ValueError:
