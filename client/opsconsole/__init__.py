@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
     from opsconsole.executor import Executor
+    from opsconsole.formatter import CommandLine, RunAI, Slurm
     from opsconsole.function import PythonFunction
     from opsconsole.result import TaskError
     from opsconsole.sync_client import SyncClient
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "opsconsole.client",
+    "CommandLine": "opsconsole.formatter",
     "Executor": "opsconsole.executor",
     "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
@@ -54,6 +56,8 @@ _WHERE = {
     "PAUSED_EXIT_CODE": "opsconsole.task",
     "PythonFunction": "opsconsole.function",
     "Resources": "opsconsole_protocol.spec",
+    "RunAI": "opsconsole.formatter",
+    "Slurm": "opsconsole.formatter",
     "SyncClient": "opsconsole.sync_client",
     "TaskError": "opsconsole.result",
     "Target": "opsconsole.target",
@@ -70,6 +74,7 @@ _WHERE = {
 __all__ = [
     "PAUSED_EXIT_CODE",
     "Client",
+    "CommandLine",
     "Executor",
     "JobDataset",
     "JobFailedError",
@@ -81,6 +86,8 @@ __all__ = [
     "OpsconsoleError",
     "PythonFunction",
     "Resources",
+    "RunAI",
+    "Slurm",
     "SyncClient",
     "Target",
     "TaskError",

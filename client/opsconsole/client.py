@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_settled
 from opsconsole.place_requests import PlaceRequests
 from opsconsole.resolver import resolve
-from opsconsole.target import TargetSource
+from opsconsole.target import TargetSource, current
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
@@ -41,6 +42,7 @@ from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 if TYPE_CHECKING:
     from opsconsole.transfer.client_transfer import ClientTransfers
     from opsconsole.transfer.row import TransferRow
+    from opsconsole.work import Departure
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 WAIT_SLICE_MS = 30_000
@@ -48,6 +50,7 @@ WAIT_SLICE_MS = 30_000
 SETTLE_MS = 5_000
 """How long `read_log` waits for the last lines of an attempt that has ended. They come as long as its worker lives."""
 
+_log = logging.getLogger("opsconsole")
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
 
@@ -64,6 +67,7 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
         self, source: ConnectionSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> None:
         self._source = source
+        self._target: TargetSource | None = None
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
         self._is_closed = False
@@ -92,7 +96,9 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
         """Connect to a target that is known already. Raises what `Connection.open` raises."""
         source = Dialer(target)
         await source.connection()
-        return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
+        client = cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
+        client._target = target
+        return client
 
     async def close(self) -> None:
         """Close the connection. Calls that wait fail with Unavailable and aren't tried again; transfers are cancelled."""
@@ -342,6 +348,39 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
         if self._transfers is None:
             self._transfers = ClientTransfers(self)
         return self._transfers
+
+    # --- working -----------------------------------------------------------------------------------------------
+
+    async def work(
+        self,
+        project: str,
+        *,
+        poll_interval: float = 1.0,
+        run_forever: bool = True,
+        name: str | None = None,
+        max_concurrent_jobs: int = 1,
+        state_dir: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+        departure: Departure | None = None,
+    ) -> None:
+        """Turn this process into a worker that runs this project's jobs, `max_concurrent_jobs` tasks at a time.
+
+        Tasks come by themselves. SIGINT or SIGTERM, where this is called in the main thread, or `departure.ask()`: take no more
+        tasks, finish those that run, and return; a second time: return at once, and the tasks go on without their worker. Without
+        `run_forever` it leaves as well when nothing of the project waits and nothing runs here, which is looked at every
+        `poll_interval` seconds. `name`: HOST-PROJECT unless given; `state_dir`: one for each name. `tell` gets a line for what
+        happens. Raises NotFound where the agent isn't installed, InvalidRequest, and Conflict where such a worker runs already.
+        """
+        from opsconsole import work
+
+        if self._target is None:
+            raise InvalidRequest("this client was given its connection: work with one that connects by itself")
+        departure = departure or work.Departure()
+        with work.signals(departure.ask):
+            await work.work(
+                self, current(self._target), project, departure, poll_interval=poll_interval, run_forever=run_forever,
+                name=name, max_concurrent_jobs=max_concurrent_jobs, state_dir=state_dir, tell=tell or _log.info,
+            )  # fmt: skip
 
     # --- metrics -----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +75,32 @@ class SyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def work(
+        self,
+        project: str,
+        *,
+        poll_interval: float = 1.0,
+        run_forever: bool = True,
+        name: str | None = None,
+        max_concurrent_jobs: int = 1,
+        state_dir: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """As `Client.work`: the signals come to the thread that calls this."""
+        from opsconsole.work import Departure, signals
+
+        async def made() -> Departure:
+            return Departure()
+
+        departure = self.run(made())
+        with signals(departure.ask):
+            self.run(
+                self.client.work(
+                    project, poll_interval=poll_interval, run_forever=run_forever, name=name,
+                    max_concurrent_jobs=max_concurrent_jobs, state_dir=state_dir, tell=tell, departure=departure,
+                )
+            )  # fmt: skip
 
     # --- the calls of `Client` ---------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ REASONS = {
     "shell": "it is about this terminal",
     "transfers": "what moves for a client is in the client: `put` and `get` return when it has moved",
 }
-NOT_PLAIN = {"close", "connect", "open"}
+NOT_PLAIN = {"close", "connect", "open", "work"}
 """What a SyncClient has in its own way."""
 
 
@@ -70,6 +70,12 @@ def test_every_verb_has_a_method_or_a_reason_to_have_none(verb: str) -> None:
 
 def test_the_table_names_no_verb_that_is_gone() -> None:
     assert not (METHODS.keys() | REASONS.keys()) - VERBS.keys()
+
+
+def test_work_takes_the_same_arguments_without_await() -> None:
+    own = dict(inspect.signature(Client.work).parameters)
+    own.pop("departure")  # which it makes itself
+    assert own == dict(inspect.signature(SyncClient.work).parameters)
 
 
 def test_every_method_is_there_without_await() -> None:
