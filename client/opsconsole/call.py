@@ -48,6 +48,8 @@ def main(words: list[str]) -> int:
     """Call the function of this task and return the exit code: 0, or 1 where it raised."""
     try:
         output = _output()
+        if len(words) not in {1, 2} or not all(one.isdecimal() for one in words[1:]):
+            raise Refused("name one function: python3 -m opsconsole.call package.module:function")  # noqa: TRY301
         arguments, parameters = _call(int(words[1]) if len(words) > 1 else 0)
     except Refused as refused:
         sys.stderr.write(f"opsconsole: {refused}\n")
