@@ -374,7 +374,10 @@ class _Service:
     async def _leave(self, leave: asyncio.Event, stop: asyncio.Event) -> None:
         """When it is time, take no more tasks, and stop once those that are here have ended and the coordinator knows it."""
         await leave.wait()
-        await asyncio.to_thread(self._departure.begin)
+        try:
+            await asyncio.to_thread(self._departure.begin)
+        except OSError as error:
+            self._say(f"that it leaves can't be written down ({error.strerror}): undrain it when it is back")
         if self._link.is_up:
             self._message_handler.tell_status()
         if left := len(self._reactor.expected()):

@@ -73,7 +73,10 @@ class PlainContext(Generic[P, T]):
             value = runner.run(entered.__aenter__())
             try:
                 yield value
-            finally:
+            except BaseException as error:
+                if not runner.run(entered.__aexit__(type(error), error, error.__traceback__)):
+                    raise
+            else:
                 runner.run(entered.__aexit__(None, None, None))
 
         return call

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from tempfile import TemporaryFile
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opsconsole.ask import AnswerT
 from opsconsole_protocol import api
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec, checked_spec, task_alone
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 EXEC_OUTPUT_BYTES_MAX = 64 << 20
 """Of what `exec` returns; more is left out."""
-_BACKLOG = 128
 
 
 class Executed(NamedTuple):
@@ -122,18 +120,15 @@ class PlaceRequests(ABC):
         """Bring a task's port, by its name, to an address of this machine (`127.0.0.1:PORT`, given) as long as the context lasts.
 
         `local` 0: a port that is free. A stream that breaks is opened again. Raises Conflict where it can't be listened on, NotFound,
-        and what the way there raises.
+        and what the way there raises, also at the end of the context where the task had ended before.
         """
-        from opsconsole.session.forward import Forward
+        from opsconsole.session.forward import Forward, listen
         from opsconsole.transfer.carrier import Carrier
         from opsconsole.transfer.client_transfer import via_of
         from opsconsole_protocol.stream.message import ReachPort
 
         way = via_of(via)
-        try:
-            listener = socket.create_server(("127.0.0.1", local), backlog=_BACKLOG)
-        except (OSError, OverflowError) as error:
-            raise Conflict(f"127.0.0.1:{local} can't be listened on ({error}): choose another port") from None
+        listener = listen(local)
         stands = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -151,6 +146,8 @@ class PlaceRequests(ABC):
                 if carried.done():
                     carried.result()
                 yield f"127.0.0.1:{listener.getsockname()[1]}"
+                if carried.done():
+                    carried.result()
             finally:
                 standing.cancel()
                 if not one.leave():
