@@ -69,7 +69,7 @@ class Executor(concurrent.futures.Executor):
         chunksize: int = 1,
         **_: Any,
     ) -> Iterator[T]:
-        """Call a function with each of these values, in one job, which is submitted at once; what it returns, in order.
+        """Call a function with each of these values, in one job, which is submitted at once, and return what comes of it, in order.
 
         The job is cancelled when its results aren't asked for to the end, or one call fails. `chunksize` changes nothing: each
         value is a task. Raises TimeoutError where `timeout` seconds from now aren't enough, and what `Client.results` raises.

@@ -106,7 +106,7 @@ class FunctionRequests(ABC):
         trust_pickle: bool = False,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Call a function with each of these values, as `map` does, in one job with a task for each; what it returns, in order.
+        """Call a function with each of these values, as `map` does, in one job with a task for each, and give what comes of it, in order.
 
         The job is submitted when the first result is asked for, and cancelled when whoever asks leaves before the last, or one
         call fails. `job` and `function`: see PythonFunction; `uploads` and `bundle`: see `submit`. Raises as `result` does.

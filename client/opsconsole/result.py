@@ -25,8 +25,8 @@ class TaskError(JobFailedError):
     are also a note of this error. Further as JobFailedError; `job` is the task's id.
     """
 
-    def __init__(self, task: str, kind: str, message: str, traceback: str) -> None:
-        line = " ".join(message.split())
+    def __init__(self, task: str, kind: str, text: str, traceback: str) -> None:
+        line = " ".join(text.split())
         said = cut(f"{task} raised {kind}{': ' * bool(line)}{line}", _LINE_CHARACTERS_MAX)
         super().__init__(said, TaskState.FAILED, job=task, exit_code=1)
         self.type = kind
@@ -43,7 +43,7 @@ async def read_result(requester: Requester, job_id: str, task: TaskRow, *, trust
     if task.state not in {TaskState.SUCCEEDED, TaskState.FAILED}:
         raise _failure(task)
     try:
-        said = _parsed(task, await _read(requester, job_id, task, RESULT_FILE))
+        said = parse(task.id, await _read(requester, job_id, task, RESULT_FILE))
     except NotFound:
         if task.state == TaskState.FAILED:
             raise _failure(task) from None
@@ -87,13 +87,14 @@ def _failure(task: TaskRow) -> JobFailedError:
     )
 
 
-def _parsed(task: TaskRow, data: bytes) -> dict[str, Any]:
+def parse(task: str, data: bytes) -> dict[str, Any]:
+    """What the file of a task's result says. Raises ProtocolError."""
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"the result of {task.id} can't be read: {cut(str(error), 200)}") from None
+        raise ProtocolError(f"the result of {task} can't be read: {cut(str(error), 200)}") from None
     if not isinstance(said, dict):
-        raise ProtocolError(f"the result of {task.id} can't be read: its file {RESULT_FILE} is not as it was written")
+        raise ProtocolError(f"the result of {task} can't be read: its file {RESULT_FILE} is not as it was written")
     return said
 
 

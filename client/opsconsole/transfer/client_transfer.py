@@ -51,7 +51,7 @@ class ClientTransfers:
         return tuple(packed.put_into(spec) for spec in specs)
 
     async def pack_text(self, name: str, text: str) -> Packed:
-        """A file of this name with this text, which the coordinator keeps. Raises LimitExceeded where it doesn't keep so much."""
+        """A file of this name with this text, which the coordinator keeps. Raises LimitExceeded where that is too large for it."""
         with tempfile.TemporaryDirectory(prefix="opsconsole-") as folder:
             path = Path(folder, name)
             await asyncio.to_thread(path.write_text, text, "utf-8")
