@@ -10,7 +10,14 @@ from opsconsole.call import PICKLE_FILE, RESULT_BYTES_MAX, RESULT_FILE
 from opsconsole.outcome import RECOVERABLE
 from opsconsole_protocol.api import FilePartAnswer, ReadFilePart, TaskRow
 from opsconsole_protocol.bound import cut
-from opsconsole_protocol.error import InvalidRequest, JobFailedError, LimitExceeded, NotFound, ProtocolError
+from opsconsole_protocol.error import (
+    InvalidRequest,
+    JobFailedError,
+    LimitExceeded,
+    NotFound,
+    ProtocolError,
+    Unavailable,
+)
 from opsconsole_protocol.file_listing import PartQuery
 from opsconsole_protocol.state import TaskState
 from opsconsole_protocol.stream.message import FileRoot, RootKind
@@ -52,8 +59,10 @@ async def read_result(requester: Requester, job_id: str, task: TaskRow, *, trust
         ) from None
     error = said.get("error")
     attempt = (error if isinstance(error, dict) else said).get("attempt")
-    if task.attempt is not None and attempt != str(task.attempt):
-        raise _failure(task)  # an earlier attempt has left it
+    if task.attempt is not None and attempt != str(task.attempt):  # an earlier attempt has left it
+        if task.state == TaskState.FAILED:
+            raise _failure(task)
+        raise Unavailable(f"the result of {task.id} isn't in its place yet: ask for it again")
     if isinstance(error, dict):
         kind, message, traceback = (str(error.get(name, "")) for name in ("type", "message", "traceback"))
         raise TaskError(task.id, kind, message, traceback)

@@ -14,7 +14,14 @@ from opsconsole.call import CALLS, PICKLE_FILE, RESULT_BYTES_MAX, RESULT_FILE
 from opsconsole.function import CALLS_IN_ENVIRONMENT_MAX, Call, function_name
 from opsconsole.result import read_result
 from opsconsole_protocol import api
-from opsconsole_protocol.error import InvalidRequest, JobFailedError, LimitExceeded, NotFound, ProtocolError
+from opsconsole_protocol.error import (
+    InvalidRequest,
+    JobFailedError,
+    LimitExceeded,
+    NotFound,
+    ProtocolError,
+    Unavailable,
+)
 from opsconsole_protocol.file_listing import FilePart
 from opsconsole_protocol.spec import check_fields, check_spec, task_alone
 from opsconsole_protocol.state import TaskState
@@ -162,6 +169,11 @@ async def test_what_an_earlier_attempt_left_is_not_taken_for_the_last_one_s(said
     with pytest.raises(JobFailedError, match="failed: killed by SIGKILL") as caught:
         await read(failed, said)
     assert not isinstance(caught.value, TaskError)
+
+
+async def test_a_result_that_is_not_in_its_place_yet_is_no_failure() -> None:
+    with pytest.raises(Unavailable, match="ask for it again"):
+        await read(said={"value": 1, "attempt": "1"})
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000])
