@@ -153,7 +153,6 @@ class RunAI(Formatter):
         words = [
             "runai",
             "training",
-            "standard",
             "submit",
             _plain_name(spec).lower().replace("_", "-").replace(".", "-"),
         ]
@@ -163,7 +162,7 @@ class RunAI(Formatter):
         words += ["--cpu-memory-request", f"{resources.memory_mb}Mi"] if resources.memory_mb else []
         words += ["--working-dir", spec.workdir] if spec.workdir is not None else []
         for key, value in spec.environment.items():
-            words += ["--environment-variable", f"{key}={value}"]
+            words += ["-e", f"{key}={value}"]
         line = shlex.join((*words, "--command", "--", *spec.command_of(0)))
         return "\n".join((*_comments(spec), line)) + "\n"
 

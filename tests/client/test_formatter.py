@@ -78,12 +78,16 @@ def test_a_function_s_script_calls_it_with_its_arguments(tmp_path: Path) -> None
 
 def test_a_command_for_run_ai() -> None:
     spec = JobSpec(
-        command=("python", "train.py"), name="My job_1", project="pose", resources=Resources(gpus=1, memory_mb=512)
+        command=("python", "train.py"),
+        name="My job_1",
+        project="pose",
+        resources=Resources(gpus=1, memory_mb=512),
+        environment={"K": "a b"},
     )
     text = RunAI("ubuntu:24.04").format(spec)
     assert shlex.split(text) == [
-        "runai", "training", "standard", "submit", "my-job-1", "--project", "pose", "--image", "ubuntu:24.04",
-        "--gpu-devices-request", "1", "--cpu-memory-request", "512Mi", "--command", "--", "python", "train.py",
+        "runai", "training", "submit", "my-job-1", "--project", "pose", "--image", "ubuntu:24.04",
+        "--gpu-devices-request", "1", "--cpu-memory-request", "512Mi", "-e", "K=a b", "--command", "--", "python", "train.py",
     ]  # fmt: skip
     with pytest.raises(InvalidRequest, match="runs one task"):
         RunAI("ubuntu").format(JobSpec(command=("true",), num_tasks=2))
