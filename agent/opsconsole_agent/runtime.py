@@ -39,6 +39,7 @@ from opsconsole_agent.session.guests import Guests
 from opsconsole_agent.session.server import LiveTask, SessionServer
 from opsconsole_agent.state.content_folder import CONTENT_FOLDER, cache_bytes, open_store
 from opsconsole_agent.state.credential import Credential, StateLock, ensure_credential, keep_joined
+from opsconsole_agent.state.departure import Departure
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.membership import Membership, save_membership
 from opsconsole_agent.state.sdk_folder import install_sdk
@@ -57,6 +58,7 @@ STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
+_LEAVE_POLL_S = 0.2
 OWN_OUTPUT_DAYS = 30.0
 """How long outputs stay in the state folder of a worker without an output path, which nobody looks into."""
 
@@ -120,8 +122,10 @@ class Agent:
         self._config = config
         self._say = say
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, leave: asyncio.Event | None = None) -> None:
         """Join and serve until `stop` is set; tasks go on unless `stop_tasks`.
+
+        Once `leave` is set no more tasks are taken, and when those that run have ended it returns.
 
         Raises OpsconsoleError, one line that says what to do, when the agent can't start or may not go on.
         """
@@ -144,7 +148,7 @@ class Agent:
             keeper = await KeeperClient.connect(self._config.state_dir)
             try:
                 service = await _Service.make(self._config, self._say, credential, state, telemetry, keeper, user)
-                await service.run(stop)
+                await service.run(stop, leave or asyncio.Event())
             finally:
                 await keeper.close()
                 telemetry.close()
@@ -191,6 +195,7 @@ class _Service:
         )
         caches = (transfers.contents, self._setups)
         leaving_answerer = LeavingAnswerer(state, config.outputs, config.output_days, caches, say)
+        self._departure = Departure(config.state_dir)
         self._message_handler = MessageHandler(
             description,
             self._core_runner,
@@ -201,6 +206,7 @@ class _Service:
             dataset_answerer,
             leaving_answerer,
             transfers,
+            self._departure,
             say,
         )
         self._credential = credential
@@ -331,8 +337,8 @@ class _Service:
         await asyncio.to_thread(self._transfers.contents.recover, known)
         await asyncio.to_thread(self._setups.recover, known)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop; raises what fails for good."""
+    async def run(self, stop: asyncio.Event, leave: asyncio.Event) -> None:
+        """Serve until told to stop or to leave; raises what fails for good."""
         self._recover()
         try:
             await self._report_server.start()
@@ -348,6 +354,7 @@ class _Service:
             running += [asyncio.create_task(self._link.run(), name="link"), asyncio.create_task(self._sweep())]
             running.append(asyncio.create_task(self._recogniser.run(self._patterns), name="recogniser"))
             running.append(asyncio.create_task(self._gpu_recorder.run(), name="GPU recorder"))
+            running.append(asyncio.create_task(self._leave(leave, stop), name="leave"))
             await _first_of(running, stop)
             if self._config.stop_tasks:
                 await self._stop_tasks()
@@ -363,6 +370,25 @@ class _Service:
             await self._transfers.close()
         if left := len(self._reactor.expected()):
             self._say(f"{left} tasks go on; start the agent again to have them reported")
+
+    async def _leave(self, leave: asyncio.Event, stop: asyncio.Event) -> None:
+        """When it is time, take no more tasks, and stop once those that are here have ended and the coordinator knows it."""
+        await leave.wait()
+        try:
+            await asyncio.to_thread(self._departure.begin)
+        except OSError as error:
+            self._say(f"that it leaves can't be written down ({error.strerror}): undrain it when it is back")
+        if self._link.is_up:
+            self._message_handler.tell_status()
+        if left := len(self._reactor.expected()):
+            self._say(f"takes no more tasks, and leaves when {left} have ended")
+        await _until(self._has_left, None)
+        stop.set()
+
+    def _has_left(self) -> bool:
+        """Whether nothing runs here, and the coordinator, if it can be told, knows of that and assigns nothing more."""
+        is_known = not self._link.is_up or (self._departure.is_known and not self._reactor.observed())
+        return is_known and not self._reactor.expected()
 
     async def _stop_tasks(self) -> None:
         """End all tasks, and wait a while for the coordinator to hear of it."""
@@ -402,10 +428,11 @@ async def _first_of(running: list[asyncio.Task[None]], event: asyncio.Event) -> 
         waiting.cancel()
 
 
-async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    give_up_at_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < give_up_at_s:  # noqa: ASYNC110  (once, on the way out)
-        await asyncio.sleep(_POLL_S)
+async def _until(condition: Callable[[], bool], timeout_s: float | None) -> None:
+    give_up_at_s = None if timeout_s is None else time.monotonic() + timeout_s
+    poll_s = _LEAVE_POLL_S if timeout_s is None else _POLL_S
+    while not condition() and (give_up_at_s is None or time.monotonic() < give_up_at_s):  # noqa: ASYNC110  (once, on the way out)
+        await asyncio.sleep(poll_s)
 
 
 def _sdk_path(state_dir: Path, say: Callable[[str], None]) -> str | None:

@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opsconsole.callback import KerasCallback, LightningCallback, TrainerCallback
     from opsconsole.client import Client
+    from opsconsole.executor import Executor
+    from opsconsole.formatter import CommandLine, RunAI, Slurm
+    from opsconsole.function import PythonFunction
+    from opsconsole.result import TaskError
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
     from opsconsole.task import (
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Client": "opsconsole.client",
+    "CommandLine": "opsconsole.formatter",
+    "Executor": "opsconsole.executor",
     "JobDataset": "opsconsole_protocol.dataset",
     "JobFailedError": "opsconsole_protocol.error",
     "JobSpec": "opsconsole_protocol.spec",
@@ -48,8 +54,12 @@ _WHERE = {
     "NoWorkersAvailableError": "opsconsole_protocol.error",
     "OpsconsoleError": "opsconsole_protocol.error",
     "PAUSED_EXIT_CODE": "opsconsole.task",
+    "PythonFunction": "opsconsole.function",
     "Resources": "opsconsole_protocol.spec",
+    "RunAI": "opsconsole.formatter",
+    "Slurm": "opsconsole.formatter",
     "SyncClient": "opsconsole.sync_client",
+    "TaskError": "opsconsole.result",
     "Target": "opsconsole.target",
     "TrainerCallback": "opsconsole.callback",
     "checkpoint": "opsconsole.task",
@@ -64,6 +74,8 @@ _WHERE = {
 __all__ = [
     "PAUSED_EXIT_CODE",
     "Client",
+    "CommandLine",
+    "Executor",
     "JobDataset",
     "JobFailedError",
     "JobSpec",
@@ -72,9 +84,13 @@ __all__ = [
     "NoWorkersAcceptedError",
     "NoWorkersAvailableError",
     "OpsconsoleError",
+    "PythonFunction",
     "Resources",
+    "RunAI",
+    "Slurm",
     "SyncClient",
     "Target",
+    "TaskError",
     "TrainerCallback",
     "checkpoint",
     "load_dataset",

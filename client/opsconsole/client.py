@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from opsconsole.ask import AnswerT, ask, is_repeatable
+from opsconsole.call import CALLS_FILE
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.fleet_requests import FleetRequests
+from opsconsole.function import PythonFunction
+from opsconsole.function_requests import FunctionRequests
 from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
-from opsconsole.outcome import exit_code, is_finished_state, is_settled
+from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_settled
+from opsconsole.place_requests import PlaceRequests
 from opsconsole.resolver import resolve
-from opsconsole.target import TargetSource
+from opsconsole.target import TargetSource, current
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
@@ -37,6 +42,7 @@ from opsconsole_protocol.state import TaskState, WorkerConnection, WorkerStatus
 if TYPE_CHECKING:
     from opsconsole.transfer.client_transfer import ClientTransfers
     from opsconsole.transfer.row import TransferRow
+    from opsconsole.work import Departure
     from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 WAIT_SLICE_MS = 30_000
@@ -44,14 +50,12 @@ WAIT_SLICE_MS = 30_000
 SETTLE_MS = 5_000
 """How long `read_log` waits for the last lines of an attempt that has ended. They come as long as its worker lives."""
 
-_RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskState.UNSCHEDULABLE, TaskState.BLOCKED})
-"""States in which nothing is wrong with the job itself."""
-
+_log = logging.getLogger("opsconsole")
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
 
 
-class Client(FleetRequests):
+class Client(FunctionRequests, PlaceRequests, FleetRequests):
     """Everything that can be asked of a coordinator. Use it as `async with await Client.connect() as client`.
 
     A call whose connection is lost is tried again for `retry_for_s` seconds, then it raises Unavailable; `on_retry` is told
@@ -63,6 +67,7 @@ class Client(FleetRequests):
         self, source: ConnectionSource, *, retry_for_s: float = 0.0, on_retry: Callable[[str], None] | None = None
     ) -> None:
         self._source = source
+        self._target: TargetSource | None = None
         self.retry_for_s = retry_for_s
         self._on_retry = on_retry
         self._is_closed = False
@@ -91,7 +96,9 @@ class Client(FleetRequests):
         """Connect to a target that is known already. Raises what `Connection.open` raises."""
         source = Dialer(target)
         await source.connection()
-        return cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
+        client = cls(source, retry_for_s=retry_for_s, on_retry=on_retry)
+        client._target = target
+        return client
 
     async def close(self) -> None:
         """Close the connection. Calls that wait fail with Unavailable and aren't tried again; transfers are cancelled."""
@@ -154,14 +161,14 @@ class Client(FleetRequests):
 
     async def submit(
         self,
-        specs: JobSpec | Iterable[JobSpec],
+        specs: JobSpec | PythonFunction | Iterable[JobSpec | PythonFunction],
         job_ids: JobId | Sequence[JobId] | None = None,
         *,
         uploads: str | Path | Sequence[str | Path] = (),
         bundle: str | Path | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> list[api.JobRow]:
-        """Submit one job or several, all or none, and return their rows, in the order of the specs.
+        """Submit one job or several, commands or functions, all or none, and return their rows, in the order of the specs.
 
         `job_ids` are made here unless they are given. A submission with the ids of an earlier one is that earlier one, so
         that it may be repeated when its answer got lost. Raises InvalidRequest for a spec that can't be right.
@@ -170,7 +177,8 @@ class Client(FleetRequests):
         and sent first, unless they are there; `tell` gets a line for each. A file that is too large for the coordinator to keep
         is sent from here once a worker is known, for as long as this client is open. Raises also what `packing.pack` raises.
         """
-        many = (specs,) if isinstance(specs, JobSpec) else tuple(specs)
+        given = (specs,) if isinstance(specs, JobSpec | PythonFunction) else tuple(specs)
+        many = tuple(one.spec() if isinstance(one, PythonFunction) else one for one in given)
         if job_ids is None:
             ids: Sequence[JobId] = [new_job_id() for _ in many]
         else:
@@ -181,6 +189,10 @@ class Client(FleetRequests):
             _check(spec)
         if uploads or bundle is not None:
             many = await self._files().pack(many, ids, uploads, bundle, tell)
+        for place, one in enumerate(given):
+            if isinstance(one, PythonFunction) and one.needs_file:
+                brought = await self._files().pack_text(CALLS_FILE, one.calls_json)
+                many = (*many[:place], brought.put_into(many[place]), *many[place + 1 :])
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
 
@@ -287,7 +299,7 @@ class Client(FleetRequests):
                 exit_code((await self.show(first.id, events_limit=0)).tasks) if is_finished_state(first.state) else None
             )
             raise JobFailedError(
-                said, first.state, recoverable=first.state in _RECOVERABLE, job=first.id, exit_code=code
+                said, first.state, recoverable=first.state in RECOVERABLE, job=first.id, exit_code=code
             )
         return rows
 
@@ -336,6 +348,39 @@ class Client(FleetRequests):
         if self._transfers is None:
             self._transfers = ClientTransfers(self)
         return self._transfers
+
+    # --- working -----------------------------------------------------------------------------------------------
+
+    async def work(
+        self,
+        project: str,
+        *,
+        poll_interval: float = 1.0,
+        run_forever: bool = True,
+        name: str | None = None,
+        max_concurrent_jobs: int = 1,
+        state_dir: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+        departure: Departure | None = None,
+    ) -> None:
+        """Turn this process into a worker that runs this project's jobs, `max_concurrent_jobs` tasks at a time.
+
+        Tasks come by themselves. SIGINT or SIGTERM, where this is called in the main thread, or `departure.ask()`: take no more
+        tasks, finish those that run, and return; a second time: return at once, and the tasks go on without their worker. Without
+        `run_forever` it leaves as well when nothing of the project waits and nothing runs here, which is looked at every
+        `poll_interval` seconds. `name`: HOST-PROJECT unless given; `state_dir`: one for each name. `tell` gets a line for what
+        happens. Raises NotFound where the agent isn't installed, InvalidRequest, and Conflict where such a worker runs already.
+        """
+        from opsconsole import work
+
+        if self._target is None:
+            raise InvalidRequest("this client was given its connection: work with one that connects by itself")
+        departure = departure or work.Departure()
+        with work.signals(departure.ask):
+            await work.work(
+                self, current(self._target), project, departure, poll_interval=poll_interval, run_forever=run_forever,
+                name=name, max_concurrent_jobs=max_concurrent_jobs, state_dir=state_dir, tell=tell or _log.info,
+            )  # fmt: skip
 
     # --- metrics -----------------------------------------------------------------------------------------------
 

@@ -133,6 +133,10 @@ class FleetRequests(ABC):
         )  # fmt: skip
         return await self._ask(asked, api.Cleaned)
 
+    async def remove(self, *jobs: str, yes: bool = False) -> api.Cleaned:
+        """All that is left of these ended jobs, results, logs and record; with `yes`, remove it. Raises NotFound."""
+        return await self.clean(jobs=jobs, remove=yes, attempts=False, outputs=True, logs=True, history=True)
+
     async def backup(self, path: str) -> str:
         """Copy the coordinator's store to a new file on its machine, and return in one line what was done."""
         return (await self._ask(api.Backup(path=path), api.Done)).text

@@ -8,7 +8,8 @@ from opsconsole_protocol.state import TaskState, is_task_finished
 EXIT_FAILED = 1
 SIGNAL_BASE = 128
 _FINISHED = frozenset(state for state in TaskState if is_task_finished(state))
-
+RECOVERABLE = frozenset({TaskState.WORKER_FAILED, TaskState.PREEMPTED, TaskState.UNSCHEDULABLE, TaskState.BLOCKED})
+"""States in which nothing is wrong with the job itself."""
 _BEFORE_START = (TaskState.PENDING, TaskState.ASSIGNED, TaskState.BUILDING, TaskState.HELD, TaskState.BLOCKED)
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from opsconsole.client import Client
-from opsconsole.transfer.row import TransferRow
-from opsconsole_protocol import api
-from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.log import LogLine, LogQuery
-from opsconsole_protocol.spec import JobSpec, PauseBy
+from opsconsole.mirror import Plain, PlainContext, PlainIterator
 
 T = TypeVar("T")
 
 
 class SyncClient:
-    """A `Client` whose calls block; several threads may use it at once.
+    """A `Client` whose calls block; several threads may use it at once. See there for what each takes, returns and raises.
 
-    What isn't a method here is reached through `run`: `client.run(client.client.health())`.
+    Functions that a call is given are called on another thread. `run` runs a coroutine of one's own on the client's loop.
     """
 
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
@@ -54,12 +51,16 @@ class SyncClient:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of `self.client` to its end, and return what it returns. Raises what it raises."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.start(coroutine)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine of `self.client` on its loop, without waiting for it. Cancelling the future cancels the coroutine."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
         """Close the connection and end the thread."""
@@ -75,96 +76,88 @@ class SyncClient:
     ) -> None:
         self.close()
 
-    def submit(
+    def work(
         self,
-        specs: JobSpec | Iterable[JobSpec],
-        job_ids: JobId | Sequence[JobId] | None = None,
+        project: str,
         *,
-        uploads: str | Path | Sequence[str | Path] = (),
-        bundle: str | Path | None = None,
+        poll_interval: float = 1.0,
+        run_forever: bool = True,
+        name: str | None = None,
+        max_concurrent_jobs: int = 1,
+        state_dir: Path | None = None,
         tell: Callable[[str], None] | None = None,
-    ) -> list[api.JobRow]:
-        """As `Client.submit`; `tell` is called on another thread."""
-        return self.run(self.client.submit(specs, job_ids, uploads=uploads, bundle=bundle, tell=tell))
+    ) -> None:
+        """As `Client.work`: the signals come to the thread that calls this."""
+        from opsconsole.work import Departure, signals
 
-    def put(
-        self,
-        files: str | Path | Sequence[str | Path],
-        worker: str,
-        folder: str = "",
-        *,
-        replace: bool = False,
-        via: str = "auto",
-    ) -> TransferRow:
-        """As `Client.put`."""
-        return self.run(self.client.put(files, worker, folder, replace=replace, via=via))
+        async def made() -> Departure:
+            return Departure()
 
-    def metrics(
-        self,
-        id: str,  # noqa: A002
-        names: Sequence[str] = (),
-        *,
-        points_max: int = 1_000,
-        gpus: bool = False,
-    ) -> list[api.RunRow]:
-        """What the tasks of a job have reported: see `Client.metrics`."""
-        return self.run(self.client.metrics(id, names, points_max=points_max, gpus=gpus))
+        departure = self.run(made())
+        with signals(departure.ask):
+            self.run(
+                self.client.work(
+                    project, poll_interval=poll_interval, run_forever=run_forever, name=name,
+                    max_concurrent_jobs=max_concurrent_jobs, state_dir=state_dir, tell=tell, departure=departure,
+                )
+            )  # fmt: skip
 
-    def get(
-        self,
-        job: str,
-        patterns: str | Sequence[str] = (),
-        to: str | Path = ".",
-        *,
-        replace: bool = False,
-        via: str = "auto",
-    ) -> list[Path]:
-        """As `Client.get`."""
-        return self.run(self.client.get(job, patterns, to, replace=replace, via=via))
+    # --- the calls of `Client` ---------------------------------------------------------------------------------
 
-    def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
-        """As `Client.submit_now`."""
-        return self.run(self.client.submit_now(spec, job_id))
+    act = Plain(Client.act)
+    backup = Plain(Client.backup)
+    cancel = Plain(Client.cancel)
+    candidates = Plain(Client.candidates)
+    clean = Plain(Client.clean)
+    clone = Plain(Client.clone)
+    confirm_restore = Plain(Client.confirm_restore)
+    dataset = Plain(Client.dataset)
+    events = Plain(Client.events)
+    exec = Plain(Client.exec)
+    get = Plain(Client.get)
+    health = Plain(Client.health)
+    hold = Plain(Client.hold)
+    home = Plain(Client.home)
+    invitations = Plain(Client.invitations)
+    invite = Plain(Client.invite)
+    jobs = Plain(Client.jobs)
+    ls = Plain(Client.ls)
+    metrics = Plain(Client.metrics)
+    pause = Plain(Client.pause)
+    people = Plain(Client.people)
+    projects = Plain(Client.projects)
+    put = Plain(Client.put)
+    read_log = Plain(Client.read_log)
+    release = Plain(Client.release)
+    remove = Plain(Client.remove)
+    rename_person = Plain(Client.rename_person)
+    request = Plain(Client.request)
+    result = Plain(Client.result)
+    resume = Plain(Client.resume)
+    retry = Plain(Client.retry)
+    revoke_all_workers = Plain(Client.revoke_all_workers)
+    revoke_invitations = Plain(Client.revoke_invitations)
+    revoke_people = Plain(Client.revoke_people)
+    set_priority = Plain(Client.set_priority)
+    set_project = Plain(Client.set_project)
+    set_template = Plain(Client.set_template)
+    set_worker = Plain(Client.set_worker)
+    show = Plain(Client.show)
+    store_id = Plain(Client.store_id)
+    submit = Plain(Client.submit)
+    submit_now = Plain(Client.submit_now)
+    templates = Plain(Client.templates)
+    wait = Plain(Client.wait)
+    wait_for_success = Plain(Client.wait_for_success)
+    why = Plain(Client.why)
+    workers = Plain(Client.workers)
 
-    def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """As `Client.wait`."""
-        return self.run(self.client.wait(*ids, timeout_s=timeout_s))
+    forward = PlainContext(Client.forward)
 
-    def wait_for_success(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
-        """As `Client.wait_for_success`."""
-        return self.run(self.client.wait_for_success(*ids, timeout_s=timeout_s))
-
-    def show(self, id: str) -> api.JobDetail:  # noqa: A002
-        """As `Client.show`."""
-        return self.run(self.client.show(id))
-
-    def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
-        """As `Client.jobs`."""
-        return self.run(self.client.jobs(filter, project, limit))
-
-    def workers(self, filter: str = "") -> list[api.WorkerRow]:  # noqa: A002
-        """As `Client.workers`."""
-        return self.run(self.client.workers(filter))
-
-    def act(self, verb: str, ids: Sequence[str], reason: str = "", by: PauseBy | None = None) -> list[tuple[str, str]]:
-        """As `Client.act`."""
-        return self.run(self.client.act(verb, ids, reason, by))
-
-    def follow_log(
-        self,
-        id: str,  # noqa: A002
-        query: LogQuery | None = None,
-        *,
-        task_index: int | None = None,
-        attempt: int | None = None,
-    ) -> Iterator[LogLine]:
-        """As `Client.follow_log`."""
-        lines = self.client.follow_log(id, query, task_index=task_index, attempt=attempt)
-        try:
-            while (line := self.run(anext(lines, None))) is not None:
-                yield line
-        finally:
-            self.run(lines.aclose())
+    follow_log = PlainIterator(Client.follow_log)
+    iter_jobs = PlainIterator(Client.iter_jobs)
+    map = PlainIterator(Client.map)
+    results = PlainIterator(Client.results)
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -170,6 +170,16 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.task_commands[index] if self.task_commands else self.command
 
 
+def task_alone(spec: JobSpec, index: int) -> JobSpec:
+    """One task of a job as a job. Raises InvalidRequest where it has no such task."""
+    if index >= spec.num_tasks:
+        raise InvalidRequest(f"the job has {spec.num_tasks} tasks, from task-0 to task-{spec.num_tasks - 1}")
+    return msgspec.structs.replace(
+        spec, command=spec.command_of(index), num_tasks=1, task_commands=(), gang=False,
+        parameters=spec.parameters[index : index + 1],
+    )  # fmt: skip
+
+
 def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
     """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't."""
     try:

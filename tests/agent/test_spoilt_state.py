@@ -56,6 +56,8 @@ FILES = (
     "sdk/opsconsole",
     "sdk/opsconsole/__init__.py",
     "sdk/opsconsole/callback.py",
+    "sdk/opsconsole/call.py",
+    "departure",
     "content",
     *(f"content/{name}" for name in ("trees", "records", "incoming", "trash", "pins")),
     "content/hashes.db",

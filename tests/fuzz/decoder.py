@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, saved_coordinator, sweep
+from opsconsole import endpoint, result, saved_coordinator, sweep
 from opsconsole.transfer import history, line_file, results_here
 from opsconsole.transfer.pending import PendingFetch
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
@@ -425,13 +425,20 @@ def _files() -> Iterator[Decoder]:
     refused = (OpsconsoleError,)
     moved = b'{"id":"0a","kind":"put","phase":"done","title":"a to b","way":"relay","bytes_done":3}'
     yield Decoder(
+        "result of a function",
+        result.__name__,
+        lambda data: result.parse("abc/task-0", data),
+        (ProtocolError,),
+        (b'{"value": [1, null], "attempt": "1"}', b'{"error": {"type": "E", "message": "m", "traceback": "t"}}'),
+    )
+    yield Decoder(
         "history of transfers",
         history.__name__,
         lambda data: history.parse(data, 9),
         (),
         (moved, moved + b"\n{\n" + moved),
     )
-    result = b'["L2hvbWUvYS9tb2RlbHMvYQ==",3,1]'
+    brought = b'["L2hvbWUvYS9tb2RlbHMvYQ==",3,1]'
     fetch = msgspec.json.encode(PendingFetch(store_id="s", job_id=JobId("j"), pattern="m", folder=b"/o"))
     yield Decoder(
         "records in lines",
@@ -440,7 +447,9 @@ def _files() -> Iterator[Decoder]:
         (),
         (fetch, fetch + b"\n[\n" + fetch),
     )
-    yield Decoder("results here", results_here.__name__, results_here.parse, (), (result, result + b"\n[\n" + result))
+    yield Decoder(
+        "results here", results_here.__name__, results_here.parse, (), (brought, brought + b"\n[\n" + brought)
+    )
     yield Decoder("private file", private_file.__name__, _file(private_file.read_private), refused, (b"a\n",))
     yield Decoder("intent", state_folder.__name__, _file(_intents), (), (intent,))
     yield Decoder(

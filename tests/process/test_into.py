@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_protocol.error import NotFound
 from tests.process.lab import OPSCONSOLE, Lab
 from tests.seen_process import everyone
 
@@ -190,6 +191,22 @@ def test_a_port_is_reached_by_many_connections_at_once(house: Lab, via: str) -> 
     _, said = inside.communicate(timeout=30)
     assert inside.returncode == 1
     assert b"the task has ended, and its ports with it" in said
+
+
+def test_a_port_is_reached_from_python_as_long_as_it_is_wanted(house: Lab) -> None:
+    job_id = house.give((sys.executable, "-c", SERVER), ports=("web",))
+    house.wait(lambda: house.lines(job_id) == ["listens"], "the server")
+    client = house.ask(lambda client: client)
+    with client.forward(job_id, "web") as address:
+        connection = http.client.HTTPConnection(address, timeout=30)
+        connection.request("GET", "/7")
+        assert connection.getresponse().read() == b"x" * 7
+        connection.close()
+    with pytest.raises(OSError, match="refused"):
+        http.client.HTTPConnection(address, timeout=30).connect()
+    with pytest.raises(NotFound, match="has no port 'api'"), client.forward(job_id, "api"):
+        pass
+    house.act("cancel", job_id)
 
 
 def test_a_port_that_nobody_listens_on_closes_what_connects(house: Lab) -> None:

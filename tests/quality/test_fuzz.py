@@ -21,6 +21,7 @@ ELSEWHERE = {
     "opsconsole_console.service.rendering": "reads what our own child prints",
     "opsconsole_console.service.render_child": "libraries read what it is given, in a process that may die of it",
     "opsconsole.task": "reads a dataset in the task's own process, which its agent has looked at before",
+    "opsconsole.call": "reads what its submitter sent, in the submitter's own task; tests/client/test_call.py spoils it",
     "opsconsole_agent.keeper.service": "credentials come from the kernel",
     "opsconsole_protocol.host.stream.stream": "facts about a socket come from the kernel",
     "opsconsole_protocol.spec": "values that a script or argparse made; tests/protocol/test_validation_error.py",

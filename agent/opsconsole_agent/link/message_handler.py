@@ -23,6 +23,7 @@ from opsconsole_agent.probe.gpu import GpuReport
 from opsconsole_agent.probe.host import HostIdentity
 from opsconsole_agent.probe.io_path import InputFile as FoundInput
 from opsconsole_agent.probe.io_path import InputRefused, WorkerIOConfig, inspect_dataset, inspect_input
+from opsconsole_agent.state.departure import Departure
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark, check_attempt_id
 from opsconsole_agent.telemetry import Telemetry
 from opsconsole_agent.transfer.transfers import Transfers
@@ -128,6 +129,7 @@ class MessageHandler:
         dataset_answerer: DatasetAnswerer,
         leaving_answerer: LeavingAnswerer,
         transfers: Transfers,
+        departure: Departure,
         say: Callable[[str], None],
     ) -> None:
         self._description = description
@@ -140,6 +142,7 @@ class MessageHandler:
         self._dataset_answerer = dataset_answerer
         self._leaving_answerer = leaving_answerer
         self._transfers = transfers
+        self._departure = departure
         self._say = say
         self._store = state.load_store_mark()
         self._properties: dict[str, Any] = {}
@@ -170,7 +173,7 @@ class MessageHandler:
             Signal: transfers.broker.on_signal,
             ServeStream: transfers.server.on_serve,
             StopStream: transfers.broker.on_stop,
-            MetadataUpdated: self._on_nothing,
+            MetadataUpdated: self._on_metadata_updated,
             Registered: self._on_nothing,
         }
         """Every message of the coordinator by its handler."""
@@ -218,11 +221,13 @@ class MessageHandler:
         self._shipper.attempt_bytes_max = registered.attempt_log_bytes
         self._core_runner.handle_events([LinkUp()])
         self._transfers.connected()
+        self.tell_status()
 
     def disconnected(self) -> None:
         """See Peer."""
         self._events.clear()
         self._transfers.disconnected()
+        self._departure.lost()
         self._core_runner.handle_events([LinkDown()])
 
     def receive(self, message: CoordinatorMessage) -> None:
@@ -300,15 +305,27 @@ class MessageHandler:
         changed = {key: value for key, value in properties.items() if self._properties.get(key) != value}
         if changed:
             self._properties |= changed
-            self._send(UpdateMetadata(properties=changed))
+            self._send_metadata(changed)
+
+    def tell_status(self) -> None:
+        """Tell the coordinator whether tasks are wanted, where that has changed."""
+        if (status := self._departure.status()) is not None:
+            self._send_metadata({"status": status})
+
+    def _send_metadata(self, properties: dict[str, Any]) -> None:
+        self._departure.told()
+        self._send(UpdateMetadata(properties=properties))
 
     # --- what the coordinator says ---------------------------------------------------------------------------------
 
     def _on_core_event(self, message: SetWant | Forget | Observe) -> None:
         self._events.append(message)
 
-    def _on_nothing(self, _: MetadataUpdated | Registered) -> None:
-        """Nothing is left to be done: the link has taken `registered`, and no answer is due to `metadata_updated`."""
+    def _on_nothing(self, _: Registered) -> None:
+        """Nothing is left to be done: the link has taken `registered`."""
+
+    def _on_metadata_updated(self, _: MetadataUpdated) -> None:
+        self._departure.answered()
 
     def _on_leavings(self, message: LookForLeavings | RemoveLeavings) -> None:
         self._answer_later(self._answer_leavings(message))

@@ -8,7 +8,7 @@ from opsconsole_protocol.error import Unavailable
 
 SDK_FOLDER = "sdk"
 _PACKAGE = "opsconsole"
-_FILES = {"task.py": "__init__.py", "callback.py": "callback.py"}
+_FILES = {"task.py": "__init__.py", "callback.py": "callback.py", "call.py": "call.py"}
 """What the package has from the installed one, and its names there."""
 _READABLE = 0o755
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opsconsole.session.opening import opened
-from opsconsole_protocol.error import ProtocolError, from_code
+from opsconsole_protocol.error import Conflict, InvalidRequest, ProtocolError, from_code
 from opsconsole_protocol.session.frame import Control, Failed, Open, Reset
 from opsconsole_protocol.stream.error import StreamLost
 from opsconsole_protocol.stream.message import ReachPort, Via
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 AGAIN_S = 1.0
 """After a stream broke."""
 _CHANNELS = 1 << 16
+_PORT_MAX = 65_535
+_BACKLOG = 128
+
+
+def listen(port: int) -> socket.socket:
+    """A socket of this machine that listens on this port of 127.0.0.1, 0: on one that is free. Raises InvalidRequest or Conflict."""
+    import socket
+
+    if not 0 <= port <= _PORT_MAX:
+        raise InvalidRequest(f"{port} is no port: choose one from 1 to {_PORT_MAX}")
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=_BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "no reason is known"  # its text has words of Python's
+        raise Conflict(f"127.0.0.1:{port} can't be listened on ({reason}): choose another port") from None
 
 
 class Forward:

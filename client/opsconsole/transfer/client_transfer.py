@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsconsole.transfer.board import TransferBoard
 from opsconsole.transfer.broker import StreamRequester
-from opsconsole.transfer.packing import note, pack
+from opsconsole.transfer.packing import Packed, note, pack
 from opsconsole.transfer.place import find_worker
 from opsconsole.transfer.row import TransferRow
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.error import Conflict, InvalidRequest, Unavailable
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, Unavailable
 from opsconsole_protocol.ids import JobId, split_task_id
+from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import Via
 
@@ -48,6 +50,18 @@ class ClientTransfers:
             self._offering = asyncio.create_task(self._board.serve_offers(), name="offers of files")
         return tuple(packed.put_into(spec) for spec in specs)
 
+    async def pack_text(self, name: str, text: str) -> Packed:
+        """A file of this name with this text, which the coordinator keeps. Raises LimitExceeded where that is too large for it."""
+        with tempfile.TemporaryDirectory(prefix="opsconsole-") as folder:
+            path = Path(folder, name)
+            await asyncio.to_thread(path.write_text, text, "utf-8")
+            packed = await pack(self._requester, Wishes(uploads=(str(path),)), tell=_say_nothing)
+        if packed.offers:
+            raise LimitExceeded(
+                f"{name} has {size_words(len(text))}, more than the coordinator keeps: bring a file along"
+            )
+        return packed
+
     async def put(
         self, files: Paths, workers: Sequence[WorkerRow], name: str, folder: str, *, replace: bool, via: str
     ) -> TransferRow:
@@ -58,7 +72,7 @@ class ClientTransfers:
         worker, file or mount, and what the way there raises.
         """
         worker = find_worker(workers, name)
-        return await self._board.put(_paths(files), worker, folder, replace=replace, via=_via(via)).result()
+        return await self._board.put(_paths(files), worker, folder, replace=replace, via=via_of(via)).result()
 
     async def get(
         self, job: str, patterns: str | Sequence[str], to: str | Path, *, replace: bool, via: str
@@ -71,7 +85,7 @@ class ClientTransfers:
         """
         name, index = split_task_id(job)
         wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-        row = await self._board.get(name, wanted, Path(to), task_index=index, force=replace, via=_via(via)).result()
+        row = await self._board.get(name, wanted, Path(to), task_index=index, force=replace, via=via_of(via)).result()
         brought = self._board.brought[row.id]
         if brought.missing:
             raise Unavailable(f"not all of it could be had: {'; '.join(brought.missing)}")
@@ -94,7 +108,8 @@ def _paths(files: Paths) -> list[Path]:
     return [Path(files)] if isinstance(files, str | Path) else [Path(one) for one in files]
 
 
-def _via(text: str) -> Via:
+def via_of(text: str) -> Via:
+    """The way of this name. Raises InvalidRequest."""
     try:
         return Via(text)
     except ValueError:

@@ -98,7 +98,7 @@ def remove(args: argparse.Namespace) -> int:
     """`opsconsole remove`."""
 
     async def work(client: Client) -> Cleaned:
-        return await client.clean(jobs=args.ids, remove=args.yes, attempts=False, outputs=True, logs=True, history=True)
+        return await client.remove(*args.ids, yes=args.yes)
 
     cleaned = with_client(args, work)
     for remark in cleaned.remarks:

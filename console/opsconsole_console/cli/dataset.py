@@ -13,8 +13,6 @@ from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
-    from opsconsole.client import Client
-    from opsconsole_protocol.api import DatasetAnswer
     from opsconsole_protocol.dataset import DatasetColumn, DatasetDescription, DatasetFault
 
 _HERE_BUDGET_S, _HERE_TIMEOUT_S = 60.0, 90.0
@@ -48,7 +46,7 @@ def describe_dataset(args: argparse.Namespace) -> int:
         except BrokenDataset as broken:
             fault = broken.fault
     else:
-        answer = with_client(args, lambda client: _there(client, args))
+        answer = with_client(args, lambda client: client.dataset(args.where, args.worker))
         description, fault, worker = answer.description, answer.fault, answer.worker
     if args.json:
         put_json({"worker": worker, "description": description, "fault": fault})
@@ -64,21 +62,6 @@ def _here(where: str) -> DatasetDescription:
     from opsconsole_agent.dataset.limit import Limits
 
     return describe(where, Limits(budget_s=_HERE_BUDGET_S, timeout_s=_HERE_TIMEOUT_S))
-
-
-async def _there(client: Client, args: argparse.Namespace) -> DatasetAnswer:
-    from opsconsole.ask import ask
-    from opsconsole.transfer.place import find_worker, place_of
-    from opsconsole_protocol.api import DatasetAnswer, DescribeDataset
-    from opsconsole_protocol.dataset import DatasetQuery, is_url
-
-    worker = find_worker(await client.workers(), args.worker)
-    if is_url(args.where):
-        query = DatasetQuery(url=args.where)
-    else:
-        place = place_of(worker, args.where)
-        query = DatasetQuery(root=place.root, path=place.folder)
-    return await ask(client, DescribeDataset(worker=worker.id, query=query), DatasetAnswer)
 
 
 def _show(found: DatasetDescription) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console import format as fmt
@@ -12,15 +11,11 @@ from opsconsole_console.cli.option import add_json, add_limit
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_protocol.error import InvalidRequest, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from opsconsole.client import Client
-    from opsconsole_protocol.file_listing import FileEntry, FilePage
-    from opsconsole_protocol.stream.message import FileRoot
+    from opsconsole_protocol.file_listing import FileEntry
 
 _OF = ("output", "input", "work")
-_NOTES_MAX = 4
 
 
 def add(group: Group) -> None:
@@ -46,21 +41,12 @@ def add(group: Group) -> None:
 def list_files(args: argparse.Namespace) -> int:
     """`opsconsole ls`."""
 
-    async def work(client: Client) -> tuple[list[FileEntry], FilePage | None]:
-        worker, root, folder, hint, tasks = await _where(client, args)
-        if args.find and tasks > 1:
-            return await _found_in_tasks(client, args, root, tasks)
-        found: list[FileEntry] = []
-        last = None
-        try:
-            async for page in _pages(client, args, worker, root, folder):
-                found += page.entries
-                last = page
-        except NotFound as error:
-            raise NotFound(f"{error.message}; {hint}" if hint else error.message) from None
-        return found, last
-
-    entries, page = with_client(args, work)
+    entries, page = with_client(
+        args,
+        lambda client: client.ls(
+            args.where, of=args.of or "", sort=args.sort, reverse=args.reverse, find=args.find, limit=args.limit
+        ),
+    )
     if args.json:
         put_json(*map(_object, entries))
     elif args.long:
@@ -73,84 +59,6 @@ def list_files(args: argparse.Namespace) -> int:
         why = "-n shows more" if page.more else "the folder is too large to be listed whole"
         say(f"… {len(entries):,} of {page.total:,}{'+' * page.truncated}: {why}")
     return 0
-
-
-async def _where(client: Client, args: argparse.Namespace) -> tuple[str, FileRoot, bytes, str, int]:
-    """Which worker, below what, which folder, what may have been meant where that isn't there, and of how many tasks it is."""
-    import os
-
-    from opsconsole.transfer.place import label_hint, place_of
-    from opsconsole_console.cli.where import AtWorker, find_where
-    from opsconsole_protocol.stream.message import FileRoot, RootKind
-
-    where = await find_where(client, args.where)
-    if isinstance(where, AtWorker):
-        if args.of:
-            raise InvalidRequest(f"--of is about a job's folders: {where.worker.name} is a worker")
-        place = place_of(where.worker, where.folder)
-        return where.worker.id, place.root, place.folder, label_hint(where.worker, where.folder), 1
-    parts = [part for part in where.folder.split("/") if part not in {"", "."}]
-    if ".." in parts:
-        raise InvalidRequest(f"{where.folder!r} leads out of its folder: name the folder without ..")
-    root = FileRoot(kind=RootKind(args.of or "output"), job_id=where.job.id, task_index=where.task_index)
-    tasks = where.job.num_tasks if where.task_index is None and not parts else 1
-    return "", root, os.fsencode("/".join(parts)), "", tasks
-
-
-async def _found_in_tasks(
-    client: Client, args: argparse.Namespace, root: FileRoot, tasks: int
-) -> tuple[list[FileEntry], FilePage]:
-    """What is found in the folders of a job's tasks, one after the other, as far as their workers can be asked."""
-    from msgspec.structs import replace
-
-    from opsconsole_protocol.file_listing import FilePage
-
-    found: list[FileEntry] = []
-    notes: dict[str, list[int]] = {}
-    is_cut = False
-    for index in range(tasks):
-        if len(found) >= args.limit:
-            is_cut = True
-            break
-        try:
-            async for page in _pages(client, args, "", replace(root, task_index=index), b"", len(found)):
-                found += (replace(one, name=b"task-%d/%s" % (index, one.name)) for one in page.entries)
-                is_cut = is_cut or page.truncated
-                if page.note:
-                    notes.setdefault(page.note, []).append(index)
-                if page.more and len(found) >= args.limit:
-                    is_cut = True
-        except (NotFound, Unavailable) as error:
-            notes.setdefault(error.message, []).append(index)
-    note = "; ".join(f"{_tasks_words(indexes)}: {words}" for words, indexes in list(notes.items())[:_NOTES_MAX])
-    more = f"; and {len(notes) - _NOTES_MAX} more" if len(notes) > _NOTES_MAX else ""
-    return found, FilePage(entries=(), total=len(found), truncated=is_cut, note=note + more)
-
-
-def _tasks_words(indexes: list[int]) -> str:
-    names = ", ".join(f"task-{index}" for index in indexes[:_NOTES_MAX])
-    return names if len(indexes) <= _NOTES_MAX else f"{names} and {len(indexes) - _NOTES_MAX:,} more"
-
-
-async def _pages(
-    client: Client, args: argparse.Namespace, worker: str, root: FileRoot, folder: bytes, before: int = 0
-) -> AsyncIterator[FilePage]:
-    """`before`: how many entries of the limit are found already."""
-    from opsconsole.ask import ask
-    from opsconsole_protocol.api import FileList, ListFiles
-    from opsconsole_protocol.file_listing import LISTING_ENTRIES_MAX, FileQuery, FileSort
-
-    offset = 0
-    while before + offset < args.limit:
-        query = FileQuery(
-            root=root, folder=folder, sort=FileSort(args.sort), descending=args.reverse, offset=offset,
-            limit=min(LISTING_ENTRIES_MAX, args.limit - before - offset), pattern=args.find,
-        )  # fmt: skip
-        page = (await ask(client, ListFiles(worker=worker, query=query), FileList)).page
-        yield page
-        offset += len(page.entries)
-        if not page.more or not page.entries:
-            return
 
 
 def _object(entry: FileEntry) -> dict[str, Any]:

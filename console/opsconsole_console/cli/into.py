@@ -14,7 +14,7 @@ from opsconsole_console.cli.content_option import add_via
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import RECONNECT_S, with_client
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import InvalidRequest
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from opsconsole_protocol.session.frame import Exit
     from opsconsole_protocol.stream.message import Via
 
-_PORT_MAX = 65_535
-_BACKLOG = 128
 _TASK = "a job that runs, its first characters, or JOB/task-N"
 
 
@@ -96,18 +94,10 @@ def _code(ended: Exit | None) -> int:
 
 def forward(args: argparse.Namespace) -> int:
     """`opsconsole forward`."""
-    import socket
-
-    from opsconsole.session.forward import Forward
+    from opsconsole.session.forward import Forward, listen
     from opsconsole_protocol.stream.message import ReachPort, Via
 
-    if not 0 <= args.local <= _PORT_MAX:
-        raise InvalidRequest(f"{args.local} is no port: choose one from 1 to {_PORT_MAX}")
-    try:
-        listener = socket.create_server(("127.0.0.1", args.local), backlog=_BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "no reason is known"  # its text has words of Python's
-        raise Conflict(f"127.0.0.1:{args.local} can't be listened on ({reason}): choose another port") from None
+    listener = listen(args.local)
     shown: list[str] = []
 
     def stands() -> None:

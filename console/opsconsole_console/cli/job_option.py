@@ -16,7 +16,15 @@ from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
-from opsconsole_protocol.spec import CPUS_MAX, PauseBy, Resources, check_metric_pattern, check_spec, checked_spec
+from opsconsole_protocol.spec import (
+    CPUS_MAX,
+    PauseBy,
+    Resources,
+    check_metric_pattern,
+    check_spec,
+    checked_spec,
+    task_alone,
+)
 
 if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
@@ -162,7 +170,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     """
     import msgspec
 
-    base = base if index is None else _task_alone(base, index)
+    base = base if index is None else task_alone(base, index)
     _check_cleared(args, template, base.metric_pattern)
     if args.template is not None and template is not None:
         apply_defaults(args, template.defaults)
@@ -192,18 +200,6 @@ def _checked(fields: dict[str, Any], template: TemplateRow | None) -> JobSpec:
         spec = filled(spec, template)
     check_spec(spec)
     return spec
-
-
-def _task_alone(spec: JobSpec, index: int) -> JobSpec:
-    """One task of a job as a job."""
-    from msgspec.structs import replace
-
-    if index >= spec.num_tasks:
-        raise InvalidRequest(f"the job has {spec.num_tasks} tasks, from task-0 to task-{spec.num_tasks - 1}")
-    return replace(
-        spec, command=spec.command_of(index), num_tasks=1, task_commands=(), gang=False,
-        parameters=spec.parameters[index : index + 1],
-    )  # fmt: skip
 
 
 def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | None) -> dict[str, Any]:

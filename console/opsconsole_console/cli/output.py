@@ -19,6 +19,14 @@ def put(*lines: str) -> None:
     _write("\n".join(map(clean, lines)))
 
 
+def put_text(text: str) -> None:
+    """A text for a program, on stdout: as it is in a file or a pipe, and line by line as `put` shows it on a terminal."""
+    if sys.stdout.isatty():
+        put(*text.splitlines())
+    else:
+        _write(text.removesuffix("\n"))
+
+
 def _write(line: str) -> None:
     sys.stdout.write(line + "\n")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, apply_defaults, make_spec
 from opsconsole_console.cli.option import add_json, add_raw
-from opsconsole_console.cli.output import put, put_json, say
+from opsconsole_console.cli.output import put, put_json, put_text, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
 from opsconsole_protocol.state import TaskState
@@ -50,10 +50,17 @@ def add_how(parser: Parser) -> None:
     how.add_argument("--follow", action="store_true", help="wait, with the job's log on stdout instead of its id")
     add_raw(how)
     how.add_argument("--dry-run", action="store_true", help="only ask every worker whether it would take the job")
+    how.add_argument(
+        "--as",
+        metavar="FORM",
+        help="with --dry-run: print the job as it goes to shell, slurm or runai=IMAGE",
+    )
     how.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
     add_json(how, "the job as one JSON object; with --wait as it ended")
     parser.rule("dry_run", "wait", "a dry run submits nothing that could be waited for")
     parser.rule("dry_run", "follow", "a dry run submits nothing that could be followed")
+    parser.rule("as", "dry_run", "without --dry-run the job is submitted", is_needed=True)
+    parser.rule("as", "json", "a job in the form of another system is a text")
     parser.rule("raw", "follow", "--raw is about the log that --follow prints", is_needed=True)
 
 
@@ -119,6 +126,11 @@ class _Submission:
         args.packed = await contents.pack(client, sends=not args.dry_run)
         if args.dry_run:
             spec = await self._spec(client)
+            if (form := getattr(args, "as", None)) is not None:
+                from opsconsole.formatter import read_formatter
+
+                put_text(read_formatter(form).format(spec))
+                return 0
             return await _dry_run(client, args, spec, await contents.supplied(client, args.packed, spec))
         async with contextlib.AsyncExitStack() as stack:
             row = await self._submit(client, stack)

@@ -103,7 +103,7 @@ def get_files(args: argparse.Namespace) -> int:
 
     async def begin(client: Client, board: TransferBoard) -> Transfer:
         from opsconsole.transfer.place import label_hint, place_of
-        from opsconsole_console.cli.where import AtJob, find_where
+        from opsconsole.where import AtJob, find_where
 
         where = await find_where(client, args.id)
         if isinstance(where, AtJob):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.option import add_json, at_least
+from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.usage import hours, share_text

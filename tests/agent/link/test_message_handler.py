@@ -22,6 +22,7 @@ from opsconsole_agent.probe.file_look import FileLook
 from opsconsole_agent.probe.gpu import GpuReport, GpuSample
 from opsconsole_agent.probe.host import host_identity
 from opsconsole_agent.probe.io_path import WorkerIOConfig
+from opsconsole_agent.state.departure import Departure
 from opsconsole_agent.state.file_place import FilePlaces
 from opsconsole_agent.state.state_folder import StateFolder, StoreMark
 from opsconsole_agent.telemetry import Telemetry
@@ -59,6 +60,7 @@ async def make_handler(tmp_path: Path, io: WorkerIOConfig | None = None, *, able
         DatasetAnswerer(places, Describer()),
         leaving_answerer,
         transfers,
+        Departure(tmp_path),
         lambda _: None,
     )
 

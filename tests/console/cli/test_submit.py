@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -307,3 +308,16 @@ def test_a_bad_template_is_refused(run: Run, server: FakeServer, words: list[str
     assert ran.code == 2
     assert message in ran.err
     assert server.templates == []
+
+
+def test_a_dry_run_prints_the_job_as_another_system_takes_it(run: Run, server: FakeServer) -> None:
+    hostile = "a'b\n\x1b[2J$(id)"
+    ran = run("submit", "--dry-run", "--as", "slurm", "--gpus", "2", "--sweep", "x=1,2", "--", "echo", "{x}", hostile)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("#!/bin/sh\n#SBATCH --job-name=")
+    assert "#SBATCH --gpus-per-node=2\n" in ran.out
+    assert f"1) exec {shlex.join(['echo', '2', hostile])} ;;\n" in ran.out
+    assert run("submit", "--dry-run", "--as", "shell", "--", "echo", "a b").out == "echo 'a b'\n"
+    assert "runai=IMAGE" in run("submit", "--dry-run", "--as", "runai", "--", "true").err
+    assert "without --dry-run the job is submitted" in run("submit", "--as", "slurm", "--", "true").err
+    assert not any(isinstance(one, api.SubmitJobs) for one in server.asked)
