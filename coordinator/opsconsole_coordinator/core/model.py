@@ -293,8 +293,8 @@ class Project(msgspec.Struct, kw_only=True):
     share: Share = EQUAL_SHARE
 
 
-class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A host's agent as the coordinator sees it. The last group isn't stored."""
+class WorkerRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What is stored of a worker."""
 
     id: WorkerId
     name: str
@@ -309,6 +309,11 @@ class Worker(msgspec.Struct, kw_only=True, omit_defaults=True):
     boot_id: str = ""
     joined_at_ms: int = 0
     last_seen_ms: int = 0
+
+
+class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
+    """A host's agent as the coordinator sees it."""
+
     session: SessionId | None = None
     run_id: str = ""
     dial: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Worker, WorkerRecord
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
@@ -35,7 +35,7 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     tasks = [(job, task.index, str(task.state), _pack(task)) for job, task in batch.tasks]
     tasks += [(job.id, task.index, str(task.state), _pack(task)) for job in batch.jobs_added for task in job.tasks]
     attempts = [_attempt(attempt) for attempt in batch.attempts]
-    workers = [(worker.id, worker.name, _pack(_stored_worker(worker))) for worker in batch.workers]
+    workers = [(worker.id, worker.name, _worker_record(worker)) for worker in batch.workers]
     removed = [(worker,) for worker in batch.workers_removed]
     projects = [(project.name, _pack(project)) for project in batch.projects]
     people = [(name, _pack(share)) for name, share in batch.people]
@@ -97,21 +97,8 @@ def _attempt(attempt: Attempt) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _stored_worker(worker: Worker) -> Worker:
-    return Worker(
-        id=worker.id,
-        name=worker.name,
-        tags=worker.tags,
-        properties=worker.properties,
-        max_concurrent_jobs=worker.max_concurrent_jobs,
-        gpus=worker.gpus,
-        maintenance=worker.maintenance,
-        is_named=worker.is_named,
-        revoked=worker.revoked,
-        boot_id=worker.boot_id,
-        joined_at_ms=worker.joined_at_ms,
-        last_seen_ms=worker.last_seen_ms,
-    )
+def _worker_record(worker: Worker) -> bytes:
+    return _pack(WorkerRecord(**{name: getattr(worker, name) for name in WorkerRecord.__struct_fields__}))
 
 
 def _stored(copy: OutputCopy) -> OutputCopy:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Project, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Project, Task, Worker, WorkerRecord
 from opsconsole_coordinator.core.usage import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
@@ -23,7 +23,7 @@ _record = reader(JobRecord, "a job")
 _task = reader(Task, "a task")
 _attempt = reader(Attempt, "an attempt")
 _output_copy = reader(OutputCopy, "the copy of an output")
-_worker = reader(Worker, "a worker")
+_worker = reader(WorkerRecord, "a worker")
 _row = reader(JobRow, "a job")
 _project = reader(Project, "a project")
 _template = reader(TemplateRow, "a template")
@@ -83,7 +83,11 @@ def epochs(connection: sqlite3.Connection) -> dict[int, str]:
 
 def workers(connection: sqlite3.Connection) -> list[Worker]:
     """Every worker that ever joined and wasn't removed."""
-    return [_worker(data) for (data,) in connection.execute("SELECT data FROM workers ORDER BY name")]
+    return [_worker_of(_worker(data)) for (data,) in connection.execute("SELECT data FROM workers ORDER BY name")]
+
+
+def _worker_of(record: WorkerRecord) -> Worker:
+    return Worker(**{name: getattr(record, name) for name in record.__struct_fields__})
 
 
 def projects(connection: sqlite3.Connection) -> list[Project]:
