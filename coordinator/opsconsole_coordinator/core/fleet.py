@@ -380,7 +380,7 @@ class Fleet:
         if job.fault or job.waiting_on:
             return job.fault or f"waits for {', '.join(sorted(job.waiting_on))}"
         most = job.spec.max_parallel
-        if most is not None and (count := len(self.live_attempts(job))) >= most:
+        if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
         return ""
 

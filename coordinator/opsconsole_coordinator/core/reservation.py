@@ -22,7 +22,8 @@ def withdraw_all(fleet: Fleet) -> dict[WorkerId, Reserved]:
 
 
 def show_changes(fleet: Fleet, before: dict[WorkerId, Reserved]) -> None:
-    """Show the workers on which something else is reserved than before."""
+    """Show the workers on which something else is reserved than before. What was given up may be another's: a pass follows."""
     for worker_id in {**before, **fleet.reserved}:
-        if before.get(worker_id) != fleet.reserved.get(worker_id):
+        if before.get(worker_id) != fleet.reserved.get(worker_id) and worker_id in fleet.workers:
             fleet.show_worker(fleet.workers[worker_id])
+            fleet.must_schedule = fleet.must_schedule or worker_id in before

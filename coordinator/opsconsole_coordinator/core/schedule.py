@@ -141,10 +141,7 @@ class _Pass:
         before = self._held.get(group.head)
         if before is None:
             return group.seeks_room
-        if before.id in self._fleet.changed:
-            return True
-        self._keep_as_before(before)
-        return False
+        return before.id in self._fleet.changed or not self._keep_as_before(before)
 
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
@@ -268,8 +265,7 @@ class _Pass:
             self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
             return
         if before is not None:
-            if before.id not in fleet.changed:
-                self._keep_as_before(before)
+            if before.id not in fleet.changed and self._keep_as_before(before):
                 return
             if self._keep_room(job, demand, [collect_offer(fleet, before, demand, now_ms)], before) is not None:
                 return
@@ -293,9 +289,13 @@ class _Pass:
             self._market.note_change(worker.id)
         return worker
 
-    def _keep_as_before(self, worker: Worker) -> None:
+    def _keep_as_before(self, worker: Worker) -> bool:
+        """Keep the room that was kept before, unless it is kept for another job by now, whose turn came first."""
+        if worker.reserved is not None:
+            return False
         put_reservation(self._fleet, worker.id, self._before[worker.id])
         self._market.note_change(worker.id)
+        return True
 
     def _tell(self, group: Group, reason: str, kept_on: Worker | None = None) -> None:
         """Write into the jobs of a group why they wait; where nothing was said yet, into all of them."""

@@ -228,9 +228,6 @@ def _check_shares(fleet: Fleet) -> Iterator[str]:
         ]
         if (held.tasks, held.gpus) != (len(theirs), sum(len(one.gpu_ids) for one in theirs)):
             yield f"{name} is said to hold {held}, but has {len(theirs)} attempts"
-    for job in fleet.jobs.values():
-        if job.spec.max_parallel is not None and len(fleet.live_attempts(job)) > job.spec.max_parallel:
-            yield f"job {job.id} runs more than {job.spec.max_parallel} tasks at a time"
 
 
 def _check_order(fleet: Fleet) -> Iterator[str]:
@@ -240,9 +237,10 @@ def _check_order(fleet: Fleet) -> Iterator[str]:
         yield f"the order is {order}"
     for job in fleet.jobs.values():
         pending = {task.index for task in job.tasks if task.state is TaskState.PENDING}
-        must_wait = bool(fleet.waits_for(job))
-        if pending and (job.id in order) is must_wait:
-            yield f"job {job.id} has pending tasks and is {'in a' if must_wait else 'in no'} queue"
+        if pending and job.id in order and (job.waiting_on or job.fault):
+            yield f"job {job.id} has pending tasks and is in a queue though it waits for more than a worker"
+        if pending and job.id not in order and not fleet.waits_for(job):
+            yield f"job {job.id} has pending tasks and is in no queue"
         if not pending <= set(job.ready):
             yield f"job {job.id}: tasks {pending - set(job.ready)} would be pending for ever"
         if any(job.ready[(place - 1) // 2] > job.ready[place] for place in range(1, len(job.ready))):

@@ -14,6 +14,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Observed
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished
 from tests.coordinator.core.world import FakeWorker, World, gpus
@@ -219,6 +220,14 @@ class Storm:
             else:
                 self.world.reactor.on_set_maintenance(agent.name, action, "ana", self.world.now_ms)
 
+    def set_person(self, name: str, change: ShareChange) -> None:
+        """A person may have more of the fleet, or less."""
+        self.world.reactor.on_set_person(name, change, "ana", self.world.now_ms)
+
+    def limit_project(self, change: ShareChange) -> None:
+        """The project of all jobs may have more of the fleet, or less."""
+        self.world.reactor.on_set_project("default", None, None, "ana", self.world.now_ms, change)
+
     def pause_project(self, *, paused: bool) -> None:
         """The project of all jobs is paused, or goes on."""
         self.world.set_project("paused" if paused else "active")
@@ -271,6 +280,9 @@ class Storm:
         """Everybody is there, obeys and succeeds: all work must end, and nothing must stay in memory."""
         world = self.world
         self.pause_project(paused=False)
+        self.limit_project(ShareChange(gpus=-1))
+        for person in list(world.fleet.people):
+            self.set_person(person, ShareChange(tasks=-1))
         for agent in self.agents:
             self.connect(agent)
             self.set_worker(agent, "undrain")

@@ -4,7 +4,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from opsconsole_coordinator.core import schedule
 from opsconsole_coordinator.core.control import VERBS
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.storm import Storm
 
@@ -38,14 +40,17 @@ class FleetMachine(RuleBasedStateMachine):
         timeout_ms=st.sampled_from([None, None, 5_000]),
         gang=st.sampled_from([False, False, True]),
         job_timeout_ms=st.sampled_from([None, None, None, 20_000]),
+        parallel=st.sampled_from([None, None, None, 1]),
+        by=st.sampled_from(["ana", "ana", "ben"]),
     )
     def submit(
         self, tasks: int, kind: str, after: list[int], retries: int, losses: int, failures: int, lost_after_ms: int,
-        held: bool, timeout_ms: int | None, gang: bool, job_timeout_ms: int | None,
+        held: bool, timeout_ms: int | None, gang: bool, job_timeout_ms: int | None, parallel: int | None, by: str,
     ) -> None:  # fmt: skip
         self.storm.submit(
             tasks, kind, after, max_retries_failure=retries, max_retries_preemption=losses,
             max_task_failures=0 if gang else failures, gang=gang, job_timeout_ms=job_timeout_ms, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
+            max_parallel=None if gang else parallel, by=by,
         )  # fmt: skip
 
     @rule(place=PLACE)
@@ -59,6 +64,14 @@ class FleetMachine(RuleBasedStateMachine):
     @rule(place=PLACE, priority=st.integers(-3, 3))
     def set_priority(self, place: int, priority: int) -> None:
         self.storm.set_priority(place, priority)
+
+    @rule(person=st.sampled_from(["ana", "ben"]), tasks=st.sampled_from([-1, 1, 2]), weight=st.sampled_from([1.0, 3.0]))
+    def set_person(self, person: str, tasks: int, weight: float) -> None:
+        self.storm.set_person(person, ShareChange(tasks=tasks, weight=weight))
+
+    @rule(gpus=st.sampled_from([-1, 0, 1]))
+    def limit_project(self, gpus: int) -> None:
+        self.storm.limit_project(ShareChange(gpus=gpus))
 
     @rule(agent=AGENT, action=st.sampled_from(["drain", "undrain", "undrain", "revoke"]))
     def set_worker(self, agent: int, action: str) -> None:
@@ -125,5 +138,23 @@ class FleetMachine(RuleBasedStateMachine):
         self.storm.settle()
 
 
+class LargeFleetMachine(FleetMachine):
+    """The same, but as where there are so many workers that only those that have changed are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = schedule.JUDGED_A_TICK
+        schedule.JUDGED_A_TICK = 0
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            schedule.JUDGED_A_TICK = self._before
+
+
 TestFleet = FleetMachine.TestCase
-TestFleet.settings = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+TestLargeFleet = LargeFleetMachine.TestCase
+TestFleet.settings = TestLargeFleet.settings = settings(
+    stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+)
