@@ -27,6 +27,12 @@ LIMIT_WORDS = {"tasks": "tasks", "gpus": "GPUs", "cpus": "CPUs", "memory_mb": "M
 """The limits, and what they limit in words."""
 
 
+def amount_words(key: str, amount: float) -> str:
+    """An amount of what a limit limits, such as `1 GPU` or `512 MB of memory`."""
+    words = LIMIT_WORDS[key]
+    return f"{amount:g} {words.removesuffix('s') if amount == 1 else words}"
+
+
 class ShareChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to change of a share: None leaves it as it is. A limit of -1 is lifted."""
 
@@ -64,9 +70,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def words(self) -> str:
         """In words, such as `weight 2, at most 8 GPUs and 16 tasks at a time`."""
-        most = [
-            f"{amount} {LIMIT_WORDS[key]}" for key in LIMIT_WORDS if (amount := getattr(self.limits, key)) is not None
-        ]
+        most = [amount_words(key, amount) for key in LIMIT_WORDS if (amount := getattr(self.limits, key)) is not None]
         parts = [f"weight {self.weight:g}"] if self.weight != 1 else []
         if most:
             parts.append(f"at most {', '.join(most)} at a time")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.usage import Account, Held
-from opsconsole_protocol.share import EQUAL_SHARE, LIMIT_WORDS, NO_LIMITS, Limits, Share
+from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share, amount_words
 
 
 def project_share(fleet: Fleet, name: str) -> Share:
@@ -57,7 +57,6 @@ def _holders(fleet: Fleet, project: str, person: str) -> Iterator[tuple[str, Lim
 
 
 def _words(name: str, key: str, has: float, needs: float, most: int) -> str:
-    what = LIMIT_WORDS[key]
     if needs > most:
-        return f"needs {needs:g} {what}; {name} may have {most} at a time"
-    return f"{name} has {has:g} of the {most} {what} that it may have at a time; this needs {needs:g}"
+        return f"needs {amount_words(key, needs)}; {name} may have {most} at a time"
+    return f"{name} has {has:g} of the {amount_words(key, most)} that it may have at a time; this needs {needs:g}"

@@ -17,6 +17,7 @@ from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
+from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
@@ -398,6 +399,9 @@ def _why_it_waits(
         return job.reason, found.verdicts
     if task is not None and task.not_before_ms > now_ms and task.reason:
         return task.reason, found.verdicts
+    limit = fleet.waits_for(job) or refusal(fleet, job.spec.project, job.submitted_by, demand)
+    if limit:
+        return limit, found.verdicts
     return found.text, found.verdicts
 
 

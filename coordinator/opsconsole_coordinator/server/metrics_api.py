@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from functools import partial
+from functools import cached_property, partial
 
 from msgspec.structs import replace
 
@@ -33,7 +33,10 @@ class MetricsApi:
         self._commit_loop = commit_loop
         self._log_service = log_service
         self._reads = FairSemaphore(READERS, 1)
-        self._curves = CurveCache(log_service.reports)
+
+    @cached_property
+    def _curves(self) -> CurveCache:
+        return CurveCache(self._log_service.reports)
 
     async def read(self, request: api.ReadMetrics, caller: Caller) -> api.MetricsAnswer:
         """The runs of a job. Raises NotFound, or Unavailable where they can't be read."""

@@ -79,6 +79,7 @@ def test_a_project_has_no_more_than_it_may_and_says_so(world: World) -> None:
     job = world.submit(num_tasks=4, project="vision", resources=Resources(gpus=1))
     first, second = worker.started(), worker.started()
     assert job.reason == "project vision has 2 of the 2 GPUs that it may have at a time; this needs 1"
+    assert world.why(job).endswith("task-2 waits: " + job.reason)
     other = world.submit(project="other", resources=Resources(gpus=1))
     assert worker.started().job_id == other.id, "nobody else waits for it"
     worker.succeed(first)
@@ -92,14 +93,14 @@ def test_a_project_has_no_more_than_it_may_and_says_so(world: World) -> None:
 @pytest.mark.parametrize(
     ("limits", "resources", "words"),
     [
-        ({"tasks": 1}, Resources(), "ana has 1 of the 1 tasks that it may have at a time; this needs 1"),
+        ({"tasks": 1}, Resources(), "ana has 1 of the 1 task that it may have at a time; this needs 1"),
         ({"cpus": 3}, Resources(cpus=2), "ana has 2 of the 3 CPUs that it may have at a time; this needs 2"),
         (
             {"memory_mb": 100},
             Resources(memory_mb=80),
             "ana has 80 of the 100 MB of memory that it may have at a time; this needs 80",
         ),
-        ({"gpus": 0}, Resources(gpus=1), "needs 1 GPUs; ana may have 0 at a time"),
+        ({"gpus": 0}, Resources(gpus=1), "needs 1 GPU; ana may have 0 at a time"),
     ],
 )
 def test_a_person_has_no_more_than_it_may(
@@ -128,6 +129,7 @@ def test_at_most_so_many_tasks_of_a_job_run_at_a_time(world: World) -> None:
     job = world.submit(num_tasks=5, max_parallel=2)
     attempts = [worker.started(), worker.started()]
     assert job.reason == "2 of at most 2 tasks of it run at a time (--max-parallel)"
+    assert world.why(job).endswith("task-2 waits: " + job.reason)
     other = world.submit()
     worker.succeed(worker.started())
     assert other.state is TaskState.SUCCEEDED
