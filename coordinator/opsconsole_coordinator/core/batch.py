@@ -13,7 +13,7 @@ from opsconsole_coordinator.core.model import (
     Task,
     Worker,
 )
-from opsconsole_coordinator.core.usage import UsageDay
+from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.link import CoordinatorMessage

@@ -26,7 +26,7 @@ class DryRun:
         self._demand = demand
         self._now_ms = now_ms
         self._known = Estimates(fleet, job.spec)
-        self._real: dict[WorkerId, Live] = {}
+        self._real: dict[WorkerId, Live[Attempt]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class DryRun:
         self._trial_attempts(worker)[claim.id] = claim
         self.claims.append(offer)
 
-    def _trial_attempts(self, worker: Worker) -> Live:
+    def _trial_attempts(self, worker: Worker) -> Live[Attempt]:
         """The worker's live attempts: from now on a copy, which may be changed."""
         if worker.id not in self._real:
             self._real[worker.id] = worker.live

@@ -1,11 +1,18 @@
 """The live attempts of a worker, and what they take of it together, added up only after a change."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from opsconsole_protocol.ids import AttemptId
 
-if TYPE_CHECKING:
-    from opsconsole_coordinator.core.model import Attempt
+
+class Holder(Protocol):
+    """What holds a part of a worker."""
+
+    gpu_ids: tuple[str, ...]
+    promised: dict[str, float]
+
+
+H = TypeVar("H", bound=Holder)
 
 
 class Load(NamedTuple):
@@ -18,7 +25,7 @@ class Load(NamedTuple):
     """Of the worker's `cpus` and `memory_mb`."""
 
 
-class Live(dict[AttemptId, "Attempt"]):
+class Live(dict[AttemptId, H]):
     """Attempts by id. What an attempt takes never changes."""
 
     __slots__ = ("_load",)
@@ -46,7 +53,7 @@ class Live(dict[AttemptId, "Attempt"]):
                 promised[key] = promised.get(key, 0) + amount
         return Load(with_gpus, frozenset(gpu_ids), promised)
 
-    def __setitem__(self, key: AttemptId, attempt: "Attempt") -> None:
+    def __setitem__(self, key: AttemptId, attempt: H) -> None:
         self._load = None
         super().__setitem__(key, attempt)
 
@@ -54,7 +61,7 @@ class Live(dict[AttemptId, "Attempt"]):
         self._load = None
         super().__delitem__(key)
 
-    def take_out(self, key: AttemptId) -> "Attempt | None":
+    def take_out(self, key: AttemptId) -> H | None:
         """Remove an attempt and return it; None where it isn't among them."""
         self._load = None
         return super().pop(key, None)

@@ -324,7 +324,7 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
     connection: str = WorkerConnection.SILENT
     host: Host = Host()
     gpu_message: str = ""
-    live: Live = msgspec.field(default_factory=Live)
+    live: Live[Attempt] = msgspec.field(default_factory=Live)
     """Attempts that hold a slot here: assigned and not ended, the lost ones too."""
     ended: dict[AttemptId, Attempt] = {}
     """Attempts that have ended, but that the worker still holds: parts of their logs are outstanding."""

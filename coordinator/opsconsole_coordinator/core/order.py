@@ -36,7 +36,7 @@ class Size:
         self.unstuck: dict[Group, None] = {}
         """Those of them that aren't stuck."""
         self.closed = (-1, -1)
-        """The last passes in which nobody had so much room: of all workers, and of those that had changed."""
+        """The last passes in which nobody had that much room: of all workers, and of those that had changed."""
 
 
 class Ask(NamedTuple):

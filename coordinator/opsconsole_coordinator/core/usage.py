@@ -8,40 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp2, log
 
-import msgspec
+from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
+from opsconsole_coordinator.core.model import Attempt, Job, 
 
-from opsconsole_coordinator.core.model import Attempt, Job
-
-HALF_LIFE_MS = 7 * 86_400_000
+HALF_LIFE_MS = 7 * DAY_MS
 """After this time what was had weighs half as much."""
 AHEAD_MS = 3_600_000
 """What is held now weighs as if it was held for so much longer: so turns are taken while nothing has ended yet."""
 CPUS_A_GPU = 16
-"""A task without GPUs weighs a GPU for so many CPUs."""
-DAY_MS = 86_400_000
-REMEMBERED_DAYS = 56
-"""What was had before these days weighs next to nothing, and isn't read from the store."""
+"""A task without GPUs weighs as much as a GPU if it has this number of CPUs."""
 SETTLE_EVERY_MS = 60_000
 """How often what is held is added to what was had, and stored, though nothing begins or ends."""
-
-
-class UsageDay(msgspec.Struct, kw_only=True):
-    """What a person had in a project on a day. `day` counts from the beginning of 1970, UTC."""
-
-    day: int
-    project: str
-    person: str
-    gpu_ms: float = 0.0
-    """GPUs times milliseconds."""
-    cpu_ms: float = 0.0
-    """CPUs times milliseconds that were asked for; a task that asked for none counts as one CPU."""
-    weight_ms: float = 0.0
-    """What a task weighs times milliseconds."""
-    task_ms: float = 0.0
-    tasks: int = 0
-    """How many attempts ended."""
-    until_ms: int = 0
-    """Up to when it was added up."""
 
 
 @dataclass(slots=True)
@@ -186,7 +163,7 @@ class Usage:
             if account.held.tasks:
                 self._settle(whose, now_ms)
 
-    def today(self, now_ms: int) -> list[UsageDay]:
+    def unsettled(self, now_ms: int) -> list[UsageDay]:
         """What is held since it was last added up, as if that were done now; nothing is changed."""
         found: list[UsageDay] = []
         for (project, person), account in self.people.items():

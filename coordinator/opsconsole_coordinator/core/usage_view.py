@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.quota import person_share, project_share, standing
-from opsconsole_coordinator.core.usage import DAY_MS, HALF_LIFE_MS, Account, UsageDay
+from opsconsole_coordinator.core.usage import HALF_LIFE_MS, Account
+from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 from opsconsole_protocol.api import LineRow, UsageAnswer, UsageRow
 
 LINES_MAX = 1_000
@@ -14,7 +15,7 @@ def usage_answer(fleet: Fleet, stored: Iterable[UsageDay], days: int, now_ms: in
     """What was had in the last `days`, today included. `stored`: what the store has of them; what is held is added up to now."""
     first = now_ms // DAY_MS - days + 1
     found: dict[tuple[str, str], UsageDay] = {}
-    for day in [*stored, *fleet.usage.today(now_ms)]:
+    for day in [*stored, *fleet.usage.unsettled(now_ms)]:
         if day.day >= first:
             _add(found.setdefault((day.project, day.person), _nothing(day)), day)
     for project, person in fleet.usage.people:

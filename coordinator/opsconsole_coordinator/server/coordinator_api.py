@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from opsconsole_coordinator.core.usage import DAY_MS
+from opsconsole_coordinator.core.usage_day import DAY_MS
 from opsconsole_coordinator.core.usage_view import usage_answer
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.commit_loop import CommitLoop

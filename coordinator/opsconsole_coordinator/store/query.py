@@ -7,8 +7,17 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Project, Task, Worker, WorkerRecord
-from opsconsole_coordinator.core.usage import UsageDay
+from opsconsole_coordinator.core.model import (
+    Attempt,
+    Job,
+    JobRecord,
+    OutputCopy,
+    Project,
+    Task,
+    Worker,
+    WorkerRecord,
+)
+from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow

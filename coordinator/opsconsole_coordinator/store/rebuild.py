@@ -6,7 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.usage import DAY_MS, REMEMBERED_DAYS
+from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest

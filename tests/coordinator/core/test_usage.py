@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.core.model import Attempt, Job
-from opsconsole_coordinator.core.usage import (
-    AHEAD_MS,
-    CPUS_A_GPU,
-    DAY_MS,
-    HALF_LIFE_MS,
-    SETTLE_EVERY_MS,
-    Usage,
-    UsageDay,
-)
+from opsconsole_coordinator.core.usage import AHEAD_MS, CPUS_A_GPU, HALF_LIFE_MS, SETTLE_EVERY_MS, Usage
+from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
 from opsconsole_protocol.spec import JobSpec
 
