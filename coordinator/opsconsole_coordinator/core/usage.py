@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp2, log
 
+from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
-from opsconsole_coordinator.core.model import Attempt, Job, 
 
 HALF_LIFE_MS = 7 * DAY_MS
 """After this time what was had weighs half as much."""
