@@ -165,13 +165,15 @@ async def _run(channel: Command, notice: Notice) -> None:
         async with asyncio.timeout(COMMAND_S):
             await asyncio.gather(_give(process, msgspec.json.encode(notice) + b"\n"), _take(process, printed))
             code = await process.wait()
-    except TimeoutError:
-        raise NotDelivered(f"it hadn't ended after {COMMAND_S:g}s, and was killed") from None
-    finally:
-        # Its group outlives its first process where it left some behind: while there is one, the number isn't given anew.
+    except BaseException as error:
+        # With whatever it has started, even where it has ended itself: its group keeps its number until all of it is gone.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        if isinstance(error, TimeoutError):
+            raise NotDelivered(f"it hadn't ended after {COMMAND_S:g}s, and was killed") from None
+        raise
+    finally:
         if printed:
             log.info("%s printed: %r", label(channel), printed.decode(errors="replace"))
     if code != 0:

@@ -24,7 +24,8 @@ def uncommented() -> str:
     lines: list[str] = []
     for line in EXAMPLE.splitlines():
         bare = line.removeprefix("# ")
-        lines.append(bare if line.startswith("# ") and " = " in bare.partition("  #")[0] else line)
+        is_setting = " = " in bare.partition("  #")[0] or bare.startswith("[[")
+        lines.append(bare if line.startswith("# ") and is_setting else line)
     return "\n".join(lines)
 
 
@@ -54,7 +55,7 @@ def test_the_documentation_names_no_key_that_isnt_there() -> None:
     import re
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `((?:worker|coordinator|console)\.[a-z_.]+)`", text, re.MULTILINE))
+    named = set(re.findall(r"^\| `((?:worker|coordinator|console|notify)\.[a-z_.]+)`", text, re.MULTILINE))
     assert named == set(keys_of(Config))
 
 
@@ -72,6 +73,8 @@ def test_the_documentation_names_no_key_that_isnt_there() -> None:
         ("[worker]\nmax_concurrent_jobs = 0", r"line 2: \[worker\] max_concurrent_jobs: .*>= 1"),
         ("[worker]\nname = 'a'\ntags = 'x'", r"line 3: \[worker\] tags: Expected `array`"),
         ("[coordinator]\ntls = 'off'", r"line 2: \[coordinator\] tls: Invalid enum value 'off'"),
+        ("[[notify]]\nwebhok = 'x'", r"line 2: \[notify\] has no key 'webhok': did you mean 'webhook'"),
+        ("[[notify]]\non = ['endd']", r"line 2: \[notify\] on: Invalid enum value 'endd'"),
         ("worker = 3", r"line 1: \[worker\]: Expected `object`"),
         ("[worker\n", r"c\.toml: line 1: "),
     ],
