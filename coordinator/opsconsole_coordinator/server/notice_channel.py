@@ -85,8 +85,10 @@ async def deliver(channel: Webhook | Command, notice: Notice) -> None:
         raise NotDelivered(f"its certificate isn't trusted: {error.verify_message}") from None
     except ssl.SSLError:
         raise NotDelivered("it doesn't speak TLS") from None
-    except OSError as error:
-        raise NotDelivered(f"it can't be reached: {error.strerror or 'no such host'}") from None
+    except (OSError, UnicodeError) as error:  # the latter for a name that can't be a host's
+        raise NotDelivered(
+            f"it can't be reached: {getattr(error, 'strerror', None) or 'nothing answers there'}"
+        ) from None
     except h11.ProtocolError:
         raise NotDelivered("what it answers isn't HTTP") from None
     if 300 <= status < 400:

@@ -52,10 +52,15 @@ class Notifier:
 
     async def run(self) -> None:
         """Look and deliver, for ever."""
-        if not self._rules:
-            await self._commit_loop.database.write(store.forget)
+        while True:
+            try:
+                seen = await self._begin()
+                break
+            except StoreError as error:
+                log.warning("notices wait: %s", error)
+                await asyncio.sleep(LOOK_EVERY_S)
+        if seen is None:
             return
-        seen = await self._begin()
         async with asyncio.TaskGroup() as group:
             for rule in self._rules.values():
                 group.create_task(self._deliver(rule), name="deliver notices")
@@ -84,16 +89,16 @@ class Notifier:
         except TimeoutError:
             log.info("what couldn't be delivered in time is tried again after the next start")
 
-    async def _begin(self) -> store.Seen:
+    async def _begin(self) -> store.Seen | None:
+        """How far was looked, with what is left to deliver taken in; None where no rules are, and then nothing is kept of former ones."""
         database = self._commit_loop.database
-        seen = await database.write(lambda one: store.begin(one, self._commit_loop.clock.now_ms()))
+        if not self._rules:
+            if await database.read(store.is_used):
+                await database.write(store.forget)
+            return None
+        seen = await database.write(lambda one: store.begin(one, self._commit_loop.clock.now_ms(), self._rules))
         for key, notices in (await database.read(store.waiting)).items():
-            if key in self._rules:
-                self._fill(key, notices)
-            else:
-                gone = [one.id for one in notices]
-                await database.write(lambda one, key=key, gone=gone: store.done(one, key, gone))  # type: ignore[misc]
-                self._audit(f"{_count(len(gone))} dropped: the rule that asked for them is gone")
+            self._fill(key, notices)
         return seen
 
     def _fill(self, key: str, notices: Iterable[Notice]) -> None:

@@ -37,14 +37,21 @@ class Look(NamedTuple):
     waiting: list[JobRow]
 
 
-def begin(connection: sqlite3.Connection, now_ms: int) -> Seen:
-    """How far was looked; from now on where that was never done."""
+def begin(connection: sqlite3.Connection, now_ms: int, rule_keys: Collection[str]) -> Seen:
+    """How far was looked; from now on where that was never done. Notices of rules that are gone go too."""
+    for key in [key for key in waiting(connection) if key not in rule_keys]:
+        connection.execute("DELETE FROM meta WHERE key >= ? AND key < ?", (f"notice.{key}.", f"notice.{key}/"))
     text = query.meta(connection, _SEEN)
     if text:
         return _seen(text)
     seen = Seen(query.committed_seq(connection), now_ms)
     _put_seen(connection, seen)
     return seen
+
+
+def is_used(connection: sqlite3.Connection) -> bool:
+    """Whether anything is kept for notices."""
+    return bool(query.meta(connection, _SEEN))
 
 
 def forget(connection: sqlite3.Connection) -> None:

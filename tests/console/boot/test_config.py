@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_console.boot.composition import notice_rules
 from opsconsole_console.boot.config import (
     EXAMPLE_FILE,
     Config,
@@ -14,6 +15,7 @@ from opsconsole_console.boot.config import (
     load_config,
     parse_config,
 )
+from opsconsole_console.cli import main
 from tests.conftest import ROOT
 
 EXAMPLE = EXAMPLE_FILE.read_text(encoding="utf-8")
@@ -108,3 +110,36 @@ def test_a_file_that_isnt_text_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         load_config(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("on = ['end']", "number 2: it needs a webhook or a command"),
+        ("webhook = 'http://h'\ncommand = ['x']", "and not both"),
+        ("command = ['x']\nsecret_env = 'A'", "a secret goes with a webhook"),
+        ("webhook = 'http://h'\nsecret_env = 'A'\nsecret_file = 'b'", "secret_file or secret_env"),
+        ("webhook = 'http://h'\non = ['wait']", "go together"),
+        ("webhook = 'http://h'\non = ['wait']\nwait_longer_than = 'soon'", "is not a duration"),
+        ("webhook = 'https://ana:hidden@h/'", "no name and no password"),
+        ("command = ['']", "the program first"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        notice_rules(parse_config(f"[[notify]]\ncommand = ['x']\n[[notify]]\n{text}"))
+    assert "hidden" not in caught.value.message
+
+
+def test_the_examples_rules_are_right() -> None:
+    assert len(notice_rules(parse_config(uncommented()))) == 3
+
+
+def test_each_rule_is_tried_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[[notify]]\ncommand = ['/bin/cat']\n[[notify]]\ncommand = ['/bin/false']\n")
+    assert main(["notify", "test", "--config", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "1: the command cat: delivered",
+        "2: the command false: it ended with exit code 1",
+    ]

@@ -263,3 +263,22 @@ async def test_a_secret_that_is_not_there_is_said_and_nothing_is_sent(receiver: 
     with pytest.raises(NotDelivered, match="secret_file can't be read: No such file"):
         await deliver(Webhook(receiver.url, str(tmp_path / "none")), trial("lab", "1", 1))
     assert not receiver.told
+
+
+async def test_what_rules_that_are_gone_left_is_not_delivered(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answers = [503]
+    async with peer.site(tmp_path / "data", notices=(hook(receiver),)) as site:
+        await run_job(site)
+        await until(lambda: receiver.told)
+    before = len(receiver.told)
+    receiver.answers = [200]
+    other = hook(receiver, frozenset({Occasion.END, Occasion.FAILURE}))
+    async with peer.site(tmp_path / "data", notices=(other,)) as site:
+        row = await run_job(site)
+        await until(lambda: len(receiver.told) > before)
+    assert [one["job"] for one in receiver.notices[before:]] == [row.id]
+
+
+async def test_a_host_that_cannot_be_is_one_line() -> None:
+    with pytest.raises(NotDelivered, match="can't be reached"):
+        await deliver(Webhook("http://a..b/"), trial("lab", "1", 1))
