@@ -18,9 +18,9 @@ from socket import gethostname
 
 import msgspec
 
-from opsconsole_coordinator.core.notice import NoticeRule
 from opsconsole_coordinator.gc_timer import GcTimer
 from opsconsole_coordinator.http import web
+from opsconsole_coordinator.notice.rule import NoticeRule
 from opsconsole_coordinator.server.broadcaster import Broadcaster
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop

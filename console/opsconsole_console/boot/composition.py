@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opsconsole.target import Target
     from opsconsole_console.boot.config import Config, Notify
     from opsconsole_console.boot.config import Coordinator as CoordinatorSection
-    from opsconsole_coordinator.core.notice import NoticeRule
+    from opsconsole_coordinator.notice.rule import NoticeRule
     from opsconsole_coordinator.runtime import CoordinatorConfig
     from opsconsole_coordinator.server.retention import RetentionPolicy
     from opsconsole_coordinator.server.streams import TransferPolicy
@@ -99,7 +99,7 @@ def notice_rules(config: Config) -> tuple[NoticeRule, ...]:
 
 
 def _notice_rule(one: Notify, hidden: frozenset[str]) -> NoticeRule:
-    from opsconsole_coordinator.core.notice import Command, NoticeRule, Occasion, Webhook
+    from opsconsole_coordinator.notice.rule import Command, NoticeRule, Occasion, Webhook
     from opsconsole_coordinator.server.notice_channel import check_channel
     from opsconsole_protocol.error import InvalidRequest
     from opsconsole_protocol.quantity import duration_ms

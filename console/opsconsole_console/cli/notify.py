@@ -9,7 +9,7 @@ from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import Group
 
 if TYPE_CHECKING:
-    from opsconsole_coordinator.core.notice import NoticeRule
+    from opsconsole_coordinator.notice.rule import NoticeRule
 
 
 def add(group: Group) -> None:
@@ -41,7 +41,7 @@ async def _test(rules: tuple[NoticeRule, ...], name: str | None) -> int:
     import time
     from socket import gethostname
 
-    from opsconsole_coordinator.core.notice import trial
+    from opsconsole_coordinator.notice.rule import trial
     from opsconsole_coordinator.server.notice_channel import NotDelivered, deliver, label
 
     notice = trial(name or gethostname(), secrets.token_hex(8), time.time_ns() // 1_000_000)

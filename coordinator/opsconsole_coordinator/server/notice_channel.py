@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 import msgspec
 
-from opsconsole_coordinator.core.notice import Command, Notice, Webhook, signature
+from opsconsole_coordinator.notice.rule import Command, Notice, Webhook, signature
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
 log = logging.getLogger("opsconsole.coordinator.notices")

@@ -9,9 +9,9 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from opsconsole_coordinator.core import notice as core
 from opsconsole_coordinator.core.model import SYSTEM
-from opsconsole_coordinator.core.notice import Notice, NoticeRule, Occasion
+from opsconsole_coordinator.notice import rule as core
+from opsconsole_coordinator.notice.rule import Notice, NoticeRule, Occasion
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.notice_channel import NotDelivered, deliver, label
 from opsconsole_coordinator.store import notice as store
@@ -52,15 +52,17 @@ class Notifier:
 
     async def run(self) -> None:
         """Look and deliver, for ever."""
+        found: store.Seen | None = None
         while True:
             try:
-                seen = await self._begin()
+                found = await self._begin()
                 break
             except StoreError as error:
                 log.warning("notices wait: %s", error)
                 await asyncio.sleep(LOOK_EVERY_S)
-        if seen is None:
+        if found is None:
             return
+        seen = found
         async with asyncio.TaskGroup() as group:
             for rule in self._rules.values():
                 group.create_task(self._deliver(rule), name="deliver notices")

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from opsconsole_coordinator.core.notice import Notice, NoticeRule, job_of
+from opsconsole_coordinator.notice.rule import Notice, NoticeRule, job_of
 from opsconsole_coordinator.store import query
-from opsconsole_coordinator.store.blob import reader, text_reader
+from opsconsole_coordinator.store.blob import text_reader
 from opsconsole_protocol.api import EventRow, JobRow
 
 _SEEN = "notices_seen"
-_row = reader(JobRow, "a job")
 _notice = text_reader(Notice, "a notice")
 
 
@@ -75,10 +74,11 @@ def look(
             jobs[job_id] = row
     waiting: list[JobRow] = []
     if waits is not None:
-        rows = connection.execute(
-            "SELECT row FROM jobs WHERE is_live = 1 AND created_at_ms > ? AND created_at_ms <= ?", waits
+        found = connection.execute(
+            "SELECT job_id FROM jobs WHERE is_live = 1 AND created_at_ms > ? AND created_at_ms <= ?", waits
         )
-        waiting = [_row(data) for (data,) in rows]
+        rows = (query.job_row(connection, job_id) for (job_id,) in found.fetchall())
+        waiting = [row for row in rows if row is not None]
     return Look(events, jobs, waiting)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_coordinator.core import notice as core
-from opsconsole_coordinator.core.notice import Command, NoticeRule, Occasion, Webhook, signature, trial
+from opsconsole_coordinator.notice import rule as core
+from opsconsole_coordinator.notice.rule import Command, NoticeRule, Occasion, Webhook, signature, trial
 from opsconsole_coordinator.server import notice_channel, notifier
 from opsconsole_coordinator.server.notice_channel import NotDelivered, check_channel, deliver
 from opsconsole_protocol import api

@@ -157,7 +157,7 @@ def job_of(event: EventRow) -> str:
 
 
 def delay_ms(failures: int) -> int:
-    """How long to wait after so many failures in a row, at least one of them."""
+    """How long to wait after a number of failures in a row, at least one."""
     return int(min(TRY_FIRST_MS * 2 ** min(failures - 1, 20), TRY_LAST_MS))
 
 

@@ -5,8 +5,8 @@ import hmac
 
 import pytest
 
-from opsconsole_coordinator.core import notice as core
-from opsconsole_coordinator.core.notice import Command, Notice, NoticeRule, Occasion, Webhook
+from opsconsole_coordinator.notice import rule as core
+from opsconsole_coordinator.notice.rule import Command, Notice, NoticeRule, Occasion, Webhook
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
 
