@@ -20,11 +20,13 @@ import msgspec
 
 from opsconsole_coordinator.gc_timer import GcTimer
 from opsconsole_coordinator.http import web
+from opsconsole_coordinator.notice.rule import NoticeRule
 from opsconsole_coordinator.server.broadcaster import Broadcaster
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Identities
 from opsconsole_coordinator.server.log_service import LOG_FILES, LogService
+from opsconsole_coordinator.server.notifier import Notifier
 from opsconsole_coordinator.server.operator_api import OperatorApi
 from opsconsole_coordinator.server.retention import Retention, RetentionPolicy
 from opsconsole_coordinator.server.streams import Streams, TransferPolicy
@@ -66,6 +68,7 @@ class CoordinatorConfig:
     transfer: TransferPolicy = field(default_factory=TransferPolicy)
     local_role: Role = Role.ADMIN
     """What the token in the data folder reaches."""
+    notices: tuple[NoticeRule, ...] = ()
 
 
 class DataFolderInUse(Conflict):
@@ -85,6 +88,7 @@ class Coordinator:
         self._server: asyncio.Task[None] | None = None
         self._gc_timer = GcTimer()
         self.endpoint: Endpoint | None = None
+        self._notifier: Notifier | None = None
         self.streams: Streams | None = None
 
     async def start(self) -> Endpoint:
@@ -156,10 +160,12 @@ class Coordinator:
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )
         identities.person_joined = operator_api.person_joined
+        notifier = self._notifier = Notifier(commit_loop, config.notices, store_id)
+        commit_loop.commit_listeners.append(notifier)
         self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams)
         loops = (
             (commit_loop.run, "commit"), (commit_loop.tick, "tick"), (log_service.run, "sync logs"), (log_service.seal_reports, "seal reports"), (retention.run, "remove old history"),
-            (cleaning.run, "clean outputs"), (self._gc_timer.run, "collect garbage"),
+            (cleaning.run, "clean outputs"), (notifier.run, "notices"), (self._gc_timer.run, "collect garbage"),
             (streams.process.run, "transfer process"), (streams.broker.run, "expire streams"),
             (streams.collection.run, "let kept results go"),
             (streams.checkpoints.run, "let copies of checkpoints go"),
@@ -183,6 +189,8 @@ class Coordinator:
             self._web.stop()
         if self._server is not None:
             await asyncio.gather(self._server, return_exceptions=True)
+        if self._notifier is not None:
+            await self._notifier.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -197,6 +205,7 @@ class Coordinator:
             os.close(self._lock)
             self._lock = -1
         self._tasks, self._server, self._web, self._log_service, self._database = [], None, None, None, None
+        self._notifier = None
 
     def _lock_folder(self) -> None:
         data_dir = self._config.data_dir

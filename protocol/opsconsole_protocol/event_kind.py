@@ -48,6 +48,8 @@ class EventKind(StrEnum):
     """A task has saved what it can go on from."""
     NOTE = "note"
     """A task has something to say."""
+    SAVE_LATE = "save late"
+    """A task hasn't saved the checkpoint in time that it was asked for."""
 
     # workers
     JOINED = "joined"
@@ -81,6 +83,8 @@ class EventKind(StrEnum):
     """The store was found to be restored from a backup."""
     CONFIRMED = "confirmed"
     BACKUP = "backup"
+    NOTICE = "notice"
+    """Somebody wasn't told of something, and won't be."""
 
     # into a task
     EXEC = "exec"

@@ -7,7 +7,7 @@ submitted cancel pause resume hold release retry priority timeout blocked unbloc
 assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable collected
 joined returned silent drain undrain maintenance available reserved busy trouble recovered gpu avoided remove
 invited revoke rename project template cleaned removed restored confirmed backup transferred
-exec shell forward
+exec shell forward notice
 """
 
 
@@ -18,4 +18,5 @@ def test_every_kind_is_spelled_as_it_always_was() -> None:
         "collect failed",
         "checkpoint",
         "note",
+        "save late",
     }

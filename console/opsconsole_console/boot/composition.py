@@ -23,8 +23,9 @@ from opsconsole_protocol.error import NotFound, Unavailable
 
 if TYPE_CHECKING:
     from opsconsole.target import Target
-    from opsconsole_console.boot.config import Config
+    from opsconsole_console.boot.config import Config, Notify
     from opsconsole_console.boot.config import Coordinator as CoordinatorSection
+    from opsconsole_coordinator.notice.rule import NoticeRule
     from opsconsole_coordinator.runtime import CoordinatorConfig
     from opsconsole_coordinator.server.retention import RetentionPolicy
     from opsconsole_coordinator.server.streams import TransferPolicy
@@ -79,6 +80,50 @@ def coordinator_config(
         local_role=Role(file.local_role or Role.ADMIN),
         attempt_log_bytes=ATTEMPT_LOG_BYTES if log_mb is None else log_mb << 20,
         transfer=_transfer(file),
+        notices=notice_rules(config),
+    )
+
+
+def notice_rules(config: Config) -> tuple[NoticeRule, ...]:
+    """Who is told of what. Raises ConfigError, which counts the tables from 1."""
+    from opsconsole_console.boot.config import ConfigError
+    from opsconsole_protocol.error import InvalidRequest
+
+    found: list[NoticeRule] = []
+    for number, one in enumerate(config.notify, 1):
+        try:
+            found.append(_notice_rule(one, frozenset(entry.secret_env for entry in config.notify if entry.secret_env)))
+        except InvalidRequest as error:
+            raise ConfigError(f"[[notify]] number {number}: {error.message}") from None
+    return tuple(found)
+
+
+def _notice_rule(one: Notify, hidden: frozenset[str]) -> NoticeRule:
+    from opsconsole_coordinator.notice.rule import Command, NoticeRule, Occasion, Webhook
+    from opsconsole_coordinator.server.notice_channel import check_channel
+    from opsconsole_protocol.error import InvalidRequest
+    from opsconsole_protocol.quantity import duration_ms
+
+    if (one.webhook is None) == (one.command is None):
+        raise InvalidRequest("it needs a webhook or a command, and not both")
+    if one.command is not None and (one.secret_file or one.secret_env):
+        raise InvalidRequest("a secret goes with a webhook: a command gets none")
+    if one.secret_file and one.secret_env:
+        raise InvalidRequest("write secret_file or secret_env, and not both")
+    if ("wait" in one.on) != (one.wait_longer_than is not None):
+        raise InvalidRequest('on = ["wait"] and wait_longer_than = "1h" go together')
+    channel: Command | Webhook
+    if one.command is not None:
+        channel = Command(one.command, hidden)
+    else:
+        channel = Webhook(one.webhook or "", one.secret_file or "", one.secret_env or "")
+    check_channel(channel)
+    return NoticeRule(
+        channel=channel,
+        on=frozenset(map(Occasion, one.on)),
+        person=one.person or "",
+        project=one.project or "",
+        wait_ms=None if one.wait_longer_than is None else duration_ms(one.wait_longer_than),
     )
 
 

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,7 @@ CONFIG_FILE = "config.toml"
 EXAMPLE_FILE = Path(__file__).with_name("config.example.toml")
 
 Scalar = str | int | float | bool
+NOTIFY_MAX = 100
 RELAY_STREAMS_MAX = 10_000
 """Each has a thread of its own."""
 
@@ -108,12 +109,26 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: dict[str, str] = {}
 
 
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[notify]]`: whom the coordinator tells of what, by a webhook or by a command."""
+
+    person: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
+    project: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)] | None = None
+    on: Annotated[tuple[Literal["end", "failure", "wait", "attention"], ...], Meta(min_length=1)] = ("failure",)
+    wait_longer_than: str | None = None
+    webhook: str | None = None
+    secret_file: str | None = None
+    secret_env: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    command: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     worker: Worker = Worker()
     coordinator: Coordinator = Coordinator()
     console: Console = Console()
+    notify: Annotated[tuple[Notify, ...], Meta(max_length=NOTIFY_MAX)] = ()
 
 
 def config_path(named: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -163,8 +178,9 @@ def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> list[str]:
     """Every key that the file can have, dotted: `worker.io.input_path`."""
     found: list[str] = []
     for field in msgspec.structs.fields(kind):
-        if _is_section(field.type):
-            found += keys_of(field.type, f"{prefix}{field.encode_name}.")
+        section = _table_of(field.type) if not prefix else field.type
+        if _is_section(section):
+            found += keys_of(section, f"{prefix}{field.encode_name}.")
         else:
             found.append(prefix + field.encode_name)
     return found
@@ -177,8 +193,12 @@ def _check_keys(
     for key, value in tree.items():
         if key not in fields:
             raise ConfigError(f"{_place(text, (*section, key), where)}: {_unknown(key, section, fields)}")
-        inner = fields[key]
-        if _is_section(inner) and isinstance(value, Mapping):
+        inner = _table_of(fields[key])
+        if isinstance(value, list) and inner is not fields[key]:
+            for entry in value:
+                if isinstance(entry, Mapping):
+                    _check_keys(entry, inner, (*section, key), text, where)
+        elif _is_section(inner) and isinstance(value, Mapping):
             _check_keys(value, inner, (*section, key), text, where)
 
 
@@ -194,6 +214,13 @@ def _unknown(key: str, section: tuple[str, ...], fields: Mapping[str, Any]) -> s
 
 def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _table_of(kind: Any) -> Any:
+    """What each of a list of tables is; any other kind as it is."""
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    entries = get_args(bare)
+    return entries[0] if get_origin(bare) is tuple and _is_section(entries[0]) else kind
 
 
 def _place(text: str, keys: tuple[str, ...], where: str) -> str:

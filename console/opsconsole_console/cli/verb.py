@@ -76,6 +76,12 @@ VERBS = {
     "health": Verb("event", "say how the coordinator is; exit code 0 when it is healthy"),
     "backup": Verb("backup", "copy the coordinator's store to a file while it is in use"),
     "confirm-restore": Verb("backup", "after a restored backup: let the coordinator stop what it doesn't know"),
+    "notify": Verb(
+        "notify",
+        "try out whom the coordinator tells of what: [[notify]] in config.toml",
+        ("config",),
+        "it is about the file",
+    ),
     "config": Verb(
         "config", "print an example of config.toml or its path, or check it", ("config",), "it is about the file"
     ),

@@ -38,7 +38,7 @@ def watch_saving(fleet: Fleet, now_ms: int) -> None:
                 attempt.is_save_late = True
                 task = job.tasks[attempt.index]
                 words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it, cancel it, or wait on"
-                fleet.audit(now_ms, SYSTEM, EventKind.NOTE, words, job.task_id(task.index))
+                fleet.audit(now_ms, SYSTEM, EventKind.SAVE_LATE, words, job.task_id(task.index))
                 fleet.set_task(job, task, task.state, words)
 
 

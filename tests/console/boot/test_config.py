@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_console.boot.composition import notice_rules
 from opsconsole_console.boot.config import (
     EXAMPLE_FILE,
     Config,
@@ -14,6 +15,7 @@ from opsconsole_console.boot.config import (
     load_config,
     parse_config,
 )
+from opsconsole_console.cli import main
 from tests.conftest import ROOT
 
 EXAMPLE = EXAMPLE_FILE.read_text(encoding="utf-8")
@@ -24,7 +26,8 @@ def uncommented() -> str:
     lines: list[str] = []
     for line in EXAMPLE.splitlines():
         bare = line.removeprefix("# ")
-        lines.append(bare if line.startswith("# ") and " = " in bare.partition("  #")[0] else line)
+        is_setting = " = " in bare.partition("  #")[0] or bare.startswith("[[")
+        lines.append(bare if line.startswith("# ") and is_setting else line)
     return "\n".join(lines)
 
 
@@ -54,7 +57,7 @@ def test_the_documentation_names_no_key_that_isnt_there() -> None:
     import re
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `((?:worker|coordinator|console)\.[a-z_.]+)`", text, re.MULTILINE))
+    named = set(re.findall(r"^\| `((?:worker|coordinator|console|notify)\.[a-z_.]+)`", text, re.MULTILINE))
     assert named == set(keys_of(Config))
 
 
@@ -72,6 +75,8 @@ def test_the_documentation_names_no_key_that_isnt_there() -> None:
         ("[worker]\nmax_concurrent_jobs = 0", r"line 2: \[worker\] max_concurrent_jobs: .*>= 1"),
         ("[worker]\nname = 'a'\ntags = 'x'", r"line 3: \[worker\] tags: Expected `array`"),
         ("[coordinator]\ntls = 'off'", r"line 2: \[coordinator\] tls: Invalid enum value 'off'"),
+        ("[[notify]]\nwebhok = 'x'", r"line 2: \[notify\] has no key 'webhok': did you mean 'webhook'"),
+        ("[[notify]]\non = ['endd']", r"line 2: \[notify\] on: Invalid enum value 'endd'"),
         ("worker = 3", r"line 1: \[worker\]: Expected `object`"),
         ("[worker\n", r"c\.toml: line 1: "),
     ],
@@ -105,3 +110,36 @@ def test_a_file_that_isnt_text_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         load_config(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("on = ['end']", "number 2: it needs a webhook or a command"),
+        ("webhook = 'http://h'\ncommand = ['x']", "and not both"),
+        ("command = ['x']\nsecret_env = 'A'", "a secret goes with a webhook"),
+        ("webhook = 'http://h'\nsecret_env = 'A'\nsecret_file = 'b'", "secret_file or secret_env"),
+        ("webhook = 'http://h'\non = ['wait']", "go together"),
+        ("webhook = 'http://h'\non = ['wait']\nwait_longer_than = 'soon'", "is not a duration"),
+        ("webhook = 'https://ana:hidden@h/'", "no name and no password"),
+        ("command = ['']", "the program first"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        notice_rules(parse_config(f"[[notify]]\ncommand = ['x']\n[[notify]]\n{text}"))
+    assert "hidden" not in caught.value.message
+
+
+def test_the_examples_rules_are_right() -> None:
+    assert len(notice_rules(parse_config(uncommented()))) == 3
+
+
+def test_each_rule_is_tried_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[[notify]]\ncommand = ['/bin/cat']\n[[notify]]\ncommand = ['/bin/false']\n")
+    assert main(["notify", "test", "--config", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "1: the command cat: delivered",
+        "2: the command false: it ended with exit code 1",
+    ]
