@@ -11,6 +11,7 @@ WEIGHT_MAX = 1_000.0
 AMOUNT_MAX = 1_000_000_000
 
 Amount = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+_Change = Annotated[int, Meta(ge=-1, le=AMOUNT_MAX)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,11 +37,11 @@ def amount_words(key: str, amount: float) -> str:
 class ShareChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to change of a share: None leaves it as it is. A limit of -1 is lifted."""
 
-    weight: float | None = None
-    tasks: int | None = None
-    gpus: int | None = None
-    cpus: int | None = None
-    memory_mb: int | None = None
+    weight: Annotated[float, Meta(ge=0, le=WEIGHT_MAX)] | None = None
+    tasks: _Change | None = None
+    gpus: _Change | None = None
+    cpus: _Change | None = None
+    memory_mb: _Change | None = None
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

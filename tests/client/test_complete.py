@@ -40,6 +40,8 @@ METHODS = {
     "invite": "invite",
     "people": "people",
     "project": "set_project",
+    "person": "set_person",
+    "usage": "usage",
     "template": "set_template",
     "events": "events",
     "health": "health",
@@ -54,6 +56,7 @@ REASONS = {
     "config": "it is about a file of this machine",
     "coordinator": "it is about a file of this machine",
     "coordinators": "it is about a file of this machine",
+    "notify": "it is for who looks after the coordinator",
     "shell": "it is about this terminal",
     "transfers": "what moves for a client is in the client: `put` and `get` return when it has moved",
 }

@@ -61,7 +61,7 @@ REQUESTS: dict[str, Any] = {
     "describe_dataset": api.DescribeDataset(worker="gpu1", query=sample.DATASET_QUERY),
 }  # fmt: skip
 WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
-PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE}
+PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE, "share": sample.SHARE_CHANGE}
 """What a sample request doesn't have, but may."""
 
 

@@ -21,6 +21,7 @@ from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, File
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
+from opsconsole_protocol.share import Limits, Share, ShareChange
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.stream.message import (
@@ -107,6 +108,8 @@ OBSERVED = link.Observed(
     build_started_ms=AT, build_finished_ms=AT + 1, build_from_cache=True, image_tag="img:1",
 )  # fmt: skip
 OBSERVED_AT_FAULT = link.Observed(attempt_id=ATTEMPT, state=AttemptState.FAILED, error="disk full", worker_fault=True)
+SHARE_CHANGE = ShareChange(weight=2.0, tasks=4, gpus=2, cpus=-1, memory_mb=64_000)
+PARALLEL = JobSpec(command=("train",), num_tasks=4, max_parallel=2)
 EITHER = JobSpec(command=("train",), workers=("gpu1", "gpu2"), workdir="~/work", max_task_failures=0)
 TROUBLE = link.Trouble(code="keeper_silent", text="its keeper doesn't answer", blocks=False)
 OBSERVED_WITH_GPUS = link.Observed(attempt_id=ATTEMPT, state=AttemptState.RUNNING, gpu_ids=("GPU-1",))
@@ -368,6 +371,9 @@ REQUESTS: dict[str, Any] = {
     "confirm_restore": api.ConfirmRestore(),
     "health": api.AskHealth(),
     "backup": api.Backup(path="/backups/opsconsole.db"),
+    "set_project_share": api.SetProject(name="vision", share=SHARE_CHANGE),
+    "set_person": api.SetPerson(name="ana", share=SHARE_CHANGE),
+    "usage": api.AskUsage(days=30),
 }
 TRUST_REQUESTS: dict[str, Any] = {
     "people": api.ListPeople(),
@@ -401,6 +407,7 @@ CLIENT: dict[str, Any] = {
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_submit_parallel_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PARALLEL),))),
     "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
     "client_call_logs_whole_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(whole=True, latest=True))),
     "client_call_logs_inverted_1": api.Call(1, api.ReadLog(id="7k3", query=LogQuery(grep="a", invert=True))),
@@ -504,6 +511,18 @@ EVENT_ROW = api.EventRow(seq=9, at_ms=AT, actor="ana", kind="cancel", text="canc
 PROJECT_ROW = api.ProjectRow(
     name="vision", description="d", status="active", created_at_ms=AT, updated_at_ms=AT, job_counts={"failed": 1}
 )
+LIMITS = Limits(tasks=4, gpus=2, cpus=16, memory_mb=64_000)
+USAGE_ROW = api.UsageRow(
+    project="vision", person="ana", gpu_ms=7, cpu_ms=8, task_ms=9, tasks=3, tasks_now=2, gpus_now=1, cpus_now=2.0, weight_ms=6,
+    project_weight=2.0, person_weight=3.0, project_limits=LIMITS, person_limits=LIMITS,
+)  # fmt: skip
+LINE_ROW = api.LineRow(
+    priority=1, project="vision", person="ana", jobs=3, first_job=JOB, project_standing_ms=7, person_standing_ms=8, reason="busy"
+)  # fmt: skip
+PROJECT_ROW_SHARE = api.ProjectRow(
+    name="vision", description="d", status="active", created_at_ms=AT, updated_at_ms=AT, job_counts={},
+    share=Share(weight=2.0, limits=LIMITS),
+)  # fmt: skip
 VERDICT = api.Verdict(
     worker_id=WORKER, worker="gpu1", accepted=False, reason="busy", estimated_start_ms=1, estimated_duration_ms=2,
     gpus_free=3, input="data.slp: found, 1 KB", checks=(("gpu_memory_mb>=1", True, ""),),
@@ -552,6 +571,8 @@ ANSWERS: dict[str, Any] = {
         healthy=False, uptime_ms=1, workers=2, running_tasks=3, pending_tasks=4, store_seq=5, trouble="disk full"
     ),
     "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
+    "project_list_share": api.ProjectList(projects=(PROJECT_ROW_SHARE,)),
+    "usage_answer": api.UsageAnswer(from_ms=AT, half_life_ms=1, rows=(USAGE_ROW,), lines=(LINE_ROW,)),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(

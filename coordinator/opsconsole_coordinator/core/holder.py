@@ -13,7 +13,7 @@ from opsconsole_protocol.name import printable
 
 HOLDERS_MAX = 2
 """How many jobs are named; the others are counted."""
-NAME_CHARACTERS_MAX = 40
+HOLDER_NAME_CHARACTERS_MAX = 40
 
 
 class _Holder(NamedTuple):
@@ -66,4 +66,4 @@ def _name(fleet: Fleet, holder: _Holder, tasks: int) -> str:
     job = fleet.jobs[holder.job_id]
     count = f"{tasks} tasks" if tasks > 1 else ""
     about = ", ".join(part for part in (holder.job_id, count, holder.standing) if part)
-    return f"{cut(printable(job.spec.title), NAME_CHARACTERS_MAX)} ({about})"
+    return f"{cut(printable(job.spec.title), HOLDER_NAME_CHARACTERS_MAX)} ({about})"

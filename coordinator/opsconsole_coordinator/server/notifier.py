@@ -26,7 +26,7 @@ LOOK_EVERY_S = 30.0
 GAP_S = 0.2
 """Between two looks: what many jobs do at once is read at once."""
 EVENTS_AT_ONCE = 500
-WAITING_MAX = 10_000
+NOTICES_WAITING_MAX = 10_000
 """How many notices of one rule wait: newer ones are dropped, which is an event."""
 STOP_S = 5.0
 
@@ -124,14 +124,14 @@ class Notifier:
         ]
         kept: dict[str, list[Notice]] = {key: [] for key in self._rules}
         for rule, notice in made:
-            if len(self._queues[rule.key]) + len(kept[rule.key]) < WAITING_MAX:
+            if len(self._queues[rule.key]) + len(kept[rule.key]) < NOTICES_WAITING_MAX:
                 kept[rule.key].append(notice)
         if found.events or waits:
             seen = store.Seen(found.events[-1].seq if found.events else seen.seq, now_ms)
             stored = [(self._rules[key], notice) for key, notices in kept.items() for notice in notices]
             await self._commit_loop.database.write(lambda one: store.add(one, stored, seen))
             if dropped := len(made) - len(stored):
-                self._audit(f"{_count(dropped)} dropped: {WAITING_MAX:,} of the same rule wait already")
+                self._audit(f"{_count(dropped)} dropped: {NOTICES_WAITING_MAX:,} of the same rule wait already")
         for key, notices in kept.items():
             if notices:
                 self._fill(key, notices)

@@ -13,6 +13,7 @@ from opsconsole_protocol import api
 from opsconsole_protocol.error import Forbidden
 from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.log import LogQuery
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.stream.message import FileRoot, KeepContent, OpenStream, ReadFiles, RootKind, WriteFiles
@@ -162,6 +163,14 @@ async def set_project(stage: Stage) -> Asked:
     return api.SetProject(name="vision", status="paused"), [("project", "vision")]
 
 
+async def share_project(stage: Stage) -> Asked:
+    return api.SetProject(name="vision", share=ShareChange(weight=2.0)), [("project", "vision")]
+
+
+async def set_person(stage: Stage) -> Asked:
+    return api.SetPerson(name="ben", share=ShareChange(gpus=2)), [("project", "ben")]
+
+
 async def set_template(stage: Stage) -> Asked:
     template = api.TemplateRow(name="train", command=("train",))
     return api.SetTemplate(template=template), [("template", "train")]
@@ -243,6 +252,9 @@ TABLE = {
     "act release": Verb(api.Act, "operator", act("release", Stage.job)),
     "set_priority": Verb(api.SetPriority, "operator", set_priority),
     "set_project": Verb(api.SetProject, "operator", set_project),
+    "set_project share": Verb(api.SetProject, "admin", share_project),
+    "set_person": Verb(api.SetPerson, "admin", set_person),
+    "usage": Verb(api.AskUsage, "viewer", plain(api.AskUsage())),
     "set_template": Verb(api.SetTemplate, "operator", set_template),
     "set_worker drain": Verb(api.SetWorker, "operator", set_worker("drain")),
     "set_worker undrain": Verb(api.SetWorker, "operator", set_worker("undrain")),

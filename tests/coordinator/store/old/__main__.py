@@ -8,6 +8,7 @@ from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialKind, CredentialRecord, InvitationRecord
 from opsconsole_protocol import link
 from opsconsole_protocol.api import ProjectRow, TemplateRow
+from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.trust.invitation import InvitationId
 from tests.coordinator.core.world import World, gpus
@@ -40,9 +41,12 @@ def make(path: Path) -> None:
     world.act("pause", paused)
     worker.take(link.SetWant)
     worker.report(attempt, AttemptState.PAUSED)
+    change = ShareChange(weight=2.0, gpus=4)
+    world.reactor.on_set_person("ben", change, "ana", world.now_ms)
+    world.turn()
     pack = msgspec.msgpack.encode
     project = ProjectRow(
-        name="p", description="d", status="paused", created_at_ms=1, updated_at_ms=2, job_counts={}
+        name="p", description="d", status="paused", created_at_ms=1, updated_at_ms=2, job_counts={}, share=EQUAL_SHARE.changed(change)
     )  # fmt: skip
     credential = CredentialRecord(hash="0" * 64, kind=CredentialKind.WORKER, subject="id-of-w1", created_at_ms=1)
     invitation = InvitationRecord(
