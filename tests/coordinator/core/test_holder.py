@@ -1,7 +1,7 @@
 """Who holds the places: named where somebody asks why a job waits."""
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.holder import NAME_CHARACTERS_MAX
+from opsconsole_coordinator.core.holder import HOLDER_NAME_CHARACTERS_MAX
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 from tests.coordinator.core.world import World, gpus, state
@@ -87,7 +87,7 @@ def test_a_hostile_or_long_name_is_cleaned_and_cut(world: World) -> None:
     worker.started()
     text = world.why(world.submit())
     assert text.isprintable()
-    assert f"{'x' * (NAME_CHARACTERS_MAX - 1)}… (" in text
+    assert f"{'x' * (HOLDER_NAME_CHARACTERS_MAX - 1)}… (" in text
 
 
 def test_a_job_that_was_submitted_held_says_what_it_waits_for(world: World) -> None:
