@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         NoWorkersAvailableError,
         OpsconsoleError,
     )
+    from opsconsole_protocol.share import ShareChange
     from opsconsole_protocol.spec import JobSpec, Resources
 
 _WHERE = {
@@ -57,6 +58,7 @@ _WHERE = {
     "PythonFunction": "opsconsole.function",
     "Resources": "opsconsole_protocol.spec",
     "RunAI": "opsconsole.formatter",
+    "ShareChange": "opsconsole_protocol.share",
     "Slurm": "opsconsole.formatter",
     "SyncClient": "opsconsole.sync_client",
     "TaskError": "opsconsole.result",
@@ -87,6 +89,7 @@ __all__ = [
     "PythonFunction",
     "Resources",
     "RunAI",
+    "ShareChange",
     "Slurm",
     "SyncClient",
     "Target",

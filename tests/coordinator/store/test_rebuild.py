@@ -73,6 +73,8 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
         "attempts": {one.id: attempt_as_stored(one) for one in fleet.attempts.values()},
         "workers": {one.id: worker_as_stored(one) for one in fleet.workers.values()},
         "projects": fleet.projects,
+        "people": fleet.people,
+        "held": {whose: one.held for whose, one in fleet.usage.people.items() if one.held.tasks},
         "templates": fleet.templates,
         "dependents": fleet.dependents,
         "timed_jobs": set(fleet.timed_jobs),
