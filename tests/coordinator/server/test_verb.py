@@ -309,10 +309,10 @@ def test_no_kind_of_request_is_missing_here_and_no_way_to_change_something() -> 
 
 
 def stored(site: Site) -> dict[str, list[Any]]:
-    """All that the store holds."""
+    """All that the store holds, but for what goes on by itself while tasks run: what was had of the fleet."""
     with sqlite3.connect(f"file:{site.data_dir / 'opsconsole.db'}?mode=ro", uri=True) as connection:
         tables = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'usage'"
         ).fetchall()
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for (name,) in tables}
 
