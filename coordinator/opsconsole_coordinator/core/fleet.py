@@ -362,15 +362,16 @@ class Fleet:
         waits = self.waits_for(job)
         if waits:
             self.order.discard(job)
-            self._note_reason(job, waits)
+            self.note_reason(job, waits)
             return None
         before = self.order.group_of(job.id)
         group = self.order.add(job)
         if group is not before and not group.must_explain:
-            self._note_reason(job, group.reason)
+            self.note_reason(job, group.reason)
         return group
 
-    def _note_reason(self, job: Job, reason: str) -> None:
+    def note_reason(self, job: Job, reason: str) -> None:
+        """Say why the job's next task waits."""
         if job.reason != reason:
             job.reason = reason
             self.touch_job(job)

@@ -13,7 +13,7 @@ from opsconsole_coordinator.core.gang_turn import end_turn, may_reserve, reserve
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
 from opsconsole_coordinator.core.question import Answer, Question
-from opsconsole_coordinator.core.reason import explain, note_reason
+from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
@@ -42,7 +42,7 @@ def place(
         return
     for task in waiting:
         if why := _why_absent(fleet, task, now_ms):
-            note_reason(fleet, job, f"its gang waits for task-{task.index}: {why}")
+            fleet.note_reason(job, f"its gang waits for task-{task.index}: {why}")
             return
     if may_fit or refresh or not job.reason:
         _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
@@ -83,10 +83,10 @@ def _wait_for_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Se
             trial.claim(len(waiting) + len(living))
         if len(trial.claims) < len(waiting) + len(living) or any(task.held for task in waiting):
             words = f"task-{lost.index} of its gang is lost: it may return, and there is no room for all anew"
-            note_reason(fleet, job, words)
+            fleet.note_reason(job, words)
             return
         start_over(fleet, job, f"task-{lost.index} of its gang is lost", now_ms)
-    note_reason(fleet, job, "it starts over once the rest of its gang has ended")
+    fleet.note_reason(job, "it starts over once the rest of its gang has ended")
 
 
 def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, explains: bool) -> None:
@@ -103,21 +103,21 @@ def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, ex
                 is_free = not any(claim.worker.id in fleet.reserved for claim in trial.claims)
                 if len(trial.claims) == count and is_turn and is_free:
                     reserve(fleet, job, trial.claims, now_ms)
-                note_reason(fleet, job, _why_not(offers, demand, count, trial.claims, fitting))
+                fleet.note_reason(job, _why_not(offers, demand, count, trial.claims, fitting))
             return
         claims = side_by_side(trial.claims)
         port = _free_port(fleet, claims[0].worker, job, now_ms) if job.spec.ports else None
         if job.spec.ports and port is None:
             if not any(claim.worker.id in fleet.reserved for claim in claims):
                 reserve(fleet, job, claims, now_ms)
-            note_reason(fleet, job, f"asks {claims[0].worker.name} for a free port")
+            fleet.note_reason(job, f"asks {claims[0].worker.name} for a free port")
             return
     for task, offer, known in zip(tasks, claims, gang_places(claims, port), strict=True):
         assign(fleet, job, task, offer, now_ms, known)
     job.ready.clear()
     fleet.order.discard(job)
     end_turn(fleet, job, now_ms)
-    note_reason(fleet, job, "")
+    fleet.note_reason(job, "")
 
 
 def side_by_side(claims: Sequence[Offer]) -> list[Offer]:

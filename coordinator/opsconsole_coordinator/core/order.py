@@ -189,7 +189,8 @@ class Order:
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job))
+        demand = demand_of(job)
+        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job, demand))
         known = self._by_job.get(job.id)
         if known is not None:
             if known[0] == key:
@@ -197,7 +198,7 @@ class Order:
             self.discard(job)
         group = self._groups.get(key)
         if group is None:
-            group = self._make_group(key, job)
+            group = self._make_group(key, demand)
         insort(group.jobs, (job.seq, job.id))
         if group.head == job.id:
             self._note_head(group)
@@ -205,12 +206,11 @@ class Order:
         self._by_job[job.id] = (key, job.seq)
         return group
 
-    def _make_group(self, key: _GroupKey, job: Job) -> Group:
+    def _make_group(self, key: _GroupKey, demand: Demand) -> Group:
         line_key, ask_key = key
         line = self._lines.get(line_key)
         if line is None:
             line = self._lines[line_key] = Line(line_key)
-        demand = demand_of(job)
         if ask_key not in self._asks:
             needs = (demand.gpus, demand.capacities)
             size = self._sizes.get(needs)
@@ -385,10 +385,9 @@ def _is_alone(job: Job) -> bool:
     return bool(job.ready) and is_particular(job.tasks[job.ready[0]])
 
 
-def _ask_key(job: Job) -> _AskKey:
+def _ask_key(job: Job, demand: Demand) -> _AskKey:
     """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone."""
     spec = job.spec
-    demand = demand_of(job)
     where = (demand.named, spec.workdir)
     finds = (spec.inputs, spec.datasets, demand.contents)
     alone = job.id if _is_alone(job) else ""

@@ -3,16 +3,7 @@
 from collections.abc import Callable
 
 from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, is_named
-from opsconsole_coordinator.core.model import Job
-
-
-def note_reason(fleet: Fleet, job: Job, reason: str) -> None:
-    """Say why the job's next task waits."""
-    if job.reason != reason:
-        job.reason = reason
-        fleet.touch_job(job)
 
 
 def explain(offers: list[Offer], demand: Demand, holders: Callable[[Offer], str] = lambda _: "") -> str:

@@ -17,7 +17,7 @@ from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
-from opsconsole_coordinator.core.reason import explain, note_reason
+from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
@@ -146,7 +146,7 @@ class _Pass:
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
         self._visited.add(job.id)
-        drop_stale(job)
+        _drop_stale(job)
         if not job.ready:
             self._fleet.order.discard(job)
         elif self._fleet.waits_for(job) or not group.suits(job):
@@ -208,7 +208,7 @@ class _Pass:
         for index in later:
             heappush(job.ready, index)
         if job.id not in self._fleet.order:
-            note_reason(self._fleet, job, "")
+            self._fleet.note_reason(job, "")
         elif limit:
             self._stop_at_limit(group, job, limit)
         elif is_tried and all(self._is_early(job.tasks[index]) for index in later):
@@ -245,7 +245,7 @@ class _Pass:
     def _wait(self, group: Group, job: Job) -> None:
         """All tasks that are left wait for a time, or for news of a checkpoint."""
         first_ms = min(job.tasks[index].not_before_ms for index in job.ready)
-        note_reason(self._fleet, job, "")
+        self._fleet.note_reason(job, "")
         self._turns.pass_by()
         if first_ms > self._now_ms:
             self._fleet.order.sleep(job, first_ms)
@@ -304,7 +304,7 @@ class _Pass:
         for place, (_, job_id) in enumerate(group.jobs[:count]):
             is_kept = kept_on is not None and not place
             words = f"{reason}; {kept_on.name} keeps room for it" if is_kept and kept_on is not None else reason
-            note_reason(self._fleet, self._fleet.jobs[job_id], words)
+            self._fleet.note_reason(self._fleet.jobs[job_id], words)
 
     def _keep_rooms(self) -> None:
         """What was kept for jobs that had no turn in this pass stays kept."""
@@ -315,7 +315,7 @@ class _Pass:
                 put_reservation(self._fleet, worker_id, reserved)
 
 
-def drop_stale(job: Job) -> None:
+def _drop_stale(job: Job) -> None:
     """Drop the indices of tasks from the heap that no longer wait."""
     while job.ready and job.tasks[job.ready[0]].state is not TaskState.PENDING:
         heappop(job.ready)
@@ -354,7 +354,7 @@ def _wait_for_confirmation(fleet: Fleet) -> None:
     """After a restored backup nothing is started: many tasks that seem to wait may have run already."""
     for group in fleet.order.groups:
         for _, job_id in group.jobs[:TOLD_MAX]:
-            note_reason(fleet, fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
+            fleet.note_reason(fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
 
 
 def retract_waiting(fleet: Fleet, now_ms: int) -> None:
