@@ -25,7 +25,7 @@ from opsconsole_console.app.hand_over import hand_over, shell_command
 from opsconsole_console.app.key_gate import KeyGate
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.app.palette import ConsoleCommands
-from opsconsole_console.app.resume import restart_when_continued
+from opsconsole_console.app.resume import stop_and_continue
 from opsconsole_console.app.saved_state import SavedState
 from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
 from opsconsole_console.model.announcement import Notify
@@ -171,7 +171,7 @@ class ConsoleApp(App[int]):
         for problem in self._theme_problems:
             self.say(problem, "warning")
         if self._driver is not None and not self.is_headless:
-            restart_when_continued(self._driver)
+            stop_and_continue(self._driver)
         self.app_resume_signal.subscribe(self, self._on_resume)
         self.call_after_refresh(self._saved_state.restore)
         self.call_after_refresh(
