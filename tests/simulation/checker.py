@@ -212,6 +212,10 @@ class Checker:
     def _accepted_step(self, key: Key) -> float:
         """The step of the newest checkpoint that a committed task could go on from wherever it is."""
         task = self.ledger.tasks.get(key)
+        spec = self.specs.get(key[0])
+        if task is not None and spec is not None and spec.gang and task.latest is None and task.kept is None:
+            others = (self.ledger.tasks.get((key[0], index)) for index in range(spec.num_tasks))
+            task = next((one for one in others if one is not None and one.kept and not one.uncopied), task)
         if task is None or task.kept is None or is_task_finished(task.state):
             return 0
         return task.kept.checkpoint.step or 0

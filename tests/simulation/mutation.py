@@ -15,6 +15,7 @@ from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
+    checkpointing,
     collecting,
     desired,
     ending,
@@ -326,6 +327,7 @@ MUTATIONS = (
     Mutation("an attempt that begins at the beginning", _wrap(assignment, "choose_resume", lambda _: lambda *_: (None, None)), (), 300),
     Mutation("a pause that goes on once it has saved", _wrap(ending, "_park", _goes_on_after_saving), (), 300),
     Mutation("a gang that ends what still saves", _saving_ended, (), 300),
+    Mutation("a gang of which one alone goes on", _wrap(checkpointing, "source_of", lambda _: lambda _job, task: task), (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
 SEEN_AT = {
@@ -348,5 +350,6 @@ SEEN_AT = {
     "results read before they are published": 65,
     "a pause that goes on once it has saved": 36,
     "a gang that ends what still saves": 7,
+    "a gang of which one alone goes on": 12,
 }
 """Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""

@@ -17,6 +17,7 @@ FAULTS = (
     "reboot", "clock_step", "suspend", "restore",
 )  # fmt: skip
 SAVES = "SAVES"
+"""In its environment: each of its tasks saves checkpoints, or the `first` one for all."""
 """In the environment of a job whose tasks save a checkpoint at every step."""
 FAULTS_AT_ONCE_MAX = 10
 
@@ -230,12 +231,13 @@ def _with_paused_gang(plan: Plan) -> Plan:
         return plan
     spec = msgspec.structs.replace(
         first.spec, gang=True, num_tasks=room, max_task_failures=0, timeout_ms=None, job_timeout_ms=None, held=False,
-        environment={SAVES: "1"}, pause_by=PauseBy.CHECKPOINT,
+        pause_by=PauseBy.CHECKPOINT,
     )  # fmt: skip
     at_ms, acts = rng.randrange(200, 4_000), list[ActPlan]()
     while at_ms < plan.chaos_ms // 2 and len(acts) < 8:
         acts.append(ActPlan(at_ms, "resume" if len(acts) % 2 else "pause", 0, None))
         at_ms += rng.choice((300, 1_500, 6_000))
+    spec = msgspec.structs.replace(spec, environment={SAVES: rng.choice(("each", "first"))})
     jobs = (replace(first, spec=spec, duration_ms=(8_000, 24_000), failure_rate=first.failure_rate / 4), *plan.jobs[1:])
     return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at_ms)))
 
@@ -244,7 +246,7 @@ def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:
     if rng.random() < 0.2:
         return spec
     by = PauseBy.CHECKPOINT if rng.random() < 0.8 else PauseBy.FREEZE
-    return msgspec.structs.replace(spec, environment={SAVES: "1"}, pause_by=by)
+    return msgspec.structs.replace(spec, environment={SAVES: "each"}, pause_by=by)
 
 
 def _laptop(rng: random.Random, name: str, trees: tuple[ContentId, ...], chaos_ms: int) -> LaptopPlan:

@@ -133,7 +133,7 @@ class World:
             ignores_term=rng.random() < job.stubborn_rate,
             term_exit=rng.choice((None, 0, 143)),
             death_ms=rng.choice((0, 5, 50, 9_000)) if job.stubborn_rate else rng.randrange(20),
-            saves=SAVES in launch.environment,
+            saves=launch.environment.get(SAVES) in (("each", "first") if launch.task_index == 0 else ("each",)),
             first_step=resumed_step(launch),
         )
 

@@ -1,6 +1,6 @@
 """Tasks are assigned to workers. From then on a lost attempt of the task can't come back any more."""
 
-from opsconsole_coordinator.core.checkpointing import at_step, choose_resume, step_words
+from opsconsole_coordinator.core.checkpointing import at_step, choose_resume, source_of, step_words
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt, desired_of, forget
 from opsconsole_coordinator.core.fleet import Fleet
@@ -35,7 +35,7 @@ def assign(
     attempt.resume, attempt.resumed_from = choose_resume(job, task, worker)
     add_attempt(fleet, job, task, worker, attempt, now_ms)
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
-    words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {offer.supply}' if offer.supply else ''}{_resume_words(task, attempt)}"
+    words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {offer.supply}' if offer.supply else ''}{_resume_words(source_of(job, task), attempt)}"
     fleet.audit(now_ms, SYSTEM, EventKind.ASSIGNED, words, job.task_id(task.index))
     attempt.assigned_seq = fleet.next_seq(worker)
     fleet.send(worker, link.JobAssignment(seq=attempt.assigned_seq, desired=desired_of(fleet, job, attempt)))

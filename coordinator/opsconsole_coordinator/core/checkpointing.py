@@ -3,6 +3,7 @@
 A task says where it has saved a checkpoint. What lies in its output or working folder is copied to the coordinator's store, while it runs
 once a minute at most, and once more when it has ended. An attempt goes on from the newest on the same disk, else from the newest copy.
 While the newest lies on one worker alone, and that worker isn't lost, no other one is given the task.
+In most trainings with several processes the first one saves for all: a task of a gang that has saved none goes on from the first that has.
 """
 
 from opsconsole_coordinator.core.collecting import retry_delay_ms
@@ -118,7 +119,7 @@ def forget(fleet: Fleet, job: Job, task: Task) -> None:
 
 def note_gone(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
     """The checkpoint from which an attempt was to go on isn't there: the one before it has to do."""
-    task = job.tasks[attempt.index]
+    task = source_of(job, job.tasks[attempt.index])
     fleet.checkpoint_copies.pop((job.id, task.index), None)
     if task.latest is not None and task.latest.checkpoint == attempt.resumed_from and not is_copied(task):
         task.latest = None
@@ -251,6 +252,13 @@ def awaits_report(fleet: Fleet, task: Task) -> bool:
     return attempt.log_offsets.get(Source.REPORT, 0) < attempt.seen.log_sizes.get(Source.REPORT, 0)
 
 
+def source_of(job: Job, task: Task) -> Task:
+    """The task whose checkpoint a task goes on from: itself, or in a gang the first that saved, where it has saved none itself."""
+    if not job.spec.gang or task.latest is not None or task.kept is not None:
+        return task
+    return next((one for one in job.tasks if (one.latest or one.kept) and not one.uncopied), task)
+
+
 def awaits_copy(fleet: Fleet, task: Task) -> bool:
     """Whether the newest checkpoint is on one disk alone, and is to be copied from there."""
     return not task.uncopied and bool(bond_of(fleet, task).place)
@@ -273,6 +281,7 @@ def bond_of(fleet: Fleet, task: Task) -> Bond:
 
 def choose_resume(job: Job, task: Task, worker: Worker) -> tuple[link.Resume | None, Checkpoint | None]:
     """From where an attempt on this worker goes on; None: from the beginning."""
+    task = source_of(job, task)
     if task.latest is not None and _sees(worker, task.latest):
         return link.Resume(path=task.latest.checkpoint.path), task.latest.checkpoint
     if task.kept is not None:

@@ -486,6 +486,39 @@ def test_a_gang_goes_on_only_where_all_its_checkpoints_can_be_had(world: World, 
         worker.assigned()
 
 
+def test_where_the_first_of_a_gang_saves_for_all_each_goes_on_from_that(
+    world: World, copies: list[CopyCheckpoint]
+) -> None:
+    job, workers, attempts = gang(world)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    saved = save(world, attempts[0], 120)
+    for worker, attempt in zip(workers, attempts, strict=True):
+        made_way(world, worker, attempt)
+        worker.forget(attempt)
+    world.act("resume", job)
+    assert world.why(job) == "its gang waits for task-0: its newest checkpoint is on its way here"
+    copied(world, copies.pop(0))
+    again = [world.fleet.attempts[worker.assigned().id] for worker in workers]
+    assert [one.resumed_from for one in again] == [saved, saved]
+    assert all(one.resume is not None for one in again)
+
+
+def test_what_can_t_be_copied_is_for_the_task_alone_that_saved_it(world: World) -> None:
+    job, workers, attempts = gang(world)
+    pause(world, job)
+    for worker in workers:
+        asked(worker)
+    saved = save(world, attempts[0], 120, "/elsewhere/checkpoint-120")
+    for worker, attempt in zip(workers, attempts, strict=True):
+        made_way(world, worker, attempt)
+        worker.forget(attempt)
+    world.act("resume", job)
+    again = [world.fleet.attempts[worker.assigned().id] for worker in workers]
+    assert [one.resumed_from for one in again] == [saved, None]
+
+
 def test_a_gang_of_which_one_fails_while_it_saves_waits_for_an_operator(world: World) -> None:
     job, workers, attempts = gang(world, max_retries_failure=1)
     pause(world, job)
