@@ -69,14 +69,17 @@ class FleetRequests(ABC):
         return list((await self._ask(api.ListProjects(), api.ProjectList)).projects)
 
     async def set_project(
-        self, name: str, *, description: str | None = None, status: str | None = None, share: ShareChange | None = None
+        self, name: str, *, description: str | None = None, status: str | None = None, share: ShareChange | None = None,
+        preemptible: bool | None = None,
     ) -> str:  # fmt: skip
         """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
 
         `share` says how much of the fleet it may have at a time, and what it weighs; for admins. Raises InvalidRequest for
-        what can't be.
+        what can't be. `preemptible`: its tasks make way for jobs of a higher priority band.
         """
-        request = api.SetProject(name=name, description=description, status=status, share=share)
+        request = api.SetProject(
+            name=name, description=description, status=status, share=share, preemptible=preemptible
+        )
         return (await self._ask(request, api.Done)).text
 
     async def set_person(self, name: str, share: ShareChange) -> str:

@@ -147,11 +147,16 @@ def free_port() -> int:
         return port
 
 
-TOGETHER = TRANSFORMERS.replace("use_cpu=True", 'use_cpu=True, ddp_backend="gloo"')
+TOGETHER = {
+    "transformers": TRANSFORMERS.replace("use_cpu=True", 'use_cpu=True, ddp_backend="gloo"'),
+    "lightning": LIGHTNING.replace("max_epochs=3", 'max_epochs=6, num_nodes=2, devices=1, strategy="ddp"'),
+}
+"""Of 12 steps each, which the two share."""
 
 
-@pytest.mark.parametrize(("asked", "code"), [(0, 85), (1, 0)], ids=["the first", "another"])
-def test_all_processes_of_a_training_go_by_what_the_first_one_was_asked(tmp_path: Path, asked: int, code: int) -> None:
+@pytest.mark.parametrize("framework", TOGETHER)
+@pytest.mark.parametrize("asked", [0, 1], ids=["the first", "another"])
+def test_all_processes_of_a_training_stop_at_one_step_or_none_does(tmp_path: Path, framework: str, asked: int) -> None:
     """Two real ranks, of which only one is asked to pause: they end together at one step, or go on together."""
     port = free_port()
     environ = {
@@ -162,18 +167,20 @@ def test_all_processes_of_a_training_go_by_what_the_first_one_was_asked(tmp_path
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+    script = TOGETHER[framework]
     ranks = []
     for rank in range(2):
         own = tmp_path / str(rank)
         own.mkdir()
         ranks.append(
             subprocess.Popen(
-                [PYTHON, "-c", TOGETHER if rank == asked else TOGETHER.replace("pause_at(4", "pause_at(-1")],
+                [PYTHON, "-c", script if rank == asked else script.replace("pause_at(4", "pause_at(-1")],
                 env=environ
                 | {
                     "HOME": str(own),
                     "RANK": str(rank),
-                    "LOCAL_RANK": str(rank),
+                    "NODE_RANK": str(rank),
+                    "LOCAL_RANK": "0",
                     "OPSCONSOLE_REPORT": str(own / "report"),
                     "OPSCONSOLE_PAUSE_FILE": str(own / "pause"),
                 },
@@ -189,11 +196,14 @@ def test_all_processes_of_a_training_go_by_what_the_first_one_was_asked(tmp_path
         for one in ranks:
             one.kill()
             one.wait()
-    assert [one.returncode for one in ranks] == [code, code], said
+    is_paused = (
+        asked == 0 or framework == "lightning"
+    )  # Hugging Face's goes by what the first was asked, Lightning by any
+    assert [one.returncode for one in ranks] == [85 if is_paused else 0] * 2, said
     lines = [json.loads(line) for line in (tmp_path / "0" / "report").read_text().splitlines()]
-    last = [one["checkpoint"]["step"] for one in lines if "checkpoint" in one][-1:]
-    if code:
-        assert last == [5], "it saved at the step at which it was asked"
-    saved = sorted(int(one.name.rpartition("-")[2]) for one in (tmp_path / "out").glob("checkpoint-*"))
-    assert max(saved) == (5 if code else 12)
-    assert not (tmp_path / "1" / "report").exists(), "the first one reports for all"
+    last = [one["checkpoint"] for one in lines if "checkpoint" in one][-1]
+    assert last["step"] == (5 if is_paused else 12), "it saved at the step at which it was asked"
+    assert Path(last["path"]).exists()
+    other = tmp_path / "1" / "report"
+    told = [json.loads(line) for line in other.read_text().splitlines()] if other.exists() else []
+    assert all("checkpoint" in one for one in told), "the first one reports for all; each host says what lies there"

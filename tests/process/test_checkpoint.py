@@ -61,7 +61,7 @@ def test_a_signal_asks_for_the_checkpoint_as_well_and_reaches_the_first_process_
 
 def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_the_first(lab: Lab) -> None:
     lab.serve()
-    lab.agent("gpu-a")
+    lab.agent("gpu-a", slots=1)
     reached, go = lab.folder / "checkpoint-reached", lab.folder / "checkpoint-go"
     job_id = lab.give(
         f"{shlex.quote(sys.executable)} -c {shlex.quote(TRAIN)}",
@@ -87,3 +87,24 @@ def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_th
     (run,) = lab.ask(lambda client: client.metrics(job_id, ("total",), points_max=10_000))
     assert list(run.metrics[0].x) == list(range(200)), "every step once"
     assert list(run.metrics[0].y)[-1] == sum(range(200))
+
+
+def test_a_training_makes_way_for_what_is_urgent_and_goes_on_where_it_was(lab: Lab) -> None:
+    lab.serve()
+    lab.agent("gpu-a", slots=1)
+    assert "make way for higher priority bands" in lab.run("project", "set", "lab", "--preemptible", "yes").stdout
+    reached, go = lab.folder / "checkpoint-reached", lab.folder / "checkpoint-go"
+    training = lab.give(
+        f"{shlex.quote(sys.executable)} -c {shlex.quote(TRAIN)}",
+        environment={"REACHED": str(reached), "GO": str(go)},
+        pause_by=PauseBy.CHECKPOINT,
+        project="lab",
+        max_retries_preemption=0,
+    )
+    lab.wait(reached.exists, "step 50")
+    urgent = lab.submit("--priority", "100", "--", "true")
+    lab.wait_state(urgent, "succeeded")
+    go.touch()
+    job = lab.wait_state(training, "succeeded")
+    assert f"makes way for job {urgent} of priority 100" in " ".join(event["text"] for event in job["events"])
+    assert lab.lines(training)[-2:] == ["from 52", f"total {sum(range(200))}"]

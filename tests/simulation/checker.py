@@ -79,6 +79,9 @@ class Checker:
         self._disk = disk
         self._say = say
         self.retried: set[JobId] = set()
+        self.bands: dict[JobId, set[int]] = {}
+        """Those that operators have put jobs into."""
+        self.may_preempt = False
         self._unwritten: set[AttemptId] = set()
         """Taken in by an agent whose disk was full: they end with it."""
         self._told_ms: dict[Key, int] = {}
@@ -165,6 +168,7 @@ class Checker:
                 self.require(same, "an end is final", f"{attempt.id} was {before.state} and is {attempt.state}")
             if before is not None:
                 self._check_saving(before, attempt)
+                self._check_way(before, attempt)
             ledger.attempts[attempt.id] = attempt
         if any(attempt.gpu_ids and not attempt.is_finished for attempt in facts.attempts):
             self._check_gpus()
@@ -194,6 +198,21 @@ class Checker:
         is_ended = attempt.want.mode is Mode.STOP and attempt.stop_cause == EndCause.PREEMPTED
         told = self.told((attempt.job_id, attempt.index), "pause")
         self.require(not (is_ended and told), "saving is left alone", f"{attempt.id} was to save, and is ended")
+
+    def _check_way(self, before: Attempt, attempt: Attempt) -> None:
+        """Who makes way does so for a higher band, where that is allowed, was doing what nobody had asked it not to, and is run again."""
+        if attempt.makes_way_for is None or attempt.makes_way_for == before.makes_way_for:
+            return
+        self.require(self.may_preempt, "only where it is allowed", f"{attempt.id} makes way")
+        is_higher = max(self._bands(attempt.makes_way_for)) > min(self._bands(attempt.job_id))
+        self.require(is_higher, "only for a higher band", f"{attempt.id} makes way for {attempt.makes_way_for}")
+        self.require(before.want.mode is Mode.RUN, "only what runs", f"{attempt.id} was to {before.want.mode}")
+        is_again = attempt.want.mode is Mode.PAUSE or self.specs[attempt.job_id].max_retries_preemption > 0
+        self.require(is_again, "only what is run again", f"{attempt.id} is ended for {attempt.makes_way_for}")
+
+    def _bands(self, job_id: JobId) -> set[int]:
+        """The bands that a job was in: its first, and that which an operator has given it."""
+        return {self.specs[job_id].priority // 100, *self.bands.get(job_id, ())}
 
     def _check_assignment(self, attempt: Attempt) -> None:
         key = (attempt.job_id, attempt.index)

@@ -23,6 +23,7 @@ from opsconsole_coordinator.core import (
     gang_placement,
     gang_turn,
     loading,
+    preemption,
     reconcile,
     registration,
     submission,
@@ -278,6 +279,14 @@ def _wanted_early(real: Any) -> Any:
     return want
 
 
+def _way_parked(real: Any) -> Any:
+    def park(fleet: Any, job: Any, task: Any, attempt: Any, now_ms: int) -> None:
+        attempt.makes_way_for = None
+        real(fleet, job, task, attempt, now_ms)
+
+    return park
+
+
 def _goes_on_after_saving(real: Any) -> Any:
     def park(fleet: Any, job: Any, task: Any, attempt: Attempt, now_ms: int) -> None:
         attempt.want = link.Want()
@@ -328,6 +337,8 @@ MUTATIONS = (
     Mutation("a pause that goes on once it has saved", _wrap(ending, "_park", _goes_on_after_saving), (), 300),
     Mutation("a gang that ends what still saves", _saving_ended, (), 300),
     Mutation("a gang of which one alone goes on", _wrap(checkpointing, "source_of", lambda _: lambda _job, task: task), (), 300),
+    Mutation("a job that pushes out its own band", lambda: mock.patch.object(preemption, "BAND", 1), (), 600),
+    Mutation("what makes way waits for an operator", _wrap(ending, "_park", _way_parked), (), 600),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
 SEEN_AT = {
@@ -351,5 +362,7 @@ SEEN_AT = {
     "a pause that goes on once it has saved": 36,
     "a gang that ends what still saves": 7,
     "a gang of which one alone goes on": 12,
+    "a job that pushes out its own band": 262,
+    "what makes way waits for an operator": 526,
 }
 """Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""

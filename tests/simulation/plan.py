@@ -122,7 +122,8 @@ def make_plan(
     jobs = _with_gangs(seed, hosts, jobs)
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
     plan = _with_trees(plan) if "trees" not in without else plan
-    return _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
+    plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
+    return _with_bands(plan)
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -240,6 +241,19 @@ def _with_paused_gang(plan: Plan) -> Plan:
     spec = msgspec.structs.replace(spec, environment={SAVES: rng.choice(("each", "first"))})
     jobs = (replace(first, spec=spec, duration_ms=(8_000, 24_000), failure_rate=first.failure_rate / 4), *plan.jobs[1:])
     return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at_ms)))
+
+
+def _with_bands(plan: Plan) -> Plan:
+    """In some plans jobs are of several priority bands, and make way for each other. The pinned seeds' plans aren't among them."""
+    rng = random.Random(f"band plan {plan.seed}")  # noqa: S311 – the same
+    if not 0.5 <= rng.random() < 0.7:
+        return plan
+    jobs = tuple(
+        replace(job, spec=msgspec.structs.replace(job.spec, priority=rng.choice((-100, 0, 0, 99, 100, 200))))
+        for job in plan.jobs
+    )
+    allowed = ActPlan(rng.randrange(3_000), "allow preemption", 0, None)
+    return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, allowed), key=lambda act: act.at_ms)))
 
 
 def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:

@@ -78,7 +78,11 @@ class Operators:
                 name = self._plan.hosts[act.job % len(self._plan.hosts)].name
                 self.ask(api.SetWorker(name=name, action="drain"), f"drain {name}")
             case "priority":
+                self._checker.bands.setdefault(job.job_id, set()).add(0)
                 self.ask(api.SetPriority(id=job.job_id, priority=7), f"priority {job.job_id}")
+            case "allow preemption":
+                self._checker.may_preempt = True
+                self.ask(api.SetProject(name="default", preemptible=True), act.verb)
             case verb:
                 self._checker.asked(verb, job.job_id, act.task)
                 done = lambda _: self._checker.acknowledged_act(verb, job.job_id, act.task)  # noqa: E731

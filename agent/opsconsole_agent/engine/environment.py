@@ -104,8 +104,9 @@ def setup_environment(base: Mapping[str, str], setup_path: str | None) -> dict[s
 
 def _rendezvous(launch: Launch) -> dict[str, str]:
     """What `OPSCONSOLE_GANG_*` say, under the names that PyTorch and others look for. Those that the submitter set win."""
-    names = {"RANK": "RANK", "SIZE": "WORLD_SIZE", "ADDRESS": "MASTER_ADDR", "PORT": "MASTER_PORT"}
-    return {names[key]: value for key, value in _gang(launch).items() if key in names}
+    names = {"RANK": "RANK", "NODE_RANK": "RANK", "WORLD_SIZE": "SIZE", "MASTER_ADDR": "ADDRESS", "MASTER_PORT": "PORT"}
+    known = _gang(launch)
+    return {name: known[key] for name, key in names.items() if key in known}
 
 
 def _identity(launch: Launch, place: Place) -> dict[str, str]:

@@ -23,6 +23,11 @@ def add(group: Group) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--description", metavar="TEXT", help="what it is for")
     parser.add_argument("--status", choices=("active", "paused", "archived"), help="paused: start nothing of it")
+    parser.add_argument(
+        "--preemptible",
+        choices=("yes", "no"),
+        help="whether its tasks make way for jobs whose priority is in a higher hundred",
+    )
     _add_share(parser, "project")
     parser = group.verb("person", set_person)
     parser.add_argument("action", choices=("set",), metavar="set", help="the only action there is")
@@ -61,7 +66,10 @@ def set_project(args: argparse.Namespace) -> int:
     """`opsconsole project set`."""
 
     async def work(client: Client) -> str:
-        return await client.set_project(args.name, description=args.description, status=args.status, share=_share(args))
+        preemptible = None if args.preemptible is None else args.preemptible == "yes"
+        return await client.set_project(
+            args.name, description=args.description, status=args.status, share=_share(args), preemptible=preemptible
+        )
 
     put(with_client(args, work) or f"{args.name} is set")
     return 0

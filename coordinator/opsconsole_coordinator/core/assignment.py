@@ -34,6 +34,7 @@ def assign(
     )
     attempt.resume, attempt.resumed_from = choose_resume(job, task, worker)
     add_attempt(fleet, job, task, worker, attempt, now_ms)
+    job.way_until_ms = 0
     gpus = f" with {len(offer.gpu_ids)} GPU{'s' if len(offer.gpu_ids) > 1 else ''}" if offer.gpu_ids else ""
     words = f"attempt {number} assigned to {worker.name}{gpus}{f', which {offer.supply}' if offer.supply else ''}{_resume_words(source_of(job, task), attempt)}"
     fleet.audit(now_ms, SYSTEM, EventKind.ASSIGNED, words, job.task_id(task.index))

@@ -99,6 +99,7 @@ def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: O
         job.tasks[attempt.index].held = True
         end_for_next_round(fleet, job, attempt, f"paused by {order.actor}")
         return
+    attempt.makes_way_for = None
     if is_to_save:
         attempt.save_asked_ms = now_ms
         attempt.is_save_late = False
@@ -114,7 +115,8 @@ def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: O
 def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     del is_whole
     words = f"resumed by {order.actor}"
-    paused = [one for one in _live_attempts(fleet, tasks) if one.want.mode is link.Mode.PAUSE]
+    live = _live_attempts(fleet, tasks)
+    paused = [one for one in live if one.want.mode is link.Mode.PAUSE and one.makes_way_for is None]
     for attempt in paused:
         if is_saving(attempt):  # it runs, and its worker has nothing new to say
             task = job.tasks[attempt.index]

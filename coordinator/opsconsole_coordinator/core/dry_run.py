@@ -1,6 +1,7 @@
 """Placement on trial: where several tasks would go if they were placed now, or if nothing else ran."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from types import TracebackType
 from typing import Self
@@ -41,6 +42,18 @@ class DryRun:
             worker = self._fleet.workers.get(attempt.worker_id)
             if worker is not None:
                 self._trial_attempts(worker).take_out(attempt.id)
+
+    @contextmanager
+    def without(self, attempts: Iterable[Attempt]) -> Iterator[None]:
+        """Within this context these attempts take no room."""
+        taken = [(self._fleet.workers[one.worker_id], one) for one in attempts if one.worker_id in self._fleet.workers]
+        for worker, attempt in taken:
+            self._trial_attempts(worker).take_out(attempt.id)
+        try:
+            yield
+        finally:
+            for worker, attempt in taken:
+                worker.live[attempt.id] = attempt
 
     def leave_out_all(self) -> None:
         """From here on only claims take room."""

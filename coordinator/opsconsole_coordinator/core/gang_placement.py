@@ -12,6 +12,7 @@ from opsconsole_coordinator.core.gang import living_attempts, restart_broken_rou
 from opsconsole_coordinator.core.gang_turn import end_turn, may_reserve, reserve
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.preemption import Preemption
 from opsconsole_coordinator.core.question import Answer, Question
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
@@ -26,8 +27,9 @@ _HOST = re.compile(r"[A-Za-z0-9.:_%-]{1,200}")
 
 
 def place(
-    fleet: Fleet, job: Job, reserved_before: Mapping[WorkerId, Reserved], now_ms: int, *, may_fit: bool, refresh: bool
-) -> None:
+    fleet: Fleet, job: Job, reserved_before: Mapping[WorkerId, Reserved], preemption: Preemption, now_ms: int,
+    *, may_fit: bool, refresh: bool,
+) -> None:  # fmt: skip
     """Assign all tasks of a gang that haven't ended, or none, and say why.
 
     `reserved_before` is what was reserved before this pass, and `may_fit` whether any slot is free. With `refresh` every worker is
@@ -44,8 +46,10 @@ def place(
         if why := _why_absent(fleet, task, now_ms):
             fleet.note_reason(job, f"its gang waits for task-{task.index}: {why}")
             return
+    has_cleared = any(one.has_cleared and one.job_id == job.id for one in reserved_before.values())
     if may_fit or refresh or not job.reason:
-        _place_all(fleet, job, waiting, now_ms, explains=refresh or not job.reason)
+        explains = refresh or has_cleared or not job.reason
+        _place_all(fleet, job, waiting, preemption, now_ms, explains=explains)
     else:
         for worker_id, reserved in reserved_before.items():
             if reserved.job_id == job.id and worker_id not in fleet.reserved:
@@ -89,35 +93,50 @@ def _wait_for_living(fleet: Fleet, job: Job, waiting: Sequence[Task], living: Se
     fleet.note_reason(job, "it starts over once the rest of its gang has ended")
 
 
-def _place_all(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int, *, explains: bool) -> None:
+def _place_all(
+    fleet: Fleet, job: Job, tasks: Sequence[Task], preemption: Preemption, now_ms: int, *, explains: bool
+) -> None:
     demand = _demand(fleet, job, tasks, now_ms)
     count = len(tasks)
     with DryRun(fleet, job, demand, now_ms) as trial:
         offers = trial.claim(count)
-        fitting = len(trial.claims)
-        if fitting < count:
-            is_turn = may_reserve(fleet, job, now_ms)
-            if is_turn or explains:
-                trial.leave_out_all()
-                trial.claim(count - fitting)
-                is_free = not any(claim.worker.id in fleet.reserved for claim in trial.claims)
-                if len(trial.claims) == count and is_turn and is_free:
-                    reserve(fleet, job, trial.claims, now_ms)
-                fleet.note_reason(job, _why_not(offers, demand, count, trial.claims, fitting))
-            return
-        claims = side_by_side(trial.claims)
-        port = _free_port(fleet, claims[0].worker, job, now_ms) if job.spec.ports else None
-        if job.spec.ports and port is None:
-            if not any(claim.worker.id in fleet.reserved for claim in claims):
-                reserve(fleet, job, claims, now_ms)
-            fleet.note_reason(job, f"asks {claims[0].worker.name} for a free port")
-            return
+    fitting = len(trial.claims)
+    if fitting < count:
+        words = preemption.make_way(job, demand, count) if explains else ""
+        if words:
+            fleet.note_reason(job, f"{_why_not(offers, demand, count, trial.claims, fitting)}; {words}")
+        else:
+            _wait_for_room(fleet, job, demand, count, now_ms, explains=explains)
+        return
+    claims = side_by_side(trial.claims)
+    port = _free_port(fleet, claims[0].worker, job, now_ms) if job.spec.ports else None
+    if job.spec.ports and port is None:
+        if not any(claim.worker.id in fleet.reserved for claim in claims):
+            reserve(fleet, job, claims, now_ms)
+        fleet.note_reason(job, f"asks {claims[0].worker.name} for a free port")
+        return
     for task, offer, known in zip(tasks, claims, gang_places(claims, port), strict=True):
         assign(fleet, job, task, offer, now_ms, known)
     job.ready.clear()
     fleet.order.discard(job)
     end_turn(fleet, job, now_ms)
     fleet.note_reason(job, "")
+
+
+def _wait_for_room(fleet: Fleet, job: Job, demand: Demand, count: int, now_ms: int, *, explains: bool) -> None:
+    """Say how many fit and would fit if nothing else ran, and keep the room of those, where it is this gang's turn."""
+    is_turn = may_reserve(fleet, job, now_ms)
+    if not is_turn and not explains:
+        return
+    with DryRun(fleet, job, demand, now_ms) as trial:
+        offers = trial.claim(count)
+        fitting = len(trial.claims)
+        trial.leave_out_all()
+        trial.claim(count - fitting)
+    is_free = not any(claim.worker.id in fleet.reserved for claim in trial.claims)
+    if len(trial.claims) == count and is_turn and is_free:
+        reserve(fleet, job, trial.claims, now_ms)
+    fleet.note_reason(job, _why_not(offers, demand, count, trial.claims, fitting))
 
 
 def side_by_side(claims: Sequence[Offer]) -> list[Offer]:

@@ -8,12 +8,10 @@ other gangs from working.
 
 from collections.abc import Iterable
 
-from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
-from opsconsole_coordinator.core.model import Job, Reserved
-from opsconsole_coordinator.core.reservation import put_reservation
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.reservation import keep_claims
 
 RESERVATION_MS = 60_000
 _DOUBLINGS_MAX = 3
@@ -34,21 +32,7 @@ def reserve(fleet: Fleet, job: Job, claims: Iterable[Offer], now_ms: int) -> Non
     if now_ms > job.turn_until_ms:
         job.turn_until_ms = fleet.turn_until_ms = now_ms + RESERVATION_MS
         job.turns += 1
-    by_worker: dict[WorkerId, list[Offer]] = {}
-    for claim in claims:
-        by_worker.setdefault(claim.worker.id, []).append(claim)
-    one = promised_of(job.spec)
-    for worker_id, offers in by_worker.items():
-        put_reservation(
-            fleet,
-            worker_id,
-            Reserved(
-                job_id=job.id,
-                slots=len(offers),
-                gpu_ids=frozenset(gpu for offer in offers for gpu in offer.gpu_ids),
-                promised={key: need * len(offers) for key, need in one.items()},
-            ),
-        )
+    keep_claims(fleet, job, claims)
 
 
 def end_turn(fleet: Fleet, job: Job, now_ms: int) -> None:

@@ -63,6 +63,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     worker_name: str
     state: AttemptState = AttemptState.ASSIGNED
     want: Want = Want()
+    makes_way_for: JobId | None = None
+    """The job that it was told to make way for, by saving a checkpoint or by ending; an operator's pause undoes that."""
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
@@ -245,6 +247,8 @@ class Job(JobRecord, kw_only=True, omit_defaults=True):
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0
     """How many turns have ended without the gang being placed."""
+    way_until_ms: int = 0
+    """No more tasks are told to make way for it before then; 0 once one of its own is placed."""
 
     @property
     def state(self) -> TaskState:
@@ -272,6 +276,8 @@ class Reserved(msgspec.Struct, frozen=True):
     gang: bool = True
     with_gpus: bool = False
     """The slot is kept from tasks with GPUs only: a task with GPUs doesn't wait for those without."""
+    has_cleared: bool = False
+    """Others make way for it there."""
 
 
 class ProjectStatus(StrEnum):
@@ -291,6 +297,8 @@ class Project(msgspec.Struct, kw_only=True):
     created_at_ms: int = 0
     updated_at_ms: int = 0
     share: Share = EQUAL_SHARE
+    preemptible: bool = False
+    """Its tasks make way for jobs of a higher priority band."""
 
 
 class WorkerRecord(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -1,5 +1,7 @@
 """Projects: named queues of jobs. A paused one's jobs wait; an archived one takes no work any more."""
 
+from typing import NamedTuple
+
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Project, ProjectStatus
 from opsconsole_protocol.error import Conflict, InvalidRequest
@@ -8,27 +10,37 @@ from opsconsole_protocol.name import check_name
 from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
 
 
-def set_project(
-    fleet: Fleet, name: str, description: str | None, status: str | None, share: ShareChange | None, actor: str, now_ms: int
-) -> str:  # fmt: skip
-    """Make or change a project; None leaves what it is. Raises InvalidRequest, and then nothing changed."""
+class ProjectChange(NamedTuple):
+    """What to change of a project; None leaves what it is."""
+
+    description: str | None = None
+    status: str | None = None
+    share: ShareChange | None = None
+    preemptible: bool | None = None
+
+
+def set_project(fleet: Fleet, name: str, change: ProjectChange, actor: str, now_ms: int) -> str:
+    """Make or change a project. Raises InvalidRequest, and then nothing changed."""
     check_name(name, "a project's name")
-    if status is not None and status not in set(ProjectStatus):
-        raise InvalidRequest(f"{status!r} is not a project's status: use one of {', '.join(ProjectStatus)}")
+    if change.status is not None and change.status not in set(ProjectStatus):
+        raise InvalidRequest(f"{change.status!r} is not a project's status: use one of {', '.join(ProjectStatus)}")
     project = fleet.projects.get(name)
-    changed = (EQUAL_SHARE if project is None else project.share).changed(share or ShareChange())
+    changed = (EQUAL_SHARE if project is None else project.share).changed(change.share or ShareChange())
     if project is None:
         project = fleet.projects[name] = Project(name=name, created_at_ms=now_ms)
-    if description is not None:
-        project.description = description
-    if status is not None:
-        project.status = ProjectStatus(status)
+    if change.description is not None:
+        project.description = change.description
+    if change.status is not None:
+        project.status = ProjectStatus(change.status)
+    if change.preemptible is not None:
+        project.preemptible = change.preemptible
     project.share = changed
     project.updated_at_ms = now_ms
     fleet.touch_project(project)
     fleet.order.note_share(project=name)
     fleet.must_schedule = True
-    words = f"project {name} is {project.status}" + (f", {changed.words}" if changed.words else "")
+    makes_way = "its tasks make way for higher priority bands" if project.preemptible else ""
+    words = ", ".join(part for part in (f"project {name} is {project.status}", changed.words, makes_way) if part)
     fleet.audit(now_ms, actor, EventKind.PROJECT, words, name)
     return words
 

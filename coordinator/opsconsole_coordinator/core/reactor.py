@@ -291,10 +291,12 @@ class Reactor:
     # --- operators: the rest -----------------------------------------------------------------------------------
 
     def on_set_project(
-        self, name: str, description: str | None, status: str | None, actor: str, now_ms: int, share: ShareChange | None = None
+        self, name: str, description: str | None, status: str | None, actor: str, now_ms: int,
+        share: ShareChange | None = None, preemptible: bool | None = None,
     ) -> str:  # fmt: skip
         """A project is made or changed. Raises InvalidRequest. Returns in one line what was done."""
-        return project.set_project(self.fleet, name, description, status, share, actor, now_ms)
+        change = project.ProjectChange(description, status, share, preemptible)
+        return project.set_project(self.fleet, name, change, actor, now_ms)
 
     def on_set_person(self, name: str, share: ShareChange, actor: str, now_ms: int) -> str:
         """What a person may have of the fleet changes. Raises InvalidRequest. Returns in one line what was done."""

@@ -3,14 +3,38 @@
 There is at most one reservation on a worker. Reservations are made anew in every pass of the scheduler and aren't stored.
 """
 
+from collections.abc import Iterable
+
+from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Reserved
+from opsconsole_coordinator.core.judgement import Offer
+from opsconsole_coordinator.core.model import Job, Reserved
 from opsconsole_protocol.ids import WorkerId
 
 
 def put_reservation(fleet: Fleet, worker_id: WorkerId, reserved: Reserved) -> None:
     """Reserve a part of a worker, in the place of what was reserved there."""
     fleet.reserved[worker_id] = fleet.workers[worker_id].reserved = reserved
+
+
+def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared: bool = False) -> None:
+    """Keep free what tasks of a job would have on these workers."""
+    by_worker: dict[WorkerId, list[Offer]] = {}
+    for claim in claims:
+        by_worker.setdefault(claim.worker.id, []).append(claim)
+    one = promised_of(job.spec)
+    for worker_id, offers in by_worker.items():
+        gpu_ids = frozenset(gpu for offer in offers for gpu in offer.gpu_ids)
+        reserved = Reserved(
+            job_id=job.id,
+            slots=len(offers),
+            gpu_ids=gpu_ids,
+            promised={key: need * len(offers) for key, need in one.items()},
+            gang=job.spec.gang,
+            with_gpus=bool(gpu_ids) and not job.spec.gang,
+            has_cleared=has_cleared,
+        )
+        put_reservation(fleet, worker_id, reserved)
 
 
 def withdraw_all(fleet: Fleet) -> dict[WorkerId, Reserved]:

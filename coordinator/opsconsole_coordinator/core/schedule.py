@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task
 from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
+from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
 from opsconsole_coordinator.core.reason import explain
@@ -70,9 +71,12 @@ class _Pass:
         self._fleet = fleet
         self._now_ms = now_ms
         self._before = reserved_before
-        self._held = {one.job_id: fleet.workers[worker_id] for worker_id, one in reserved_before.items()}
+        self._held: dict[JobId, list[Worker]] = {}
+        for worker_id, one in reserved_before.items():
+            self._held.setdefault(one.job_id, []).append(fleet.workers[worker_id])
         self._room = Room(fleet)
         self._market = Market(fleet, self._room, now_ms)
+        self._preemption = Preemption(fleet, now_ms)
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
@@ -141,7 +145,7 @@ class _Pass:
         before = self._held.get(group.head)
         if before is None:
             return group.seeks_room
-        return before.id in self._fleet.changed or not self._keep_as_before(before)
+        return any(one.id in self._fleet.changed for one in before) or not self._keep_as_before(before)
 
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
@@ -170,7 +174,7 @@ class _Pass:
             self._stop_at_limit(group, job, words)
             return
         gang_placement.place(
-            self._fleet, job, self._before, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
+            self._fleet, job, self._before, self._preemption, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
         )  # fmt: skip
         self._turns.pass_by()
         group.note_refused()
@@ -256,18 +260,25 @@ class _Pass:
     def _refuse(self, group: Group, job: Job, demand: Demand) -> None:
         """No worker takes the next task: say why where that isn't said yet, and keep room for it on one of them."""
         fleet, now_ms = self._fleet, self._now_ms
-        before = self._held.get(job.id)
+        before = self._held.get(job.id, [])
         group.note_refused()
         self._turns.pass_by()
         if group.must_explain or self._is_small:
             offers = collect_offers(fleet, demand, now_ms)
             group.note_sought()
-            self._tell(group, explain(offers, demand), self._keep_room(job, demand, offers, before))
+            kept = self._make_way(group, job, demand)
+            if not kept:
+                worker = self._keep_room(job, demand, offers, before[0] if before else None)
+                kept = f"{worker.name} keeps room for it" if worker is not None else ""
+            self._tell(group, explain(offers, demand), kept)
             return
-        if before is not None:
-            if before.id not in fleet.changed and self._keep_as_before(before):
+        if before:
+            has_cleared = self._before[before[0].id].has_cleared
+            has_changed = any(one.id in fleet.changed for one in before)
+            if (has_cleared or not has_changed) and self._keep_as_before(before):
                 return
-            if self._keep_room(job, demand, [collect_offer(fleet, before, demand, now_ms)], before) is not None:
+            first = before[0]
+            if self._keep_room(job, demand, [collect_offer(fleet, first, demand, now_ms)], first) is not None:
                 return
         elif not group.seeks_room:
             return
@@ -283,27 +294,45 @@ class _Pass:
         first = self._fleet.next_sample = (self._fleet.next_sample + SAMPLE) % len(workers)
         return [*workers, *workers][first : first + SAMPLE]
 
+    def _make_way(self, group: Group, job: Job, demand: Demand) -> str:
+        """Have tasks of lower bands make way for the job's next ones, as many as it may have. Returns that in words."""
+        count = min(len(job.ready), TASKS_AT_ONCE)
+        if job.spec.max_parallel is not None:
+            count = min(count, job.spec.max_parallel - len(self._fleet.live_attempts(job)))
+        while count > 1 and refusal(self._fleet, group.line.project, group.line.person, demand, count):
+            count -= 1
+        task = job.tasks[job.ready[0]]
+        if is_particular(task):
+            demand, count = demand_of(job, task, checkpointing.bond_of(self._fleet, task)), 1
+        words = self._preemption.make_way(job, demand, count)
+        for worker_id, reserved in self._fleet.reserved.items():
+            if words and reserved.job_id == job.id:
+                self._market.note_change(worker_id)
+        return words
+
     def _keep_room(self, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None) -> Worker | None:
         worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
         if worker is not None:
             self._market.note_change(worker.id)
         return worker
 
-    def _keep_as_before(self, worker: Worker) -> bool:
-        """Keep the room that was kept before, unless it is kept for another job by now, whose turn came first."""
-        if worker.reserved is not None:
-            return False
-        put_reservation(self._fleet, worker.id, self._before[worker.id])
-        self._market.note_change(worker.id)
-        return True
+    def _keep_as_before(self, workers: Iterable[Worker]) -> bool:
+        """Keep the room that was kept before, unless some is kept for another job by now, whose turn came first."""
+        is_all = True
+        for worker in workers:
+            if worker.reserved is None:
+                put_reservation(self._fleet, worker.id, self._before[worker.id])
+                self._market.note_change(worker.id)
+            else:
+                is_all = False
+        return is_all
 
-    def _tell(self, group: Group, reason: str, kept_on: Worker | None = None) -> None:
+    def _tell(self, group: Group, reason: str, kept: str = "") -> None:
         """Write into the jobs of a group why they wait; where nothing was said yet, into all of them."""
         count = TOLD_MAX if group.reason else None
         group.note_explained(reason)
         for place, (_, job_id) in enumerate(group.jobs[:count]):
-            is_kept = kept_on is not None and not place
-            words = f"{reason}; {kept_on.name} keeps room for it" if is_kept and kept_on is not None else reason
+            words = f"{reason}; {kept}" if kept and not place else reason
             self._fleet.note_reason(self._fleet.jobs[job_id], words)
 
     def _keep_rooms(self) -> None:

@@ -20,7 +20,7 @@ from opsconsole_protocol.state import TaskState, WorkerConnection
 
 def role_to_set_project(request: api.SetProject) -> Role:
     """The role that is needed: an operator may pause a project, only an admin says how much of the fleet it may have."""
-    return Role.OPERATOR if request.share is None else Role.ADMIN
+    return Role.OPERATOR if request.share is None and request.preemptible is None else Role.ADMIN
 
 
 class CoordinatorApi:
@@ -54,7 +54,7 @@ class CoordinatorApi:
     async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
         now_ms = self._commit_loop.clock.now_ms()
         words = self._commit_loop.reactor.on_set_project(
-            request.name, request.description, request.status, caller.actor, now_ms, request.share
+            request.name, request.description, request.status, caller.actor, now_ms, request.share, request.preemptible
         )
         await self._commit_loop.committed()
         return api.Done(text=words)

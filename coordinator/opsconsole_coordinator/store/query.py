@@ -340,6 +340,7 @@ def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
                 updated_at_ms=project.updated_at_ms or since_ms,
                 job_counts=counts.get(name, {}),
                 share=project.share,
+                preemptible=project.preemptible,
             )
         )
     return tuple(rows)

@@ -108,6 +108,8 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     status: Label | None = None
     share: ShareChange | None = None
     """How much it may have of the fleet: for admins."""
+    preemptible: bool | None = None
+    """Whether its tasks make way for jobs of a higher priority band: for admins."""
 
 
 class SetPerson(Request, frozen=True, kw_only=True, tag="set_person"):

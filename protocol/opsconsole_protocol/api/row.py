@@ -259,6 +259,8 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     updated_at_ms: int
     job_counts: dict[str, int]
     share: Share = EQUAL_SHARE
+    preemptible: bool = False
+    """Its tasks make way for jobs of a higher priority band."""
 
 
 class UsageRow(Row, frozen=True, kw_only=True):

@@ -113,8 +113,8 @@ def test_a_gang_is_told_what_torchrun_mpi_and_gloo_need() -> None:
     told = {"HOSTS": "10.0.0.1,10.0.0.2", "RANK": "1", "SIZE": "2", "ADDRESS": "10.0.0.1", "PORT": "29500"}
     assert {key: made[f"OPSCONSOLE_GANG_{key}"] for key in told} == told
     assert made["OPSCONSOLE_BIND_HOST"] == "10.0.0.2"
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    assert [made[name] for name in names] == ["1", "2", "10.0.0.1", "29500"]
+    names = ("RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    assert [made[name] for name in names] == ["1", "1", "2", "10.0.0.1", "29500"]
     own = environment(gang=place, environment={"MASTER_PORT": "1234"})
     assert (own["MASTER_PORT"], own["OPSCONSOLE_GANG_PORT"]) == ("1234", "29500")
     assert "RANK" not in environment()

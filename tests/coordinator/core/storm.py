@@ -186,7 +186,7 @@ class Storm:
             "fast": {"requirements": ("tags=fast",)},
             "memory": {"resources": Resources(memory_mb=600)},
             "named": {"worker": "w3"},
-            "urgent": {"priority": 5},
+            "urgent": {"priority": 105},
         }
         earlier = [self.jobs[place % len(self.jobs)].id for place in after if self.jobs]
         self.jobs.append(self.world.submit(num_tasks=tasks, after=tuple(earlier), **kinds[kind], **fields))
@@ -227,6 +227,11 @@ class Storm:
     def limit_project(self, change: ShareChange) -> None:
         """The project of all jobs may have more of the fleet, or less."""
         self.world.reactor.on_set_project("default", None, None, "ana", self.world.now_ms, change)
+
+    def allow_preemption(self, *, allowed: bool) -> None:
+        """Tasks make way for higher bands from now on, or no longer."""
+        world = self.world
+        world.reactor.on_set_project("default", None, None, "ana", world.now_ms, None, preemptible=allowed)
 
     def pause_project(self, *, paused: bool) -> None:
         """The project of all jobs is paused, or goes on."""

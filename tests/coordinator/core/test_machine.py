@@ -23,8 +23,9 @@ class FleetMachine(RuleBasedStateMachine):
         super().__init__()
         self.storm = Storm()
 
-    @initialize(there=st.lists(AGENT, unique=True))
-    def begin(self, there: list[int]) -> None:
+    @initialize(there=st.lists(AGENT, unique=True), preempts=st.booleans())
+    def begin(self, there: list[int], preempts: bool) -> None:
+        self.storm.allow_preemption(allowed=preempts)
         for place in there:
             self.storm.connect(self.storm.agents[place])
 
@@ -61,7 +62,7 @@ class FleetMachine(RuleBasedStateMachine):
     def act(self, verb: str, place: int, index: int | None) -> None:
         self.storm.act(verb, place, index)
 
-    @rule(place=PLACE, priority=st.integers(-3, 3))
+    @rule(place=PLACE, priority=st.integers(-3, 3) | st.sampled_from([-100, 100, 200]))
     def set_priority(self, place: int, priority: int) -> None:
         self.storm.set_priority(place, priority)
 
@@ -72,6 +73,10 @@ class FleetMachine(RuleBasedStateMachine):
     @rule(gpus=st.sampled_from([-1, 0, 1]))
     def limit_project(self, gpus: int) -> None:
         self.storm.limit_project(ShareChange(gpus=gpus))
+
+    @rule(allowed=st.sampled_from([True, True, False]))
+    def allow_preemption(self, allowed: bool) -> None:
+        self.storm.allow_preemption(allowed=allowed)
 
     @rule(agent=AGENT, action=st.sampled_from(["drain", "undrain", "undrain", "revoke"]))
     def set_worker(self, agent: int, action: str) -> None:
