@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
+from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol.ids import JobId
@@ -189,8 +190,7 @@ class Order:
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        demand = demand_of(job)
-        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job, demand))
+        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
             if known[0] == key:
@@ -198,7 +198,7 @@ class Order:
             self.discard(job)
         group = self._groups.get(key)
         if group is None:
-            group = self._make_group(key, demand)
+            group = self._make_group(key, demand_of(job))
         insort(group.jobs, (job.seq, job.id))
         if group.head == job.id:
             self._note_head(group)
@@ -385,10 +385,10 @@ def _is_alone(job: Job) -> bool:
     return bool(job.ready) and is_particular(job.tasks[job.ready[0]])
 
 
-def _ask_key(job: Job, demand: Demand) -> _AskKey:
+def _ask_key(job: Job) -> _AskKey:
     """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone."""
     spec = job.spec
-    where = (demand.named, spec.workdir)
-    finds = (spec.inputs, spec.datasets, demand.contents)
+    where = (spec.named_workers, spec.workdir)
+    finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, finds, demand.prefetch > 0)
+    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0)

@@ -33,7 +33,7 @@ OLD = Path(__file__).parent / "old"
 def job_as_stored(job: Job) -> dict[str, Any]:
     fields = msgspec.structs.asdict(job)
     # Kept for time-outs only, where nothing else changes with it.
-    for only_timed in ("ready_since_ms", "turn_until_ms", "turns"):
+    for only_timed in ("ready_since_ms", "turn_until_ms", "turns", "way_until_ms"):
         del fields[only_timed]
     fields["ready"] = sorted(task.index for task in job.tasks if task.state is TaskState.PENDING)
     return fields
