@@ -19,9 +19,16 @@ class FleetRequests(ABC):
         """The workers that match a line of requirements, by name; with `revoked`, revoked ones too."""
         return list((await self._ask(api.ListWorkers(filter=filter, revoked=revoked), api.WorkerList)).workers)
 
-    async def set_worker(self, name: str, action: str) -> list[api.WorkerRow]:
-        """Drain, undrain, revoke or remove a worker, and return its row afterwards (of a removed one its last). Raises NotFound."""
-        return list((await self._ask(api.SetWorker(name=name, action=action), api.WorkerList)).workers)
+    async def set_worker(
+        self, name: str, action: str, *, reason: str = "", within_ms: int | None = None
+    ) -> list[api.WorkerRow]:
+        """Drain, undrain, revoke or remove a worker, and return its row afterwards (of a removed one its last). Raises NotFound.
+
+        What is drained may have a `reason`. After `within_ms` what still runs there leaves: it saves a checkpoint if it can, else it is
+        ended, and it waits in the queue again.
+        """
+        request = api.SetWorker(name=name, action=action, reason=reason, within_ms=within_ms)
+        return list((await self._ask(request, api.WorkerList)).workers)
 
     async def revoke_all_workers(self) -> list[api.WorkerRow]:
         """Take back every worker's credential, and return the workers' rows afterwards."""

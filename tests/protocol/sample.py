@@ -407,6 +407,9 @@ CLIENT: dict[str, Any] = {
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
+    "client_call_set_worker_drain_1": api.Call(
+        1, api.SetWorker(name="gpu1", action="drain", reason="a new driver", within_ms=60_000)
+    ),
     "client_call_set_project_preemptible_1": api.Call(1, api.SetProject(name="vision", preemptible=True)),
     "client_call_submit_parallel_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, PARALLEL),))),
     "client_call_submit_either_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, EITHER),))),
@@ -653,6 +656,10 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(
         1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, advance=PROGRESS),))
+    ),
+    "server_answer_worker_list_drained_1": api.Answer(
+        1,
+        api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, drain_reason="a new driver", drain_until_ms=AT),)),
     ),
     "server_answer_project_list_preemptible_1": api.Answer(
         1, api.ProjectList(projects=(msgspec.structs.replace(PROJECT_ROW, preemptible=True),))

@@ -99,7 +99,7 @@ def _want_paused(fleet: Fleet, job: Job, attempt: Attempt, by: PauseBy, order: O
         job.tasks[attempt.index].held = True
         end_for_next_round(fleet, job, attempt, f"paused by {order.actor}")
         return
-    attempt.makes_way_for = None
+    attempt.is_leaving = False
     if is_to_save:
         attempt.save_asked_ms = now_ms
         attempt.is_save_late = False
@@ -116,7 +116,7 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
     del is_whole
     words = f"resumed by {order.actor}"
     live = _live_attempts(fleet, tasks)
-    paused = [one for one in live if one.want.mode is link.Mode.PAUSE and one.makes_way_for is None]
+    paused = [one for one in live if one.want.mode is link.Mode.PAUSE and not one.is_leaving]
     for attempt in paused:
         if is_saving(attempt):  # it runs, and its worker has nothing new to say
             task = job.tasks[attempt.index]
@@ -208,15 +208,30 @@ def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms:
     return words
 
 
-def set_maintenance(fleet: Fleet, name: str, action: str, actor: str, now_ms: int) -> Worker:
+class Drain(NamedTuple):
+    """Why a worker is drained, and after what time (ms) what still runs there leaves; None: it may stay."""
+
+    reason: str = ""
+    within_ms: int | None = None
+
+
+def set_maintenance(
+    fleet: Fleet, name: str, action: str, actor: str, now_ms: int, drain: Drain = Drain()  # noqa: B008 - it never changes
+) -> Worker:  # fmt: skip
     """Drain or undrain a worker by name or id. Raises NotFound or InvalidRequest."""
     worker = find_worker(fleet, name)
+    if action != "drain" and drain != Drain():
+        raise InvalidRequest("a reason and a time go with drain alone")
     match action:
         case "drain":
             worker.maintenance = True
-            words = f"drained by {actor}: {len(worker.live)} tasks go on, none is added"
+            worker.drain_reason = drain.reason
+            worker.drain_until_ms = None if drain.within_ms is None else now_ms + drain.within_ms
+            leave = "" if drain.within_ms is None else f", and leave in {spell_duration(drain.within_ms)}"
+            why = f" for {drain.reason}" if drain.reason else ""
+            words = f"drained by {actor}{why}: {len(worker.live)} tasks go on{leave}, none is added"
         case "undrain":
-            worker.maintenance = False
+            worker.end_maintenance()
             worker.avoided_until_ms = 0
             clear_failures(worker)
             words = f"undrained by {actor}"

@@ -148,7 +148,7 @@ def _park(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> 
     words = f"attempt {attempt.number} {saved}made way on {attempt.worker_name}"
     fleet.audit(now_ms, attempt.actor, EventKind.PAUSED, words, job.task_id(task.index))
     task.pending_since_ms = now_ms
-    if attempt.makes_way_for is not None:
+    if attempt.is_leaving:
         wait_again(fleet, job, task, attempt, attempt.want.reason)
     elif attempt.want.mode is link.Mode.PAUSE:
         fleet.set_task(job, task, TaskState.PAUSED, parked_words(fleet, task, attempt))
@@ -185,7 +185,7 @@ def _retry(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int, wh
 
 def wait_again(fleet: Fleet, job: Job, task: Task, attempt: Attempt, reason: str = "") -> None:
     """The task waits for its next attempt, or for an operator if this one was paused: a loss doesn't undo a pause."""
-    if attempt.want.mode is link.Mode.PAUSE and attempt.makes_way_for is None:
+    if attempt.want.mode is link.Mode.PAUSE and not attempt.is_leaving:
         task.held = True
         reason = f"{attempt.want.reason}; {reason}" if reason else attempt.want.reason
     fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING, reason)

@@ -51,8 +51,8 @@ def _holds(attempt: Attempt, what: str, *, with_gpus: bool) -> bool:
 
 def _standing(attempt: Attempt) -> str:
     """What keeps it from just going on; empty of one that runs."""
-    if attempt.makes_way_for is not None and attempt.want.mode is not Mode.RUN:
-        return f"makes way for {attempt.makes_way_for}"
+    if attempt.is_leaving:
+        return f"makes way for {attempt.makes_way_for}" if attempt.makes_way_for else "is leaving its worker"
     if is_saving(attempt):
         return "asked to save a checkpoint, and late" if attempt.is_save_late else "asked to save a checkpoint"
     match attempt.want.mode:

@@ -200,7 +200,8 @@ def _absent(worker: Worker, demand: Demand) -> str:
     if not worker.is_reachable:
         return f"is {worker.connection if worker.connection != WorkerConnection.CONNECTED else 'reconnecting'}"
     if worker.maintenance:
-        return "is in maintenance (undrain it to use it)"
+        why = f": {worker.drain_reason}" if worker.drain_reason else ""
+        return f"is in maintenance{why} (undrain it to use it)"
     if worker.troubles and (trouble := blocking(worker)):
         return f"takes no new tasks: {trouble}"
     if worker.unproved:

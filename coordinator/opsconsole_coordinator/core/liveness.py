@@ -4,8 +4,8 @@ from opsconsole_coordinator.core.avoidance import end_avoidance, note_gpus
 from opsconsole_coordinator.core.capacity import usable_gpus
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, wait_again
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.leaving import watch_leaving
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
-from opsconsole_coordinator.core.preemption import watch_moving
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits, watch_saving
@@ -84,7 +84,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     _expire(fleet, now_ms)
     watch_limits(fleet, now_ms)
     watch_saving(fleet, now_ms)
-    watch_moving(fleet, now_ms)
+    watch_leaving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     fleet.usage.tick(now_ms)
     schedule(fleet, now_ms, explains=True)

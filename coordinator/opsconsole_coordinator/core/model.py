@@ -63,8 +63,10 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     worker_name: str
     state: AttemptState = AttemptState.ASSIGNED
     want: Want = Want()
+    is_leaving: bool = False
+    """It was told to save a checkpoint and to go on elsewhere or later, or else to end; an operator's pause undoes that."""
     makes_way_for: JobId | None = None
-    """The job that it was told to make way for, by saving a checkpoint or by ending; an operator's pause undoes that."""
+    """The job for which it leaves, where it does so for one."""
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
@@ -311,6 +313,9 @@ class WorkerRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_concurrent_jobs: int = 1
     gpus: tuple[Gpu, ...] = ()
     maintenance: bool = False
+    drain_reason: str = ""
+    drain_until_ms: int | None = None
+    """When what still runs here while it is in maintenance leaves."""
     is_named: bool = False
     """An invitation gave it its name; what the agent calls itself doesn't count."""
     revoked: bool = False
@@ -413,6 +418,11 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
         return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
+
+    def end_maintenance(self) -> None:
+        """It takes tasks again."""
+        self.maintenance = False
+        self.drain_reason, self.drain_until_ms = "", None
 
     def slots_left(self, *, with_gpus: bool = False) -> int:
         """How many more tasks could start; below 0 where tasks were assigned ahead of a slot.

@@ -1,31 +1,25 @@
 """Tasks make way for a job of a higher priority band, where their project allows it.
 
 A band is a hundred priorities: 0 to 99 is one, 100 to 199 the next. Where a job has its turn and no room, those tasks of lower bands are
-looked for whose end would give it room and lose least. One that can save a checkpoint is asked to, and is ended if it hasn't in the
-time that its job gives it; any other is ended. It costs a task none of its retries, and it waits in the queue again.
-What becomes free meanwhile is kept for the job. One that no longer needs it leaves those alone that still save.
+looked for whose end would give it room and lose least. One that can save a checkpoint is asked to (see leaving); any other is ended. What becomes free meanwhile is kept for the job.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
 
 from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.gang import end_for_next_round, is_saving, living_attempts
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Worker
+from opsconsole_coordinator.core.gang import living_attempts
+from opsconsole_coordinator.core.leaving import can_save, leave, live_attempts
+from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.offer import collect_offer
 from opsconsole_coordinator.core.reservation import keep_claims
-from opsconsole_protocol import link
-from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import Mode
-from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.spec import PauseBy
 
 BAND = 100
 """How many priorities make a band."""
@@ -101,15 +95,19 @@ class Preemption:
     @cached_property
     def _moving(self) -> dict[JobId, list[Attempt]]:
         found: dict[JobId, list[Attempt]] = {}
-        for attempt in _live(self._fleet):
-            if attempt.makes_way_for is not None and attempt.want.mode is not Mode.RUN:
+        for attempt in live_attempts(self._fleet):
+            if attempt.is_leaving and attempt.makes_way_for is not None:
                 found.setdefault(attempt.makes_way_for, []).append(attempt)
         return found
 
     @cached_property
     def _ending(self) -> list[Attempt]:
         """What ends by itself, and for nobody."""
-        return [one for one in _live(self._fleet) if one.want.mode is Mode.STOP and one.makes_way_for is None]
+        return [
+            one
+            for one in live_attempts(self._fleet)
+            if (one.want.mode is Mode.STOP or one.is_leaving) and one.makes_way_for is None
+        ]
 
     @cached_property
     def _units(self) -> dict[WorkerId, list[_Unit]]:
@@ -119,7 +117,7 @@ class Preemption:
         if not projects:
             return found
         gangs: dict[JobId, _Unit | None] = {}
-        for attempt in _live(self._fleet):
+        for attempt in live_attempts(self._fleet):
             job = self._fleet.jobs[attempt.job_id]
             if job.spec.project not in projects:
                 continue
@@ -141,10 +139,10 @@ class Preemption:
         """None where one of them may not be told, or would not be run again."""
         if any(one.want.mode is not Mode.RUN for one in attempts):
             return None
-        can_save = all(_can_save(job, one) for one in attempts)
-        if not can_save and not job.spec.max_retries_preemption:
+        may_save = all(can_save(job, one) for one in attempts)
+        if not may_save and not job.spec.max_retries_preemption:
             return None
-        lost = 0.0 if can_save else sum(self._spent(one) for one in attempts)
+        lost = 0.0 if may_save else sum(self._spent(one) for one in attempts)
         return _Unit(tuple(attempts), (band_of(job.priority), lost))
 
     def _spent(self, attempt: Attempt) -> float:
@@ -193,55 +191,9 @@ class Preemption:
 
     def _move(self, attempt: Attempt, job: Job) -> None:
         """Tell an attempt to make way for a job."""
-        fleet = self._fleet
-        own = fleet.jobs[attempt.job_id]
         self._told.add(attempt.id)
-        words = f"makes way for job {job.id} of priority {job.priority}"
         attempt.makes_way_for = job.id
-        if _can_save(own, attempt):
-            attempt.save_asked_ms = self._now_ms
-            attempt.is_save_late = False
-            want = link.Want(mode=Mode.PAUSE, reason=words, grace_ms=own.spec.grace_ms, by=PauseBy.CHECKPOINT)
-            set_want(fleet, attempt, want)
-            task = own.tasks[attempt.index]
-            fleet.set_task(own, task, task.state, f"asked to save a checkpoint: {words}")
-        else:
-            end_for_next_round(fleet, own, attempt, words)
-        text = f"attempt {attempt.number} on {attempt.worker_name} {words}"
-        fleet.audit(self._now_ms, SYSTEM, EventKind.PREEMPTED, text, own.task_id(attempt.index))
-
-
-def watch_moving(fleet: Fleet, now_ms: int) -> None:
-    """End those that were to save a checkpoint to make way and haven't in time; leave those alone for whom nobody waits any more."""
-    for attempt in list(_live(fleet)):
-        if attempt.makes_way_for is None or not is_saving(attempt) or attempt.save_asked_ms is None:
-            continue
-        own = fleet.jobs[attempt.job_id]
-        task = own.tasks[attempt.index]
-        job = fleet.jobs.get(attempt.makes_way_for)
-        if job is None or job.is_finished or not job.ready:
-            stay(fleet, own, attempt)
-        elif now_ms - attempt.save_asked_ms > own.spec.save_within_ms:
-            words = f"{attempt.want.reason}, and saved no checkpoint within {spell_duration(own.spec.save_within_ms)}"
-            end_for_next_round(fleet, own, attempt, words)
-            text = f"attempt {attempt.number} on {attempt.worker_name} {words}"
-            fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, own.task_id(task.index))
-
-
-def stay(fleet: Fleet, job: Job, attempt: Attempt) -> None:
-    """An attempt that still saves needs to make way no longer."""
-    attempt.makes_way_for = None
-    set_want(fleet, attempt, link.Want(grace_ms=job.spec.grace_ms))
-    task = job.tasks[attempt.index]
-    fleet.set_task(job, task, task.state, "")
-
-
-def _can_save(job: Job, attempt: Attempt) -> bool:
-    return job.spec.pause_by is PauseBy.CHECKPOINT and attempt.has_started
-
-
-def _live(fleet: Fleet) -> Iterator[Attempt]:
-    return (attempt for worker in fleet.workers.values() for attempt in worker.live.values() if attempt.index >= 0)
+        leave(self._fleet, attempt, f"makes way for job {job.id} of priority {job.priority}", self._now_ms)
 
 
 def _loss(units: Iterable[_Unit]) -> tuple[int, float]:

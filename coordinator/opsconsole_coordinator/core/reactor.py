@@ -306,9 +306,12 @@ class Reactor:
         """A template is made or replaced. Raises InvalidRequest. Returns in one line what was done."""
         return template.set_template(self.fleet, row, actor, now_ms)
 
-    def on_set_maintenance(self, name: str, action: str, actor: str, now_ms: int) -> Worker:
+    def on_set_maintenance(
+        self, name: str, action: str, actor: str, now_ms: int, reason: str = "", within_ms: int | None = None
+    ) -> Worker:
         """A worker, by name or id, is drained or undrained. Raises NotFound or InvalidRequest."""
-        return control.set_maintenance(self.fleet, name, action, actor, now_ms)
+        drain = control.Drain(reason, within_ms)
+        return control.set_maintenance(self.fleet, name, action, actor, now_ms, drain)
 
     def on_revoke(self, name: str, actor: str, now_ms: int) -> None:
         """A worker's credential, by name or id, was revoked. Raises NotFound."""

@@ -226,7 +226,7 @@ def _undo_loss(fleet: Fleet, attempt: Attempt, now_ms: int) -> None:
     if is_task_waiting(task.state) and task.current == attempt.id:
         if attempt.has_started:
             task.preemptions -= 1  # as if nothing had been
-        attempt.makes_way_for = None
+        attempt.is_leaving = False
         _want_as_held(fleet, attempt, task.held, task.reason)
         task.held = False
         fleet.set_task(job, task, TaskState(attempt.state))

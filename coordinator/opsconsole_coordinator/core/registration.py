@@ -125,7 +125,10 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
         raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
     check_tags(message.tags or ())
     if status is not None and (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
-        worker.maintenance = status == WorkerStatus.MAINTENANCE
+        if status == WorkerStatus.MAINTENANCE:
+            worker.maintenance = True
+        else:
+            worker.end_maintenance()
         fleet.audit(now_ms, worker.actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.describe(described)
     if message.tags is not None:

@@ -33,7 +33,7 @@ def watch_saving(fleet: Fleet, now_ms: int) -> None:
             asked_ms = attempt.save_asked_ms
             if asked_ms is None or attempt.is_save_late or attempt.want.by is not PauseBy.CHECKPOINT:
                 continue
-            if attempt.makes_way_for is not None:
+            if attempt.is_leaving:
                 continue  # nobody has to choose
             job = fleet.jobs[attempt.job_id]
             if now_ms - asked_ms > job.spec.save_within_ms:

@@ -71,6 +71,8 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         host=worker.host,
         attention=_attention(fleet, worker, now_ms),
         avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
+        drain_reason=worker.drain_reason,
+        drain_until_ms=worker.drain_until_ms,
     )
 
 

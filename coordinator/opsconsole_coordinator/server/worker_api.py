@@ -45,7 +45,9 @@ class WorkerApi:
             wanted = None if request.everybody else commit_loop.reactor.find_worker(request.name)
             return await self._revoke(wanted, caller)
         now_ms = commit_loop.clock.now_ms()
-        worker = commit_loop.reactor.on_set_maintenance(request.name, request.action, caller.actor, now_ms)
+        worker = commit_loop.reactor.on_set_maintenance(
+            request.name, request.action, caller.actor, now_ms, request.reason, request.within_ms
+        )
         await commit_loop.committed()
         return api.WorkerList(workers=(view.worker_row(commit_loop.fleet, worker, now_ms),))
 

@@ -229,15 +229,21 @@ class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 200
 
 
+DRAIN_MS_MAX = 366 * 24 * 3_600_000
+
+
 class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
     """Drain, undrain, revoke or remove a worker, by name or id. Answered by WorkerList, as it is or last was.
 
-    `everybody`, which only revoke knows, means all workers; `name` is then empty.
+    `everybody`, which only revoke knows, means all workers; `name` is then empty. What is drained may have a `reason`, and with `within_ms`
+    what still runs there after that time leaves: it saves a checkpoint if it can, else it is ended, and waits in the queue again.
     """
 
     name: Label
     action: Label
     everybody: bool = False
+    reason: Label = ""
+    within_ms: Annotated[int, Meta(ge=0, le=DRAIN_MS_MAX)] | None = None
 
 
 class ListPeople(Request, frozen=True, kw_only=True, tag="people"):

@@ -35,6 +35,10 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     """What an operator should know about this worker, in one line; empty when all is well."""
     avoided_until_ms: int | None = None
     """Until when jobs are sent elsewhere where they can be, because some failed here lately."""
+    drain_reason: str = ""
+    """Why it was drained, as the operator said."""
+    drain_until_ms: int | None = None
+    """When what still runs there leaves."""
 
 
 class JobRow(Row, frozen=True, kw_only=True):
