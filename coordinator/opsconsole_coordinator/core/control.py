@@ -231,7 +231,7 @@ def set_maintenance(
             why = f" for {drain.reason}" if drain.reason else ""
             words = f"drained by {actor}{why}: {len(worker.live)} tasks go on{leave}, none is added"
         case "undrain":
-            worker.end_maintenance()
+            worker.maintenance, worker.drain_reason, worker.drain_until_ms = False, "", None
             worker.avoided_until_ms = 0
             clear_failures(worker)
             words = f"undrained by {actor}"

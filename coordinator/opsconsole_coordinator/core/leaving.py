@@ -93,9 +93,5 @@ def _stay(fleet: Fleet, job: Job, attempt: Attempt) -> None:
 
 
 def _tell(fleet: Fleet, job: Job, attempt: Attempt, words: str, now_ms: int) -> None:
-    text = (
-        f"attempt {attempt.number} on {attempt.worker_name} {words}"
-        if words.startswith("makes way")
-        else f"attempt {attempt.number}: {words}"
-    )
+    text = f"attempt {attempt.number}: {words}"
     fleet.audit(now_ms, SYSTEM, EventKind.PREEMPTED, text, job.task_id(attempt.index))

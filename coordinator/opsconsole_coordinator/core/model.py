@@ -64,9 +64,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     state: AttemptState = AttemptState.ASSIGNED
     want: Want = Want()
     is_leaving: bool = False
-    """It was told to save a checkpoint and to go on elsewhere or later, or else to end; an operator's pause undoes that."""
+    """It was told to save a checkpoint or to end, and goes on elsewhere or later; an operator's pause undoes that."""
     makes_way_for: JobId | None = None
-    """The job for which it leaves, where it does so for one."""
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
@@ -300,7 +299,6 @@ class Project(msgspec.Struct, kw_only=True):
     updated_at_ms: int = 0
     share: Share = EQUAL_SHARE
     preemptible: bool = False
-    """Its tasks make way for jobs of a higher priority band."""
 
 
 class WorkerRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -418,11 +416,6 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
         return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
-
-    def end_maintenance(self) -> None:
-        """It takes tasks again."""
-        self.maintenance = False
-        self.drain_reason, self.drain_until_ms = "", None
 
     def slots_left(self, *, with_gpus: bool = False) -> int:
         """How many more tasks could start; below 0 where tasks were assigned ahead of a slot.

@@ -125,10 +125,8 @@ def update_metadata(fleet: Fleet, worker: Worker, message: link.UpdateMetadata, 
         raise ProtocolError(f"{cut(str(status), 40)!r} is not a status: available, reserved, busy or maintenance")
     check_tags(message.tags or ())
     if status is not None and (status == WorkerStatus.MAINTENANCE) != worker.maintenance:
-        if status == WorkerStatus.MAINTENANCE:
-            worker.maintenance = True
-        else:
-            worker.end_maintenance()
+        worker.maintenance = status == WorkerStatus.MAINTENANCE
+        worker.drain_reason, worker.drain_until_ms = "", None
         fleet.audit(now_ms, worker.actor, EventKind(str(status)), f"{worker.name} is {status}", worker.name)
     worker.describe(described)
     if message.tags is not None:

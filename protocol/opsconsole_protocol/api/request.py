@@ -229,7 +229,7 @@ class ListEvents(Request, frozen=True, kw_only=True, tag="events"):
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 200
 
 
-DRAIN_MS_MAX = 366 * 24 * 3_600_000
+DRAIN_DAYS_MAX = 366
 
 
 class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
@@ -243,7 +243,7 @@ class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
     action: Label
     everybody: bool = False
     reason: Label = ""
-    within_ms: Annotated[int, Meta(ge=0, le=DRAIN_MS_MAX)] | None = None
+    within_ms: Annotated[int, Meta(ge=0, le=DRAIN_DAYS_MAX * 86_400_000)] | None = None
 
 
 class ListPeople(Request, frozen=True, kw_only=True, tag="people"):

@@ -1,5 +1,7 @@
 """Tasks that leave a worker which is drained for good, or for a while."""
 
+from typing import Any
+
 import pytest
 
 from opsconsole_coordinator.core import view
@@ -21,7 +23,7 @@ def undrain(world: World, worker: FakeWorker) -> None:
     world.turn()
 
 
-def run(world: World, worker: FakeWorker, **fields: object) -> tuple[Job, Attempt]:
+def run(world: World, worker: FakeWorker, **fields: Any) -> tuple[Job, Attempt]:
     job = world.submit(**fields)
     attempt = worker.started()
     assert attempt.job_id == job.id

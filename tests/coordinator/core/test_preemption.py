@@ -61,7 +61,7 @@ def test_a_task_is_ended_for_a_job_of_a_higher_band_and_runs_again_later_at_no_c
     worker.succeed(last)
     assert state(low) == "succeeded"
     assert [event.text for event in world.events if event.kind == "preempted"] == [
-        f"attempt 0 on w1 makes way for job {urgent.id} of priority 100",
+        f"attempt 0: makes way for job {urgent.id} of priority 100",
         f"attempt 0 ended on w1: makes way for job {urgent.id} of priority 100",
     ]
 
