@@ -17,11 +17,17 @@ class GcTimer:
 
     def __init__(self) -> None:
         self._before: tuple[int, int, int] | None = None
+        self._has_frozen = False
 
     def begin(self) -> None:
-        """Stop automatic full passes. What exists now is taken to live as long as the process: no pass looks at it."""
-        gc.collect()
-        gc.freeze()
+        """Stop automatic full passes. What exists now is taken to live as long as the process: no pass looks at it.
+
+        Where the process has done that itself, it stays as the process has it.
+        """
+        self._has_frozen = not gc.get_freeze_count()
+        if self._has_frozen:
+            gc.collect()
+            gc.freeze()
         self._before = gc.get_threshold()
         young, middle, _ = self._before
         gc.set_threshold(young, middle, _NEVER)
@@ -37,4 +43,6 @@ class GcTimer:
         if self._before is not None:
             gc.set_threshold(*self._before)
             self._before = None
+        if self._has_frozen:
+            self._has_frozen = False
             gc.unfreeze()

@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import gethostname
@@ -313,6 +314,7 @@ def _whereabouts(data_dir: Path) -> str:
     return f" (process {endpoint.pid}, {endpoint.url})"
 
 
+@cache
 def _version() -> str:
     try:
         return version("opsconsole")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from tests.coordinator.server.peer import site
 from tests.waiting import until
 
 
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """The collector as a program has it, and not as the suite does."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("thawed")
 async def test_while_it_serves_only_young_objects_are_looked_at(tmp_path: Path) -> None:
     before = gc.get_threshold()
     async with site(tmp_path / "data"):
@@ -21,6 +31,15 @@ async def test_while_it_serves_only_young_objects_are_looked_at(tmp_path: Path) 
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("thawed")
+async def test_what_the_process_has_frozen_stays_so(tmp_path: Path) -> None:
+    kept: list[object] = [[]]
+    gc.freeze()
+    async with site(tmp_path / "data"):
+        assert gc.get_threshold()[2] > 1_000_000
+    assert not any(one is kept for one in gc.get_objects()), "a pass looks at it again"
 
 
 async def test_circles_go_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ def test_it_takes_a_sample(decoder: Decoder) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("bomb", range(len(BOMBS)))
-def test_no_bomb_goes_off(decoder: Decoder, bomb: int) -> None:
-    feed(decoder, BOMBS[bomb])
+def test_no_bomb_goes_off(decoder: Decoder) -> None:
+    for bomb in BOMBS:
+        feed(decoder, bomb)
 
 
 @EVERY

@@ -7,22 +7,22 @@ from pathlib import Path
 from opsconsole_protocol.log import Source
 from tests.process.lab import OPSCONSOLE, Lab, words
 
-MILLION = "".join(f"{number}\n" for number in range(1, 1_000_001)).encode()
 MEMORY_MB_MAX = 250
 
 
 def test_a_million_lines_arrive_in_order_and_in_bounded_memory(house: Lab) -> None:
+    million = "".join(f"{number}\n" for number in range(1, 1_000_001)).encode()
     followed, printed = house.follow("submit", "submit", "-q", "--follow", "--", "seq", "1000000")
     assert house.wait_ended(followed, 60) == 0
-    assert printed.read_bytes() == MILLION
+    assert printed.read_bytes() == million
     job_id = house.ask(lambda client: client.jobs(limit=1))[0].id
 
     logs, printed = house.follow("logs", "logs", job_id)
     assert house.wait_ended(logs, 60) == 0
-    assert printed.read_bytes() == MILLION
+    assert printed.read_bytes() == million
     assert house.lines(job_id, tail=5) == [str(number) for number in range(999_996, 1_000_001)]
     assert (
-        house.run("logs", job_id, "--tail", "5").stdout.encode() == MILLION[-len("999996\n") * 4 - len("1000000\n") :]
+        house.run("logs", job_id, "--tail", "5").stdout.encode() == million[-len("999996\n") * 4 - len("1000000\n") :]
     )
     assert house.run("logs", job_id, "--start-line", "-3").stdout.split() == ["999998", "999999", "1000000"]
     assert house.run("logs", job_id, "--grep", "^99999[0-3]$").stdout.split() == [

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets._toast import Toast
 from textual.worker import Worker
 
 from opsconsole.ask import ask
@@ -50,6 +51,7 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 REPAINT_HZ = 15
 _TICK_S = 1.0
+_TOAST_MIN_S = 0.1
 _COPY_SHOWN_MAX = 60
 _AFTER_FAULT_S = 5.0
 _OWN_FAULT = "the console made a mistake of its own"
@@ -185,6 +187,8 @@ class ConsoleApp(App[int]):
     def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
         if self.fault_log is not None:
             guard(child, self._handle_exception)
+        if isinstance(child, Toast):  # Textual's timer never lets go of the loop if its delay is past already
+            child._timeout = max(_TOAST_MIN_S, child._timeout)  # noqa: SLF001
         super()._register_child(parent, child, before, after)
 
     def _handle_exception(self, error: Exception) -> None:

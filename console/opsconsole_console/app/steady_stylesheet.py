@@ -1,13 +1,17 @@
-"""A style sheet that parses each source once for each set of colours.
+"""A style sheet that parses each source once for each set of colours, and looks for a widget's styles in few rules.
 
 Textual parses everything anew whenever a theme is set (twice at every start, for colours that haven't changed), and keeps
 only the 64 sources it used last: in a console with more kinds of widgets than that, each new kind parses all others again.
+For each widget it goes through all rules, and tries those that name it from the root of the screen down to it.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.css.types import Specificity3
+from textual.dom import DOMNode
 
 _Parsed = dict[tuple[Any, ...], list[RuleSet]]
 
@@ -19,6 +23,9 @@ class SteadyStylesheet(Stylesheet):
 
     def __init__(self, variables: dict[str, str]) -> None:
         super().__init__(variables=variables)
+        self._narrowed: dict[frozenset[str], list[RuleSet]] = {}
+        self._narrowed_from: dict[str, list[RuleSet]] = {}
+        self._within: list[RuleSet] | None = None
         self._share(self._of(variables))
 
     def set_variables(self, variables: dict[str, str]) -> None:
@@ -34,6 +41,38 @@ class SteadyStylesheet(Stylesheet):
         """Parse what hasn't been parsed with these colours. Raises StylesheetParseError for wrong CSS."""
         if self._require_parse:
             self.parse()
+
+    @property
+    def rules(self) -> list[RuleSet]:
+        """All rules; while styles are applied to a node, those that name it."""
+        return super().rules if self._within is None else self._within
+
+    def apply(self, node: DOMNode, *, animate: bool = False, cache: dict[Any, Any] | None = None) -> None:
+        around, self._within = self._within, None
+        self._within = self._naming(node)
+        try:
+            super().apply(node, animate=animate, cache=cache)
+        finally:
+            self._within = around
+
+    @classmethod
+    def _check_rule(cls, rule_set: RuleSet, css_path_nodes: list[DOMNode]) -> Iterable[Specificity3]:
+        node = css_path_nodes[-1]
+        if any(selectors.selectors[-1].check(node) for selectors in rule_set.selector_set):
+            return super()._check_rule(rule_set, css_path_nodes)
+        return ()
+
+    def _naming(self, node: DOMNode) -> list[RuleSet]:
+        """The rules whose last selector has a name of `node`, in their order."""
+        rules_map = self.rules_map
+        if rules_map is not self._narrowed_from:  # sources were added, or have other colours
+            self._narrowed, self._narrowed_from = {}, rules_map
+        names = frozenset(rules_map.keys() & node._selector_names)  # noqa: SLF001 - Textual has no other place
+        rules = self._narrowed.get(names)
+        if rules is None:
+            wanted = {id(rule) for name in names for rule in rules_map[name]}
+            rules = self._narrowed[names] = [rule for rule in self.rules if id(rule) in wanted]
+        return rules
 
     def _of(self, variables: dict[str, str]) -> _Parsed:
         return self._parsed.setdefault(frozenset(variables.items()), {})

@@ -54,7 +54,13 @@ class VirtualView(ScrollView, can_focus=True):
         if self._flush_s is None or self._flush_timer is not None or not self.is_running:
             return
         wait_s = self._flushed_at_s + self._flush_s - monotonic()
-        self._flush_timer = self.set_timer(max(0.001, wait_s), self.flush)
+        # An interval, ended when it is due: Textual drops a timer that is held up for longer than its delay as it begins.
+        self._flush_timer = self.set_interval(max(0.001, wait_s), self._on_flush_due)
+
+    def _on_flush_due(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.stop()
+            self.call_next(self.flush)
 
     @property
     def palette(self) -> Palette:

@@ -8,10 +8,10 @@ from tests.client.row import event_row
 
 
 @pytest.mark.parametrize("word", ["lost-cities", "failed", "silent-night", "cancel-culture", "pause"])
-@pytest.mark.parametrize("kind", EventKind)
-def test_the_name_of_a_job_paints_nothing(kind: EventKind, word: str) -> None:
-    told, plain = event_row(1, kind=kind, text=f"job {word} submitted"), event_row(1, kind=kind, text="job x submitted")
-    assert kind_cell(told).spans == kind_cell(plain).spans
+def test_the_name_of_a_job_paints_nothing(word: str) -> None:
+    for kind in EventKind:
+        told = event_row(1, kind=kind, text=f"job {word} submitted")
+        assert kind_cell(told).spans == kind_cell(event_row(1, kind=kind, text="job x submitted")).spans, kind
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,20 @@ def test_no_screen_is_left_out() -> None:
     assert screen_classes() == {kind for kind, _ in OPENED.values()}
 
 
-async def test_q_is_back_as_escape_is(source: RecordedSource) -> None:
+@pytest.mark.parametrize("key", ["q", "escape"])
+async def test_q_is_back_as_escape_is_and_no_letter_that_sorts_takes_a_key(source: RecordedSource, key: str) -> None:
+    """`T` sorted workers by their heat, and tasks and events too, where help said that it opens transfers."""
     async with stage(source) as there:
+        assert not [taken for table in there.app.screen.query(LiveTable) for taken in taken_by_sorting(table)]
         for name in OPENED:
-            for key in ("q", "escape"):
-                await open_screen(there, name)
-                if isinstance(there.app.focused, Input):
-                    there.app.screen.set_focus(None)  # in a box it is a letter
-                await there.press(key)
-                assert there.screen_name == "MainScreen", (name, key)
-                assert there.app.return_value is None, (name, key)
+            await open_screen(there, name)
+            for table in there.app.screen.query(LiveTable):
+                assert not taken_by_sorting(table), name
+            if isinstance(there.app.focused, Input):
+                there.app.screen.set_focus(None)  # in a box it is a letter
+            await there.press(key)
+            assert there.screen_name == "MainScreen", name
+            assert there.app.return_value is None, name
         assert not source.asked(api.Act)
 
 
@@ -42,18 +46,6 @@ async def test_q_is_back_though_a_keymap_took_it_from_the_screen(source: Recorde
         await there.press("q")
         assert there.screen_name == "MainScreen"
         assert there.app.return_value is None
-
-
-async def test_no_letter_that_sorts_takes_a_key_from_what_is_around_its_table(source: RecordedSource) -> None:
-    """`T` sorted workers by their heat, and tasks and events too, where help said that it opens transfers."""
-    async with stage(source) as there:
-        for name in ("", *OPENED):
-            if name:
-                await open_screen(there, name)
-            for table in there.app.screen.query(LiveTable):
-                assert not taken_by_sorting(table), name
-            while len(there.app.screen_stack) > 1:
-                await there.app.pop_screen()
 
 
 async def test_transfers_open_from_workers_jobs_and_tasks(source: RecordedSource) -> None:

@@ -1,9 +1,11 @@
-"""Colours that stay are parsed once; others change what is shown; what was parsed isn't forgotten."""
+"""Colours that stay are parsed once; others change what is shown; what was parsed isn't forgotten; and few rules are tried."""
 
 import pytest
 from textual.css.stylesheet import Stylesheet
 
 from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import stage
 
 
 @pytest.fixture
@@ -59,3 +61,22 @@ def test_one_more_kind_of_widget_parses_no_other_again(parsed: list[str]) -> Non
     sheet.add_source("#last { color: $ink; }", read_from=("", "last"))
     assert len(sheet.rules) == 101
     assert len(parsed) == 101
+
+
+async def test_every_widget_has_the_styles_that_textual_gives_it_from_a_few_of_the_rules(
+    source: RecordedSource,
+) -> None:
+    async with stage(source) as there:
+        sheet = there.app.stylesheet
+        assert isinstance(sheet, SteadyStylesheet)
+        for line in ("jobs", "show 42f", "worker gpu-a"):
+            await there.line(line)
+            plain = Stylesheet(variables=there.app.get_css_variables())
+            plain.source = sheet.source
+            plain.parse()
+            nodes = list(there.app.screen.walk_children(with_self=True))
+            ours = [(node.styles.base.get_rules(), dict(node._component_styles)) for node in nodes]
+            for node in nodes:
+                plain.apply(node)
+            assert [(node.styles.base.get_rules(), dict(node._component_styles)) for node in nodes] == ours
+            assert all(len(sheet._naming(node)) < len(plain.rules) / 5 for node in nodes)

@@ -19,7 +19,7 @@ from tests.waiting import until
 
 def hello(*protocols: str, name: str = "console.lab") -> bytes:
     """The first bytes of a TLS client that offers these protocols."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if protocols:
         context.set_alpn_protocols(list(protocols))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -102,7 +102,7 @@ async def test_a_request_that_comes_byte_by_byte_is_answered(tmp_path: Path, tls
 async def connect(there: Site, tls: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     context = None
     if tls == "on":
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols([ALPN])
     port = there.acceptor._listener.getsockname()[1]

@@ -30,7 +30,7 @@ def tcp_pair() -> Pair:
 
 
 def tls_pair(server: ssl.SSLContext) -> Pair:
-    client = ssl.create_default_context()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     client.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     outer, inner = tcp_pair()
