@@ -233,10 +233,13 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
         before = (-request.before_ms, request.before_id)
         rows = [job for job in rows if (-job.created_at_ms, job.id) > before]
     page, more = rows[: source.page_rows], len(rows) > source.page_rows
-    keeps = job_filter.parse(request.filter).predicate(job_filter.properties_by(source.clock), job_filter.haystack)
+    shown = job_filter.parse(request.filter, inverted=request.inverted)
+    keeps = shown.predicate(job_filter.properties_by(source.clock), job_filter.haystack)
     kept = tuple(job for job in page if keeps is None or keeps(job))
     answer = api.JobList(jobs=kept, more=more)
-    if more and kept[-1:] != tuple(page[-1:]):
+    if request.count_only:
+        answer = api.JobList(jobs=(), more=more, matched=len(kept))
+    if more and answer.jobs[-1:] != tuple(page[-1:]):
         answer = replace(answer, next_ms=page[-1].created_at_ms, next_id=page[-1].id)
     return answer
 
