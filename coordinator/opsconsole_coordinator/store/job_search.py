@@ -10,6 +10,7 @@ back.
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -69,7 +70,6 @@ _KEY = "(created_at_ms, job_id)"
 _IN_INDEX = frozenset({*Head._fields, "id", "user", "created", "finished"}) - {"job_id"}
 _TIMES = ("created_at_ms", "finished_at_ms")
 _AGES = {"created": "created_at_ms", "finished": "finished_at_ms"}
-_NUMBERS = frozenset(map(Head._fields.index, _TIMES))
 FOLD_TO_ASCII = "ßŉſǰẖẗẘẙẚẞ\N{KELVIN SIGN}ﬀﬁﬂﬃﬄﬅﬆİ"
 """Letters that count as ASCII ones, wholly or in part, where case doesn't."""
 _FOLDS_TO_ASCII = re.compile(b"|".join(char.encode() for char in FOLD_TO_ASCII))
@@ -226,13 +226,13 @@ def _pieces(pattern: str) -> list[str]:
 def _test(one: Requirement, now_ms: int) -> Callable[[Head], bool]:
     """Whether a job of the index meets a condition: as `job_filter.properties` has it."""
     key = one.key
-    column = Head._fields.index({"id": "job_id", "user": "submitted_by"}.get(key, _AGES.get(key, key)))
+    value = attrgetter({"id": "job_id", "user": "submitted_by"}.get(key, _AGES.get(key, key)))
     if key in _AGES:
-        return lambda head: one.matches({key: None if head[column] is None else now_ms - head[column]})
-    if one.op == "~" and column not in _NUMBERS:
+        return lambda head: one.matches({key: None if value(head) is None else now_ms - value(head)})
+    if one.op == "~" and key not in _TIMES:
         matches = compile_pattern(one.value, ignore_case=True).matches
-        return lambda head: matches(head[column])
-    return lambda head: one.matches({key: head[column]})
+        return lambda head: matches(value(head))
+    return lambda head: one.matches({key: value(head)})
 
 
 def _rows(connection: sqlite3.Connection, heads: Sequence[Head]) -> Iterator[tuple[Head, bytes]]:

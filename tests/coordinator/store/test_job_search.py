@@ -9,16 +9,32 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.store import job_search, journal
 from opsconsole_coordinator.store.job_search import FOLD_TO_ASCII, JobSearch, Place
 from opsconsole_coordinator.store.schema import prepare
 from opsconsole_protocol.api import JobRow, job_filter
+from opsconsole_protocol.ids import WorkerId
 from tests.coordinator.store import history
 
 NOW_MS = history.NOW_MS
 JOBS = 300
 HOUR_MS = 3_600_000
-NAMES = ("train", "Train", "eval a.b", "straße", "STRASSE", "\N{KELVIN SIGN}ilo", "kilo", "", "sweep_1", "ünder", "nul\0in", "a%b", "train-7")
+NAMES = (
+    "train",
+    "Train",
+    "eval a.b",
+    "straße",
+    "STRASSE",
+    "\N{KELVIN SIGN}ilo",
+    "kilo",
+    "",
+    "sweep_1",
+    "ünder",
+    "nul\0in",
+    "a%b",
+    "train-7",
+)
 FILTERS = (
     "", "state=failed", "state!=failed", "state in failed,succeeded", "state~^fail", "state>f", "state=none",
     "project=vision", "project=VISION", "project!=vision", "project~vis", "user=ana", "submitted_by=Bèn", "user in ana,cy",
@@ -34,11 +50,11 @@ FILTERS = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> sqlite3.Connection:
     connection = sqlite3.connect(tmp_path_factory.mktemp("store") / "x.db", isolation_level=None)
     prepare(connection)
-    rng = Random(7)
+    rng = Random(7)  # noqa: S311 - chance that repeats itself
     fleet = Fleet(rng.getrandbits, store_id="store", name="lab")
+    worker = Worker(id=WorkerId("id-of-w"), name="w")
     for number in range(JOBS):
         made_ms = NOW_MS - (number // 3) * HOUR_MS // 20  # three of each moment
-        [worker] = _workers()
         job, _ = history._job(rng, number, 1, made_ms, [worker])
         job.spec = replace(job.spec, name=rng.choice(NAMES) or None)
         job.submitted_by, job.priority = rng.choice(("ana", "Bèn", "cy")), rng.randrange(10)
@@ -47,10 +63,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> sqlite3.Connection:
         put = journal._new_job(job, view.job_row(fleet, job))
         connection.execute(f"INSERT INTO jobs VALUES ({','.join('?' * len(put))})", put)
     return connection
-
-
-def _workers() -> list[history.Worker]:
-    return [history.Worker(id=history.WorkerId("id-of-w"), name="w")]
 
 
 def _rows(store: sqlite3.Connection) -> list[JobRow]:
