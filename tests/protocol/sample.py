@@ -650,6 +650,16 @@ SERVER: dict[str, Any] = {
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
     "server_answer_job_list_3": api.Answer(3, api.JobList(jobs=(), matched=7)),
+    "server_answer_usage_answer_2": api.Answer(
+        1,
+        api.UsageAnswer(
+            from_ms=AT,
+            half_life_ms=1,
+            lines=(),
+            left_out=3,
+            rows=(msgspec.structs.replace(USAGE_ROW, cpus_asked_now=1.5, memory_mb_now=64.0),),
+        ),
+    ),
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(

@@ -60,6 +60,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("events", "filter", "who did what, when and why", optional=True, route="events"),
     CommandKind("invite", "", "let a new GPU host in, or a person", verb=True, route="invite"),
     CommandKind("people", "", "who may do what, and open invitations", route="people"),
+    CommandKind("usage", "", "who had what of the fleet, who may have how much, and who is next", route="usage"),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),

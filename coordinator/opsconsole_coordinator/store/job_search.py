@@ -135,7 +135,9 @@ class JobSearch:
     def _heads(self, connection: sqlite3.Connection, place: Place, lowest: Place | None, most: int) -> list[Head]:
         where = self._where
         table = "jobs" if where.is_narrow else _INDEXED
-        conditions, values = [f"{_KEY} < (?, ?)", *where.sql], [*place, *where.values]
+        # A sign keeps SQLite from going by age where it is to go by id.
+        key = "(+created_at_ms, +job_id)" if where.is_narrow else _KEY
+        conditions, values = [f"{key} < (?, ?)", *where.sql], [*place, *where.values]
         if lowest is not None:
             conditions.append(f"{_KEY} >= (?, ?)")
             values += lowest

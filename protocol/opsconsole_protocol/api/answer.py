@@ -240,12 +240,16 @@ class DatasetAnswer(Answered, frozen=True, kw_only=True, tag="dataset"):
 
 
 class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
-    """Who had and has what since `from_ms`, most first, and the waiting lines in order. `half_life_ms`: what was had fades."""
+    """Who had and has what since `from_ms`, most first, and the waiting lines in order. `half_life_ms`: what was had fades.
+
+    `left_out`: how many rows there are beyond these, of those who have nothing now and had least.
+    """
 
     from_ms: int
     half_life_ms: int
     rows: tuple[UsageRow, ...]
     lines: tuple[LineRow, ...]
+    left_out: int = 0
 
 
 AnyAnswer = (

@@ -261,6 +261,9 @@ def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAns
 ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
+    api.AskUsage: lambda _s, _r: recorded.usage(),
+    api.SetPerson: lambda _s, r: api.Done(text=f"{r.name} is set"),
+    api.SetProject: lambda _s, r: api.Done(text=f"{r.name} is set"),
     api.AskHealth: lambda s, _r: api.Health(
         healthy=True, uptime_ms=1, workers=1, running_tasks=0, pending_tasks=0, store_seq=1, watchers=s.watchers
     ),

@@ -111,7 +111,12 @@ def test_an_id_or_the_beginning_of_one_is_found_without_looking_at_the_others(st
         search = JobSearch(job_filter.parse(text), "", NOW_MS)
         step = search.step(store, Place(), 10)
         assert ([row.job_id for row in step.rows], step.place) == ([job_id], None)
-        assert search._where.is_narrow
+        asked: list[str] = []
+        store.set_trace_callback(asked.append)
+        search._heads(store, Place(), None, 10)
+        store.set_trace_callback(None)
+        [(*_, plan)] = [row for row in store.execute(f"EXPLAIN QUERY PLAN {asked[0]}") if "jobs" in row[3]]
+        assert plan == "SEARCH jobs USING PRIMARY KEY (job_id>? AND job_id<?)"
 
 
 def test_what_most_filters_ask_about_is_in_the_index(store: sqlite3.Connection) -> None:
