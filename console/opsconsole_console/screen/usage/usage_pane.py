@@ -44,7 +44,7 @@ class UsagePane(TablePane[Standing]):
         return (
             Column("name", "WHO", lambda one: cell(one.name, "bold"), 10, flex=2, width_max=30, priority=10, named=True,
                    sort_key=lambda one: one.name.casefold(), hotkey="W"),
-            Column("gpu", "GPU HOURS", lambda one: hours(one.gpu_ms), 9, align="right", priority=9, descending=True,
+            Column("gpu", "GPU HOURS", lambda one: hours(one.gpu_ms), 11, align="right", priority=9, descending=True,
                    sort_key=lambda one: one.gpu_ms, hotkey="G"),
             Column("part", "PART", lambda one: _part(one, cells), cells + 6, priority=7, descending=True,
                    sort_key=lambda one: one.part, hotkey="P"),
@@ -107,7 +107,7 @@ class NextPane(TablePane[Turn]):
 
     def columns(self, width: int) -> Sequence[Column[Turn]]:  # noqa: ARG002 - the same at every width
         return (
-            Column("place", "ORDER", lambda turn: str(turn.place), 5, align="right", priority=9, hotkey="O",
+            Column("place", "ORDER", lambda turn: str(turn.place), 7, align="right", priority=9, hotkey="O",
                    sort_key=lambda turn: turn.place),
             Column("priority", "PRIO", lambda turn: str(turn.line.priority), 4, align="right", priority=6, hotkey="I",
                    descending=True, sort_key=lambda turn: turn.line.priority),
