@@ -173,13 +173,17 @@ class Checker:
             self._check_gpus()
         for job_id, task in facts.tasks:
             self._check_attempts_of((job_id, task.index), task)
-        new = [one for one in facts.attempts if one.id not in known and one.seen is None]
-        self._check_gangs(new)
-        if not self.was_restored:
-            self.shares.check_assigned(new, (one for one in ledger.attempts.values() if not one.is_finished))
+        self._check_assigned([one for one in facts.attempts if one.id not in known and one.seen is None])
         for attempt in facts.attempts:
             if attempt.seen is not None and attempt.seen.started_at_ms is not None:
                 self._first_start_ms.setdefault(attempt.job_id, self._loop.now_ms)
+
+    def _check_assigned(self, new: Collection[Attempt]) -> None:
+        """What one transaction assigned."""
+        self._check_gangs(new)
+        if not self.was_restored:
+            live = (one for one in self.ledger.attempts.values() if not one.is_finished)
+            self.shares.check_assigned(new, live)
 
     def _check_gangs(self, assigned: Collection[Attempt]) -> None:
         """Of a gang's tasks that have anything left to do, all are assigned in one transaction or none is."""
