@@ -9,7 +9,7 @@ back.
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -72,7 +72,6 @@ _TIMES = ("created_at_ms", "finished_at_ms")
 _AGES = {"created": "created_at_ms", "finished": "finished_at_ms"}
 FOLD_TO_ASCII = "ßŉſǰẖẗẘẙẚẞ\N{KELVIN SIGN}ﬀﬁﬂﬃﬄﬅﬆİ"
 """Letters that count as ASCII ones, wholly or in part, where case doesn't."""
-_FOLDS_TO_ASCII = re.compile(b"|".join(char.encode() for char in FOLD_TO_ASCII))
 _NOT_SIMPLE = re.compile(r"[^\w \-.,:/@=^$?*+]")
 _LITERAL = re.compile(r"\^([0-9a-z]+)")
 
@@ -89,11 +88,10 @@ class JobSearch:
         # An inverted filter shows what misses any of its conditions: none of them alone decides.
         tests = known if self._is_plain or not shown.inverted else []
         self._tests = [_test(one, now_ms) for one in tests]
-        self._words = () if shown.inverted else tuple(word.encode() for word in shown.words if word.isascii())
         self._is_shown: Callable[[JobRow], bool] | None = shown.predicate(
             lambda row: job_filter.properties(row, now_ms), job_filter.haystack
         )
-        self._where = _Where(project, () if shown.inverted else conditions, now_ms)
+        self._where = _Where(project, Filter() if shown.inverted else shown, now_ms)
 
     def step(self, connection: sqlite3.Connection, place: Place, wanted: int) -> Step:
         """Look at the next jobs; `wanted` rows are told at most, none where it is 0 and matches are only counted."""
@@ -108,15 +106,14 @@ class JobSearch:
         heads = heads[:most]
         for head, data in _rows(connection, heads):
             read += 1
-            if self._is_plain or self._has_words(data):
-                row = _row(data)
-                if not self._is_plain and self._is_shown is not None and not self._is_shown(row):
-                    continue
-                matched += 1
-                if wanted:
-                    found.append(EncodedRow(JobId(head.job_id), msgspec.Raw(data)))
-                if wanted and len(found) == wanted:
-                    return Step(found, matched, _work(read), Place(head.created_at_ms, head.job_id))
+            row = _row(data)
+            if not self._is_plain and self._is_shown is not None and not self._is_shown(row):
+                continue
+            matched += 1
+            if wanted:
+                found.append(EncodedRow(JobId(head.job_id), msgspec.Raw(data)))
+            if wanted and len(found) == wanted:
+                return Step(found, matched, _work(read), Place(head.created_at_ms, head.job_id))
         if is_cut:
             return Step(found, matched, _work(read), Place(heads[-1].created_at_ms, heads[-1].job_id))
         return Step(found, matched, HEADS_AT_ONCE + _work(read), lowest)
@@ -128,7 +125,7 @@ class JobSearch:
         found = connection.execute(
             f"SELECT created_at_ms, job_id FROM {_INDEXED} WHERE {_KEY} < (?, ?) AND created_at_ms >= ? "
             f"ORDER BY created_at_ms DESC, job_id DESC LIMIT 1 OFFSET ?",
-            (*place, self._where.since_ms, HEADS_AT_ONCE - 1),
+            (*place, self._where.since_ms, (ROWS_AT_ONCE if self._where.reads_rows else HEADS_AT_ONCE) - 1),
         ).fetchone()
         return Place(*found) if found is not None else None
 
@@ -150,28 +147,26 @@ class JobSearch:
     def _may_be_shown(self, head: Head) -> bool:
         return not self._tests or all(test(head) for test in self._tests) != self._inverted
 
-    def _has_words(self, data: bytes) -> bool:
-        """Whether the encoded row may have the filter's words: a row that doesn't isn't decoded."""
-        if not self._words:
-            return True
-        folded = data.lower()
-        return all(word in folded for word in self._words) or _FOLDS_TO_ASCII.search(data) is not None
-
 
 class _Where:
     """What SQLite looks at: never less than what the conditions let through."""
 
-    def __init__(self, project: str, conditions: Iterable[Requirement], now_ms: int) -> None:
+    def __init__(self, project: str, shown: Filter, now_ms: int) -> None:
         self.sql: list[str] = []
         self.values: list[object] = []
         self.since_ms = 0
         """Nothing older is looked at."""
         self.is_narrow = False
         """Whether so few jobs are meant that they are found by their ids."""
+        self.reads_rows = False
+        """Whether SQLite reads every job's row."""
         if project:
             self._add("project = ?", project)
-        for one in conditions:
+        for one in shown.conditions:
             self._take(one, now_ms)
+        for part in " ".join(shown.words).split():  # what stands side by side may be in two texts, a part is in one
+            if part.isascii():
+                self._take_word(part)
 
     def _take(self, one: Requirement, now_ms: int) -> None:
         match one.key:
@@ -184,6 +179,14 @@ class _Where:
                 self._take_text("submitted_by" if one.key == "user" else one.key, one)
             case "created_at_ms" | "created" | "finished_at_ms" | "finished":
                 self._take_time(one, now_ms)
+
+    def _take_word(self, word: str) -> None:
+        # It is in one of the row's texts, and so in the row as it is stored; or a letter is that counts as one of its own.
+        pieces = sorted({char.encode()[:2] for char in FOLD_TO_ASCII if set(char.casefold()) & set(word)})
+        tests = ["instr(CAST(lower(CAST(row AS TEXT)) AS BLOB), CAST(? AS BLOB))"]
+        tests += [f"instr(row, x'{piece.hex()}')" for piece in pieces]
+        self._add(f"({' OR '.join(tests)})", word)
+        self.reads_rows = True
 
     def _take_text(self, column: str, one: Requirement) -> None:
         # SQLite folds the case of ASCII letters only: what has others is left to the filter.

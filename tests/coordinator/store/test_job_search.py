@@ -129,6 +129,12 @@ def test_what_most_filters_ask_about_is_in_the_index(store: sqlite3.Connection) 
     assert all("COVERING" in one for one in plans if "jobs" in one), plans
 
 
+def test_a_word_across_two_fields_is_found_where_the_filter_finds_it(store: sqlite3.Connection) -> None:
+    row = next(one for one in _rows(store) if one.name == "train")
+    shown = job_filter.parse(f'"{row.id} train {row.project}"')
+    assert _searched(store, JobSearch(shown, "", NOW_MS), 10)[0] == [row.id]
+
+
 def test_letters_that_fold_to_ascii_are_all_known() -> None:
     """A row that has none of them has a word of ASCII letters as such, or not at all."""
     others = map(chr, (*range(0x80, 0xD800), *range(0xE000, 0x110000)))
