@@ -93,8 +93,8 @@ class JobPane(TablePane[JobRow], JobActions):
             self._update_rows(change)
         if self.table.cursor_id in change.jobs:
             self.refresh_bindings()
-        self.subject = self._missing_text()
         self._update_coverage()
+        self.subject = self._missing_text()
         if not self.filter.empty:
             self.show_state()
 
@@ -122,6 +122,7 @@ class JobPane(TablePane[JobRow], JobActions):
         self._matched = 0
         self._model.forget_found(self.table.marked)
         self._update_coverage()
+        self.subject = self._missing_text()
         if self._model.jobs_missing and self.is_mounted:
             run_exclusive(self, self._search_older, "search")
 
@@ -168,6 +169,7 @@ class JobPane(TablePane[JobRow], JobActions):
         else:
             note = f"the newest {_FOUND_MAX:,} of {self._matched:,} that match are shown"
             self.set_coverage(Coverage(Extent.PART, note=note))
+        self.subject = self._missing_text()
 
     def _missing_text(self) -> str:
         missing = self._model.jobs_missing

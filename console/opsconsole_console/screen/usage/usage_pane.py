@@ -16,7 +16,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import LineRow
 
 _HOTKEYS = {
-    "name": "W", "gpu": "G", "part": "P", "cpu": "C", "tasks": "K", "held": "N", "had": "H", "weight": "E", "limits": "L"
+    "name": "W", "gpu": "S", "part": "P", "cpu": "C", "tasks": "K", "held": "N", "had": "H", "weight": "E", "limits": "L"
 }  # fmt: skip
 _NEXT_HOTKEYS = {
     "place": "O", "priority": "I", "project": "R", "person": "W", "jobs": "J", "project_had": "P", "person_had": "H",
@@ -45,7 +45,7 @@ class UsagePane(TablePane[Standing]):
             Column("name", "WHO", lambda one: cell(one.name, "bold"), 10, flex=2, width_max=30, priority=10, named=True,
                    sort_key=lambda one: one.name.casefold(), hotkey="W"),
             Column("gpu", "GPU HOURS", lambda one: hours(one.gpu_ms), 11, align="right", priority=9, descending=True,
-                   sort_key=lambda one: one.gpu_ms, hotkey="G"),
+                   sort_key=lambda one: one.gpu_ms, hotkey="S"),
             Column("part", "PART", lambda one: _part(one, cells), cells + 6, priority=7, descending=True,
                    sort_key=lambda one: one.part, hotkey="P"),
             Column("held", "NOW", _held, 16, flex=2, width_max=34, priority=8, descending=True,
