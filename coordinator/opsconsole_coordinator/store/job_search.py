@@ -26,7 +26,7 @@ from opsconsole_protocol.state import TaskState
 
 HEADS_AT_ONCE = 5_000
 ROWS_AT_ONCE = 500
-WORK_MAX = 100_000
+WORK_MAX = 50_000
 """How much is looked at for one answer: a job in the index counts 1, and ROW_WORK where its row is read as well."""
 ROW_WORK = 10
 

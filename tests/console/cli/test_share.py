@@ -53,9 +53,10 @@ def test_a_person_and_a_project_are_given_a_share(
 ) -> None:
     server.answers[api.SetPerson] = lambda _fake, request: api.Done(text=f"{request.name} is set")
     assert run("person", "set", "ana", *words).out == "ana is set\n"
-    assert server.asked[-1] == api.SetPerson(name="ana", share=change)
     assert run("project", "set", "pose", *words).code == 0
-    assert server.asked[-1] == api.SetProject(name="pose", share=change if words else None)
+    assert server.asked[-2:] == [
+        api.SetPerson(name="ana", share=change), api.SetProject(name="pose", share=change if words else None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,11 @@ def test_a_store_of_the_version_before_is_searched_by_who_submitted(tmp_path: Pa
     path = tmp_path / "v4.db"
     path.write_bytes(old.read_bytes())
     connection = sqlite3.connect(path, isolation_level=None)
+    [(spoilt,)] = connection.execute("SELECT job_id FROM jobs ORDER BY job_id LIMIT 1").fetchall()
+    connection.execute("UPDATE jobs SET data = x'ff' WHERE job_id = ?", (spoilt,))
     prepare(connection)
-    rows = _rows(connection)
+    assert connection.execute("SELECT submitted_by FROM jobs WHERE job_id = ?", (spoilt,)).fetchone() == ("",)
+    rows = [row for row in _rows(connection) if row.id != spoilt]
     assert rows
     assert rows[0].submitted_by
     search = JobSearch(job_filter.parse(f'user="{rows[0].submitted_by}"'), "", NOW_MS)

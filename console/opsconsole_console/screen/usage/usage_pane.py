@@ -58,8 +58,8 @@ class UsagePane(TablePane[Standing]):
                    sort_key=lambda one: one.tasks, hotkey="K", tone="text-muted"),
             Column("cpu", "CPU HOURS", lambda one: hours(one.cpu_ms), 9, align="right", priority=3, descending=True,
                    sort_key=lambda one: one.cpu_ms, hotkey="C", tone="text-muted"),
-            Column("limits", "LIMITS", _limits, 12, flex=3, priority=2, tone="text-muted", hotkey="L",
-                   sort_key=lambda one: _limits(one) or None),
+            Column("limits", "LIMITS", lambda one: one.share.limits.words, 12, flex=3, priority=2, tone="text-muted", hotkey="L",
+                   sort_key=lambda one: one.share.limits.words or None),
         )  # fmt: skip
 
     def properties(self, row: Standing) -> Mapping[str, Any]:
@@ -77,10 +77,6 @@ def _part(one: Standing, cells: int) -> Cell:
 def _held(one: Standing) -> Cell:
     is_full = at_limit(one) and not (one.person and one.project)
     return cell(held_text(one), "state-blocked" if is_full else "")
-
-
-def _limits(one: Standing) -> str:
-    return one.share.words.partition("at most ")[2].removesuffix(" at a time")
 
 
 @dataclass(frozen=True)
