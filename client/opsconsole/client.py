@@ -215,14 +215,18 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
             raise NoWorkersAcceptedError(f"no worker takes the job now: {said}", reasons)
         return (await self.submit(spec, job_id))[0]
 
-    async def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
-        """The newest jobs that match a filter line (`opsconsole_protocol.filter`), newest first."""
-        return [row async for row in self.iter_jobs(filter, project, limit)]
+    async def jobs(
+        self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False  # noqa: A002
+    ) -> list[api.JobRow]:  # fmt: skip
+        """The newest jobs that match a filter line (`opsconsole_protocol.filter`), newest first; `inverted`: those that don't."""
+        return [row async for row in self.iter_jobs(filter, project, limit, inverted=inverted)]
 
-    async def iter_jobs(self, filter: str = "", project: str = "", limit: int = 100) -> AsyncIterator[api.JobRow]:  # noqa: A002
+    async def iter_jobs(
+        self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False  # noqa: A002
+    ) -> AsyncIterator[api.JobRow]:  # fmt: skip
         """The jobs that `jobs` returns, one by one: the next page is fetched when it is needed."""
         left = limit
-        asked = api.ListJobs(filter=filter, project=project)
+        asked = api.ListJobs(filter=filter, project=project, inverted=inverted)
         while left > 0:
             asked = msgspec.structs.replace(asked, limit=min(left, api.PAGE_MAX))
             page = await self._ask(asked, api.JobList)

@@ -22,6 +22,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpus: Amount | None = None
     memory_mb: Amount | None = None
 
+    @property
+    def words(self) -> str:
+        """In words, such as `16 tasks, 8 GPUs`; empty where there are none."""
+        found = ((key, getattr(self, key)) for key in LIMIT_WORDS)
+        return ", ".join(amount_words(key, amount) for key, amount in found if amount is not None)
+
 
 NO_LIMITS = Limits()
 LIMIT_WORDS = {"tasks": "tasks", "gpus": "GPUs", "cpus": "CPUs", "memory_mb": "MB of memory"}
@@ -71,10 +77,9 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def words(self) -> str:
         """In words, such as `weight 2, at most 8 GPUs and 16 tasks at a time`."""
-        most = [amount_words(key, amount) for key in LIMIT_WORDS if (amount := getattr(self.limits, key)) is not None]
         parts = [f"weight {self.weight:g}"] if self.weight != 1 else []
-        if most:
-            parts.append(f"at most {', '.join(most)} at a time")
+        if self.limits.words:
+            parts.append(f"at most {self.limits.words} at a time")
         return ", ".join(parts)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from opsconsole_coordinator.server import identity
 from opsconsole_coordinator.store import query, rebuild, removal
+from opsconsole_coordinator.store.job_search import JobSearch, Place
 from opsconsole_coordinator.store.schema import VERSION
+from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.ids import AttemptId
 from tests.coordinator.store import old
 
@@ -54,6 +56,10 @@ def read_everything(connection: sqlite3.Connection) -> None:
     ids = query.ids_with_prefix(connection, "", limit=20)
     list(query.job_rows(connection, limit=100))
     list(query.job_rows(connection, project="p", ended_only=True, before_ms=5, limit=100))
+    for text in ("name~x state=failed", "train priority>=0"):
+        search, place = JobSearch(job_filter.parse(text), "", 5), Place()
+        while (step := search.step(connection, place, 100)).place is not None:
+            place = step.place
     query.encoded_live_rows(connection)
     query.count_jobs(connection)
     query.events(connection)

@@ -404,6 +404,7 @@ CLIENT: dict[str, Any] = {
     **{f"client_call_{tag}_1": api.Call(number, request) for number, (tag, request) in enumerate(REQUESTS.items(), 1)},
     **{f"client_call_{tag}_1": api.Call(1, request) for tag, request in TRUST_REQUESTS.items()},
     "client_call_set_worker_everybody_1": api.Call(1, api.SetWorker(name="", action="revoke", everybody=True)),
+    "client_call_jobs_inverted_1": api.Call(1, api.ListJobs(filter="state=failed", inverted=True, count_only=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
@@ -652,6 +653,17 @@ SERVER: dict[str, Any] = {
     ),
     **{f"server_answer_{tag}_1": api.Answer(number, answer) for number, (tag, answer) in enumerate(ANSWERS.items(), 1)},
     "server_answer_job_list_2": api.Answer(3, api.JobList(jobs=(), more=True, next_ms=AT, next_id=JOB)),
+    "server_answer_job_list_3": api.Answer(3, api.JobList(jobs=(), matched=7)),
+    "server_answer_usage_answer_2": api.Answer(
+        1,
+        api.UsageAnswer(
+            from_ms=AT,
+            half_life_ms=1,
+            lines=(),
+            left_out=3,
+            rows=(msgspec.structs.replace(USAGE_ROW, cpus_asked_now=1.5, memory_mb_now=64.0),),
+        ),
+    ),
     "server_answer_acted_2": api.Answer(6, api.ActResult(results=((JOB, "it has ended"),), refused=(JOB,))),
     **{f"server_answer_{tag}_1": api.Answer(1, answer) for tag, answer in TRUST_ANSWERS.items()},
     "server_answer_job_list_advance_1": api.Answer(

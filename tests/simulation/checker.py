@@ -16,6 +16,7 @@ from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
 from tests.simulation.host import Host, Process
+from tests.simulation.share import Shares
 from tests.simulation.store import Disk, Facts
 from tests.simulation.virtual import Loop
 
@@ -74,6 +75,7 @@ class Checker:
         """What of a job's data nobody has had for a while."""
         self.specs: dict[JobId, JobSpec] = {}
         """What was planned to be submitted."""
+        self.shares = Shares({}, self.require, lambda: loop.now_ms)
         self.checks: Counter[str] = Counter()
         self._loop = loop
         self._disk = disk
@@ -169,19 +171,27 @@ class Checker:
             if before is not None:
                 self._check_saving(before, attempt)
                 self._check_way(before, attempt)
+            self.shares.note(before, attempt)
             ledger.attempts[attempt.id] = attempt
         if any(attempt.gpu_ids and not attempt.is_finished for attempt in facts.attempts):
             self._check_gpus()
         for job_id, task in facts.tasks:
             self._check_attempts_of((job_id, task.index), task)
-        self._check_gangs(facts, known)
+        self._check_assigned([one for one in facts.attempts if one.id not in known and one.seen is None])
         for attempt in facts.attempts:
             if attempt.seen is not None and attempt.seen.started_at_ms is not None:
                 self._first_start_ms.setdefault(attempt.job_id, self._loop.now_ms)
 
-    def _check_gangs(self, facts: Facts, known: Collection[AttemptId]) -> None:
+    def _check_assigned(self, new: Collection[Attempt]) -> None:
+        """What one transaction assigned."""
+        self._check_gangs(new)
+        if not self.was_restored:
+            live = (one for one in self.ledger.attempts.values() if not one.is_finished)
+            self.shares.check_assigned(new, live)
+
+    def _check_gangs(self, assigned: Collection[Attempt]) -> None:
         """Of a gang's tasks that have anything left to do, all are assigned in one transaction or none is."""
-        new = {one.id: one for one in facts.attempts if one.id not in known and one.seen is None}
+        new = {one.id: one for one in assigned}
         for job_id in dict.fromkeys(one.job_id for one in new.values()):
             spec = self.specs[job_id]
             if not spec.gang:

@@ -161,7 +161,11 @@ class Coordinator:
             call.fail(Unavailable("the coordinator is gone"))
 
     def ask(
-        self, request: api.AnyRequest, then: Callable[[Any], None], failed: Callable[[OpsconsoleError], None]
+        self,
+        request: api.AnyRequest,
+        then: Callable[[Any], None],
+        failed: Callable[[OpsconsoleError], None],
+        person: str = "ana",
     ) -> None:
         """What an operator's client does: the answer, or the error, comes later."""
         call = Call(then, failed)
@@ -180,7 +184,7 @@ class Coordinator:
 
         async def answer() -> None:
             try:
-                found = await life.operator_api.answer(request, Caller("ana", Role.ADMIN))
+                found = await life.operator_api.answer(request, Caller(person, Role.ADMIN))
             except OpsconsoleError as error:
                 failure = error
                 self._loop.at(self._rng.randrange(1, 10), lambda: call.fail(failure))

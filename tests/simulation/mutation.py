@@ -24,14 +24,17 @@ from opsconsole_coordinator.core import (
     gang_turn,
     loading,
     preemption,
+    quota,
     reconcile,
     registration,
+    schedule,
     submission,
 )
 from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.usage import Usage
 from opsconsole_coordinator.server import commit_loop
 from opsconsole_coordinator.store import query, rebuild
 from opsconsole_protocol import link
@@ -299,6 +302,15 @@ def _nothing(_: Any) -> Any:
     return lambda *_args, **_named: None
 
 
+def _unweighted(real: Any) -> Any:
+    def standing(fleet: Any, project: str, person: str, now_ms: int) -> tuple[float, float]:
+        share = quota.person_share(fleet, person)
+        found: tuple[float, float] = real(fleet, project, person, now_ms)
+        return found[0], found[1] * share.weight
+
+    return standing
+
+
 _RESTARTS = ("coordinator_crash", "crash_after_commit")
 _SILENCE = ("stall", "stall_up", "half_open", "cut")
 
@@ -339,6 +351,9 @@ MUTATIONS = (
     Mutation("a gang of which one alone goes on", _wrap(checkpointing, "source_of", lambda _: lambda _job, task: task), (), 300),
     Mutation("a job that pushes out its own band", lambda: mock.patch.object(preemption, "BAND", 1), (), 600),
     Mutation("what makes way waits for an operator", _wrap(ending, "_park", _way_parked), (), 600),
+    Mutation("a limit that nobody keeps", _wrap(quota, "refusal", lambda _: lambda *_: "", schedule), (), 300),
+    Mutation("what is held that a restart forgets", _wrap(Usage, "resume", _nothing), _RESTARTS, 300),
+    Mutation("a weight that doesn't count", _wrap(quota, "standing", _unweighted, schedule), (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
 SEEN_AT = {
@@ -364,5 +379,8 @@ SEEN_AT = {
     "a gang of which one alone goes on": 12,
     "a job that pushes out its own band": 262,
     "what makes way waits for an operator": 526,
+    "a limit that nobody keeps": 18,
+    "what is held that a restart forgets": 114,
+    "a weight that doesn't count": 20,
 }
 """Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""

@@ -8,6 +8,7 @@ import msgspec
 
 from opsconsole_protocol.ids import ContentId, JobId, job_id
 from opsconsole_protocol.job_content import Upload
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 
 FAULTS = (
@@ -42,6 +43,7 @@ class JobPlan:
     failure_rate: float
     stubborn_rate: float
     log_bytes: int
+    person: str = "ana"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Plan:
     chaos_ms: int = 60_000
     notes: tuple[str, ...] = field(default=())
     trees: TreePlan = TreePlan()
+    shares: tuple[tuple[str, ShareChange], ...] = ()
+    """What people may have; set at the beginning."""
+    contest: tuple[str, str] | None = None
+    """Two people who have work all the time, the first of them of weight 2."""
 
     @property
     def over_ms(self) -> int:
@@ -103,13 +109,14 @@ class Plan:
         times = [fault.at_ms + fault.duration_ms + 2_000 for fault in self.faults]
         times += [job.at_ms + 2_000 for job in self.jobs]
         times += [act.at_ms + 2_000 for act in self.acts]
+        times += [self.chaos_ms] * (self.contest is not None)
         return min(self.chaos_ms, max(times))
 
 
 def make_plan(
     seed: int, without: Collection[str] = (), *, only: Sequence[str] | None = None, size: float = 1.0
 ) -> Plan:
-    """The plan of a seed. `without` leaves out kinds of faults, `acts`, `trees` and `saves`; the rest stays as it is.
+    """The plan of a seed. `without` leaves out kinds of faults, `acts`, `trees`, `saves` and `shares`; the rest stays as it is.
 
     `only` draws all faults from these kinds instead. `size` multiplies the number of jobs.
     """
@@ -123,7 +130,8 @@ def make_plan(
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
     plan = _with_trees(plan) if "trees" not in without else plan
     plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
-    return _with_bands(plan)
+    plan = _with_bands(plan)
+    return _with_shares(plan) if "shares" not in without else plan
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -254,6 +262,44 @@ def _with_bands(plan: Plan) -> Plan:
     )
     allowed = ActPlan(rng.randrange(3_000), "allow preemption", 0, None)
     return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, allowed), key=lambda act: act.at_ms)))
+
+
+def _with_shares(plan: Plan) -> Plan:
+    """In some plans there are several people, who may not have all; in a few two of them compete. The pinned ones aren't among them."""
+    rng = random.Random(f"share plan {plan.seed}")  # noqa: S311 – the same
+    chance = rng.random()
+    if 0.57 <= chance < 0.578:
+        return _with_contest(plan, rng)
+    if not 0.5 <= chance < 0.57:
+        return plan
+    people = ("ana", "ben", "cleo")[: rng.randrange(1, 4)]
+    jobs = tuple(replace(job, person=rng.choice(people)) for job in plan.jobs)
+    jobs = tuple(
+        replace(job, spec=msgspec.structs.replace(job.spec, num_tasks=max(job.spec.num_tasks, 3))) for job in jobs
+    )
+    shares = tuple(
+        (person, ShareChange(tasks=rng.choice((1, 1, 2, 3)), gpus=rng.choice((None, 0, 1))))
+        for person in people
+        if rng.random() < 0.8
+    )
+    return replace(plan, jobs=jobs, shares=shares)
+
+
+def _with_contest(plan: Plan, rng: random.Random) -> Plan:
+    """Two people with more to do than there is time for, and nothing else that happens."""
+    people = ("ana", "ben") if rng.random() < 0.5 else ("ben", "ana")
+    hosts = tuple(replace(host, slots=max(2, host.slots)) for host in plan.hosts[:3])
+    spec = JobSpec(command=("work",), num_tasks=120)
+    length = rng.choice(((500, 1_500), (1_000, 1_000), (1_000, 3_000)))
+    jobs = tuple(
+        JobPlan(
+            at_ms=500, job_id=job_id(rng.getrandbits(50)), spec=spec, duration_ms=length, failure_rate=0.0,
+            stubborn_rate=0.0, log_bytes=0, person=person,
+        )
+        for person in rng.sample(people, 2)
+    )  # fmt: skip
+    weights = (people[0], ShareChange(weight=2)), (people[1], ShareChange(weight=1))
+    return Plan(plan.seed, hosts, jobs, chaos_ms=25_000, shares=weights, contest=people)
 
 
 def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:

@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec
 from tests.simulation.checker import Checker
 from tests.simulation.coordinator import Coordinator
@@ -32,6 +33,8 @@ class Operators:
 
     def begin(self) -> None:
         """Plan everything."""
+        for person, change in self._plan.shares:
+            self._loop.at(0, partial(self._set_share, person, change))
         for job in self._plan.jobs:
             self._loop.at(job.at_ms, partial(self.submit, job))
         for act in self._plan.acts:
@@ -40,9 +43,24 @@ class Operators:
     def submit(self, job: JobPlan) -> None:
         """Submit a job until it is taken; the id makes it safe to repeat."""
         request = api.SubmitJobs(submissions=(api.Submission(job.job_id, job.spec),))
-        self.ask(request, f"submit {job.job_id}", lambda _: self._checker.acknowledged_submission(job.job_id))
+        self.ask(
+            request, f"submit {job.job_id}", lambda _: self._checker.acknowledged_submission(job.job_id), job.person
+        )
 
-    def ask(self, request: api.AnyRequest, words: str, then: Callable[[Any], None] = lambda _: None) -> None:
+    def _set_share(self, person: str, change: ShareChange) -> None:
+        request = api.SetPerson(name=person, share=change)
+        self.ask(request, f"share of {person}", lambda _: self._checker.shares.acknowledged(person, change))
+
+    def lift_limits(self) -> None:
+        """Everybody may have everything."""
+        self._checker.shares.lifted()
+        for person, _ in self._plan.shares:
+            change = ShareChange(tasks=-1, gpus=-1)
+            self.ask(api.SetPerson(name=person, share=change), f"lift the limits of {person}")
+
+    def ask(
+        self, request: api.AnyRequest, words: str, then: Callable[[Any], None] = lambda _: None, person: str = "ana"
+    ) -> None:
         """Ask until there is an answer or a final refusal."""
         self.waiting += 1
 
@@ -66,7 +84,7 @@ class Operators:
             self._loop.at(1_500, ask)
 
         def ask() -> None:
-            self._coordinator.ask(request, answered, failed)
+            self._coordinator.ask(request, answered, failed, person)
 
         ask()
 

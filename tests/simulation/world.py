@@ -29,6 +29,7 @@ from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
 from tests.simulation.plan import SAVES, JobPlan, Plan, room_for
 from tests.simulation.saving import Saving, resumed_step
+from tests.simulation.share import Shares
 from tests.simulation.store import Disk
 from tests.simulation.tree import Trees
 from tests.simulation.virtual import Loop
@@ -66,6 +67,9 @@ class World:
         self.disk = Disk(self.loop, self.rng)
         self.checker = Checker(self.loop, self.disk, self.say)
         self.checker.specs = {job.job_id: job.spec for job in plan.jobs}
+        self.checker.shares = Shares(
+            {job.job_id: job.person for job in plan.jobs}, self.checker.require, lambda: self.loop.now_ms
+        )
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)
@@ -215,6 +219,8 @@ class World:
         self.trees.begin()
         self._watch()
         self._advance(self.plan.over_ms)
+        if self.plan.contest is not None and not self.loop.errors:
+            self.checker.shares.check_parts(*self.plan.contest)
         self.say("--- calm")
         self.nemesis.heal()
         self.trees.heal()
@@ -251,6 +257,7 @@ class World:
     def _let_go(self) -> None:
         """Operators undo what makes things wait."""
         self._confirm()
+        self.operators.lift_limits()
         for job in self.plan.jobs:
             for verb in ("resume", "release"):
                 self.checker.asked(verb, job.job_id, None)

@@ -8,8 +8,10 @@ from textual.app import App
 from opsconsole_console.app.navigation import Navigation
 from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Command, Names
+from opsconsole_console.service import saved_filter
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.error import NotFound, OpsconsoleError
+from opsconsole_protocol.host.private_file import PrivateFileError
 from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 _JOBS_COMPLETED = 2_000
@@ -47,6 +49,7 @@ class CommandLine:
             jobs=[(model.short_ids.show(job.id), f"{job.name}  {job.state}") for job in jobs],
             workers=[(worker.name, worker.connection) for worker in fleet.workers.values()],
             themes=sorted(self._app.available_themes),
+            saved=_saved(),
             projects=sorted(fleet.projects.keys() | {job.project for job in jobs}),
             values={
                 "state": sorted({job.state for job in jobs}),
@@ -71,6 +74,8 @@ class CommandLine:
                 self._run_on_worker(kind, argument)
             case _ if kind.route:
                 self._navigation.open(kind.route, argument)
+            case "saved":
+                self._use_saved(argument)
             case "filter":
                 self._navigation.show_filtered(kind.name, argument)
             case "project":
@@ -79,6 +84,23 @@ class CommandLine:
                 self._set_theme(argument)
             case _:
                 self._app.call_later(self._app.run_action, f"app.{kind.name}")
+
+    def _use_saved(self, argument: str) -> None:
+        """`NAME`, `save NAME` or `remove NAME`; nothing says which there are."""
+        action, _, name = argument.partition(" ")
+        name = name.strip()
+        if action in {"save", "remove"} and name:
+            if action == "save":
+                self._navigation.save_filter(name)
+            else:
+                saved_filter.remove(name)
+            self._shell.say(f"{name} is {action}d" if action == "remove" else f"saved: :filter {name} brings it back")
+        elif argument:
+            found = saved_filter.load(argument)
+            self._navigation.show_filtered("jobs", found.text, inverted=found.inverted)
+        else:
+            words = "\n".join(f"{name}: {one.label}" for name, one in saved_filter.load_all().items())
+            self._shell.say(words or "no filter is saved: filter the jobs with /, then :filter save NAME")
 
     def _run_on_job(self, kind: commands.CommandKind, job_id: str) -> None:
         if kind.route:
@@ -96,3 +118,10 @@ class CommandLine:
             self._navigation.open(kind.route, worker.id)
         else:
             self._shell.do(partial(self._shell.operations.drain, worker, kind.name))
+
+
+def _saved() -> list[tuple[str, str]]:
+    try:
+        return [(name, one.label) for name, one in saved_filter.load_all().items()]
+    except PrivateFileError:
+        return []  # said when one is used

@@ -9,6 +9,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.app.route import ROUTES, Made
 from opsconsole_console.model.log_target import LogTarget
 from opsconsole_console.screen.main.main_screen import MainScreen
+from opsconsole_console.service import saved_filter
 from opsconsole_console.service.job_lookup import JobLookup
 from opsconsole_console.service.shell import Shell
 from opsconsole_protocol.api import JobRow
@@ -108,11 +109,16 @@ class Navigation:
             self._shell.say(f"submitted {job.name} ({job.id}) to project {job.project}")
             self._app.call_later(self._main.job_pane.show_job, job.id)
 
-    def show_filtered(self, table: str, text: str) -> None:
+    def save_filter(self, name: str) -> None:
+        """Keep the jobs' filter by a name. Raises OpsconsoleError."""
+        shown = self._main.job_pane.filter
+        saved_filter.save(name, shown.text, inverted=shown.inverted)
+
+    def show_filtered(self, table: str, text: str, *, inverted: bool = False) -> None:
         """Filter the `workers` or the `jobs`. Raises InvalidRequest where the filter can't be read."""
         self._back_to_main()
         pane = self._main.worker_pane if table == "workers" else self._main.job_pane
-        pane.set_filter(text, inverted=False)
+        pane.set_filter(text, inverted=inverted)
         self._main.show_table(pane)
 
     def _back_to_main(self) -> None:

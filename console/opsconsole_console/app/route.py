@@ -107,6 +107,12 @@ def _transfers(shell: Shell, _: str) -> Made:
     return TransferScreen(shell.transfers)
 
 
+def _usage(shell: Shell, _: str) -> Made:
+    from opsconsole_console.screen.usage.usage_screen import UsageScreen
+
+    return UsageScreen(shell.source)
+
+
 def _new_job(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 
@@ -142,6 +148,7 @@ ROUTES: Mapping[str, Maker] = {
     "properties": _properties,
     "spec": _spec,
     "transfers": _transfers,
+    "usage": _usage,
     "why": _why,
     "worker": _worker,
 }

@@ -16,6 +16,7 @@ from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.drain import drain_words
 from opsconsole_console.model.job_progress import progress_words
 from opsconsole_console.visible import clean
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.mount import mounts_of
 from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
@@ -32,6 +33,9 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--since", metavar="T", type=typed(moment_ms), help="submitted since then: 2d (ago), or 2026-01-31T12:00"
     )
+    parser.add_argument(
+        "--saved", metavar="NAME", help="what a saved filter shows (`opsconsole filters`); FILTER narrows it"
+    )
     add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
@@ -47,9 +51,12 @@ def _add_filter(parser: Parser, example: str) -> None:
 
 def list_jobs(args: argparse.Namespace) -> int:
     """`opsconsole jobs`."""
+    text, inverted = " ".join([*args.filter, *_since(args.since)]), False
+    if args.saved is not None:
+        text, inverted = _with_saved(args.saved, text)
 
     async def work(client: Client) -> list[JobRow]:
-        return await client.jobs(" ".join([*args.filter, *_since(args.since)]), args.project, args.limit)
+        return await client.jobs(text, args.project, args.limit, inverted=inverted)
 
     rows = with_client(args, work)
     if args.json:
@@ -60,8 +67,18 @@ def list_jobs(args: argparse.Namespace) -> int:
         header = ("ID", "NAME", "PROJECT", "STATE", "PRIO", "TASKS", "WORKER", "AGE", "TIME", "PROGRESS")
         put_table(header, (_job_cells(row, now_ms) for row in rows))
     else:
-        say("no jobs" if not (args.filter or args.project or args.since) else "no job matches")
+        say("no jobs" if not (text or args.project) else "no job matches")
     return 0
+
+
+def _with_saved(name: str, text: str) -> tuple[str, bool]:
+    """A saved filter with more conditions, and whether it is inverted."""
+    from opsconsole_console.service import saved_filter
+
+    saved = saved_filter.load(name)
+    if saved.inverted and text:
+        raise InvalidRequest(f"{name} shows what doesn't match {saved.text}: it can't be narrowed")
+    return f"{saved.text} {text}".strip(), saved.inverted
 
 
 def _since(since_ms: int | None) -> list[str]:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import UsageAnswer
 
-_HOUR_MS = 3_600_000
-
 
 def add(group: Group) -> None:
     """The verbs of this file."""
@@ -50,6 +48,8 @@ def usage(args: argparse.Namespace) -> int:
         )  # fmt: skip
     else:
         say(f"nothing has run in the last {args.days} days")
+    if found.left_out:
+        say(f"{found.left_out:,} more had less, and have nothing now")
     if found.lines:
         put(
             "",

@@ -25,6 +25,8 @@ VERBS = {
     "submit": Verb("submit", "submit a job; its id alone on stdout"),
     "clone": Verb("clone", "submit a job once more, with changes; the new id alone on stdout"),
     "jobs": Verb("listing", "list jobs, newest first"),
+    "filters": Verb("filter", "list the filters on jobs that you saved", (), "they are kept on this machine"),
+    "filter": Verb("filter", "save a filter on jobs by a name, or remove it", (), "they are kept on this machine"),
     "workers": Verb("listing", "list workers: GPUs, what they do, where their files are"),
     "projects": Verb("listing", "list projects"),
     "templates": Verb("listing", "list templates"),

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from opsconsole_protocol.error import InvalidRequest
 
-Argument: TypeAlias = Literal["", "filter", "job", "jobs", "worker", "theme", "project"]
+Argument: TypeAlias = Literal["", "filter", "job", "jobs", "worker", "theme", "project", "saved"]
 
 COMPLETIONS_MAX = 200
 
@@ -32,6 +32,7 @@ class CommandKind:
 
 KINDS: tuple[CommandKind, ...] = (
     CommandKind("jobs", "filter", "the jobs, filtered", optional=True),
+    CommandKind("filter", "saved", "a saved filter; save NAME or remove NAME", optional=True),
     CommandKind("workers", "filter", "the workers, filtered", optional=True),
     CommandKind("project", "project", "the jobs of one project"),
     CommandKind("new", "", "a new job", verb=True, route="new_job"),
@@ -59,6 +60,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("events", "filter", "who did what, when and why", optional=True, route="events"),
     CommandKind("invite", "", "let a new GPU host in, or a person", verb=True, route="invite"),
     CommandKind("people", "", "who may do what, and open invitations", route="people"),
+    CommandKind("usage", "", "who had what of the fleet, who may have how much, and who is next", route="usage"),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),
@@ -97,6 +99,8 @@ class Names:
     workers: Sequence[tuple[str, str]] = ()
     themes: Sequence[str] = ()
     projects: Sequence[str] = ()
+    saved: Sequence[tuple[str, str]] = ()
+    """Saved filters."""
     values: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
@@ -145,6 +149,8 @@ def complete(line: str, names: Names, *, read_only: bool = False) -> list[Comple
     candidates: Iterable[tuple[str, str]] = {
         "job": names.jobs,
         "worker": names.workers,
+        "saved": [*names.saved, ("save", "save NAME: keep the filter of the jobs")]
+        + [(f"remove {name}", "let go of it") for name, _ in names.saved],
         "theme": [(theme, "") for theme in names.themes],
         "project": [(project, "") for project in names.projects],
     }.get(kind.argument, ())

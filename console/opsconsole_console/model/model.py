@@ -4,7 +4,7 @@ Changes are gathered here as they come and handed out once per tick: a burst of 
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from opsconsole.fleet import Change, Fleet
 from opsconsole_console.model.clock import Clock
@@ -33,6 +33,8 @@ class Model:
         self.all_fetched = False
         """Whether every job that the coordinator has is here."""
         self._older: dict[str, JobRow] = {}
+        self._found: dict[str, JobRow] = {}
+        """What only a filter brought here."""
         self._failed: list[JobRow] | None = None
         self._pending = Change(reset=True)
         self._is_dirty = True
@@ -110,6 +112,21 @@ class Model:
             self.note_change(Change(jobs=frozenset(fresh)))
         return len(fresh)
 
+    def add_found(self, rows: Iterable[JobRow]) -> None:
+        """Add jobs that a filter brought, until `forget_found`."""
+        fresh = {row.id: row for row in rows if self.job(row.id) is None}
+        self._found.update(fresh)
+        if fresh:
+            self.note_change(Change(jobs=frozenset(fresh)))
+
+    def forget_found(self, keep: Collection[str]) -> None:
+        """Let go of the jobs that a filter brought, but for those in `keep`."""
+        gone = frozenset(self._found) - frozenset(keep)
+        self._found = {job_id: row for job_id, row in self._found.items() if job_id not in gone}
+        gone -= self.fleet.jobs.keys() | self._older.keys()
+        if gone:
+            self.note_change(Change(jobs_removed=gone))
+
     @property
     def is_known(self) -> bool:
         """Whether the coordinator has sent its fleet yet."""
@@ -120,16 +137,17 @@ class Model:
         """How many jobs the coordinator has that aren't here."""
         if self.all_fetched:
             return 0
-        here = len(self.fleet.jobs) + sum(1 for job_id in self._older if job_id not in self.fleet.jobs)
+        older = self._older.keys() | self._found.keys()
+        here = len(self.fleet.jobs) + sum(1 for job_id in older if job_id not in self.fleet.jobs)
         return max(0, self.fleet.jobs_total - here)
 
     def job(self, job_id: str) -> JobRow | None:
         """A job's row, live or fetched."""
-        return self.fleet.jobs.get(job_id) or self._older.get(job_id)
+        return self.fleet.jobs.get(job_id) or self._older.get(job_id) or self._found.get(job_id)
 
     def jobs(self) -> dict[str, JobRow]:
         """All jobs at hand, by id, in no order."""
-        return {**self._older, **self.fleet.jobs}
+        return {**self._found, **self._older, **self.fleet.jobs}
 
     def newest_jobs(self, number: int) -> list[JobRow]:
         """The newest jobs, at most `number` of them, newest first."""

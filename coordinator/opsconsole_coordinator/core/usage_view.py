@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 from opsconsole_protocol.api import LineRow, UsageAnswer, UsageRow
 
 LINES_MAX = 1_000
+USAGE_ROWS_MAX = 1_000
 
 
 def usage_answer(fleet: Fleet, stored: Iterable[UsageDay], days: int, now_ms: int) -> UsageAnswer:
@@ -22,10 +23,19 @@ def usage_answer(fleet: Fleet, stored: Iterable[UsageDay], days: int, now_ms: in
         found.setdefault((project, person), UsageDay(day=first, project=project, person=person))
     rows = [_row(fleet, day, now_ms) for day in found.values()]
     shown = [row for row in rows if row.task_ms or row.tasks_now or row.weight_ms]
-    shown.sort(key=lambda row: (-row.gpu_ms, -row.task_ms, row.project, row.person))
+    shown.sort(key=lambda row: (not row.tasks_now, *_most(row)))  # who holds something is told in any case
+    told = sorted(shown[:USAGE_ROWS_MAX], key=_most)
     return UsageAnswer(
-        from_ms=first * DAY_MS, half_life_ms=HALF_LIFE_MS, rows=tuple(shown), lines=tuple(_lines(fleet, now_ms))
+        from_ms=first * DAY_MS,
+        half_life_ms=HALF_LIFE_MS,
+        rows=tuple(told),
+        lines=tuple(_lines(fleet, now_ms)),
+        left_out=len(shown) - len(told),
     )
+
+
+def _most(row: UsageRow) -> tuple[object, ...]:
+    return -row.gpu_ms, -row.task_ms, row.project, row.person
 
 
 def _nothing(day: UsageDay) -> UsageDay:
@@ -57,6 +67,8 @@ def _row(fleet: Fleet, day: UsageDay, now_ms: int) -> UsageRow:
         person_weight=person.weight,
         project_limits=project.limits,
         person_limits=person.limits,
+        cpus_asked_now=account.held.cpus,
+        memory_mb_now=account.held.memory_mb,
     )
 
 

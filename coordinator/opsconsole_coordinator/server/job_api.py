@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from typing import Any
+from functools import partial
 
 import msgspec
 
@@ -17,18 +17,18 @@ from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import check_task, load_job, release_job, resolve, with_whole_ids
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.job_search import WORK_MAX, JobSearch, Place
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
+from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
 from opsconsole_protocol.state import TaskState, is_task_finished
 
 ANSWER_WAIT_S = 2.0
 ANSWER_POLL_S = 0.02
-SCAN_MAX = 20_000
-"""How many stored jobs a filter looks at for one page."""
 
 
 class JobApi:
@@ -40,6 +40,7 @@ class JobApi:
         self._cleaning = cleaning
         self._large_answers = FairSemaphore(2, 1)
         """Two answers that take much memory are made at a time, and one of a caller."""
+        self._searches = FairSemaphore(2, 1)
 
     async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         commit_loop = self._commit_loop
@@ -67,38 +68,44 @@ class JobApi:
         return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
-        del caller
-        is_shown = job_filter.parse(request.filter).predicate(
-            job_filter.properties_by(self._commit_loop.clock.now_ms), job_filter.haystack
-        )
+        shown = job_filter.parse(request.filter, inverted=request.inverted)
+        if not shown.empty or request.count_only:
+            async with self._searches.acquire(caller.actor):
+                return await self._search(request, shown)
         limit = request.limit
-        page: dict[str, Any] = {
-            "project": request.project, "before_ms": request.before_ms, "before_id": request.before_id,
-        }  # fmt: skip
 
-        def read(connection: sqlite3.Connection) -> tuple[list[query.EncodedRow], api.JobRow | None]:
-            if is_shown is None:
-                return query.encoded_job_rows(connection, **page, limit=limit + 1), None
-            found: list[query.EncodedRow] = []
-            row: api.JobRow | None = None
-            left = SCAN_MAX
-            for row in query.job_rows(connection, **page, limit=SCAN_MAX):
-                left -= 1
-                if is_shown(row):
-                    found.append(query.EncodedRow(JobId(row.id), preencoded.encode(row)))
-                if len(found) > limit:
-                    return found, None
-            return found, None if left else row
+        def read(connection: sqlite3.Connection) -> list[query.EncodedRow]:
+            return query.encoded_job_rows(
+                connection, project=request.project, before_ms=request.before_ms, before_id=request.before_id,
+                limit=limit + 1,
+            )  # fmt: skip
 
-        def finish(read_so_far: tuple[list[query.EncodedRow], api.JobRow | None]) -> api.AnyAnswer:
-            found, last = read_so_far
+        def finish(found: list[query.EncodedRow]) -> api.AnyAnswer:
             jobs = preencoded.job_rows(found[:limit], self._commit_loop.shown)
-            answer = api.JobList(jobs=jobs, more=len(found) > limit or last is not None)
-            if last is not None:
-                answer = msgspec.structs.replace(answer, next_ms=last.created_at_ms, next_id=last.id)
-            return preencoded.answer(answer)
+            return preencoded.answer(api.JobList(jobs=jobs, more=len(found) > limit))
 
         return await self._commit_loop.database.share(request, read, finish)
+
+    async def _search(self, request: api.ListJobs, shown: Filter) -> api.AnyAnswer:
+        """A page of what a filter shows. Others read between its steps."""
+        search = JobSearch(shown, request.project, self._commit_loop.clock.now_ms())
+        place: Place | None = Place()
+        if request.before_ms is not None:
+            place = Place(request.before_ms, request.before_id or "~")
+        limit = 0 if request.count_only else request.limit
+        rows, matched, work = list[query.EncodedRow](), 0, 0
+        while place is not None and work < WORK_MAX and (request.count_only or len(rows) < limit):
+            step = await self._commit_loop.database.read(partial(search.step, place=place, wanted=limit - len(rows)))
+            rows += step.rows
+            matched, work, place = matched + step.matched, work + step.work, step.place
+        answer = api.JobList(
+            jobs=preencoded.job_rows(rows, self._commit_loop.shown),
+            more=place is not None,
+            matched=matched if request.count_only else 0,
+        )
+        if place is not None:
+            answer = msgspec.structs.replace(answer, next_ms=place.created_at_ms, next_id=place.job_id)
+        return preencoded.answer(answer)
 
     async def show(self, request: api.ShowJob, caller: Caller) -> api.AnyAnswer:
         async with self._large_answers.acquire(caller.actor):

@@ -47,7 +47,7 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting))), (f"epoch.{first}", mark)]
 
     steps: tuple[tuple[str, Sequence[tuple[object, ...]]], ...] = (
-        ("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", added),
+        ("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", added),
         ("UPDATE jobs SET state=?, is_live=?, finished_at_ms=?, data=?, row=? WHERE job_id=?", changed),
         (_PUT_TASK, tasks),
         (_PUT_ATTEMPT, attempts),
@@ -84,6 +84,7 @@ def _new_job(job: Job, row: JobRow) -> tuple[object, ...]:
     return (
         job.id, job.seq, job.spec.project, job.spec.title, str(job.state), _is_live(job), job.created_at_ms,
         job.finished_at_ms, _pack(job.spec), _record(job), _pack(row),
+        job.submitted_by,
     )  # fmt: skip
 
 

@@ -46,13 +46,15 @@ class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
     """Jobs, in the order that was asked for; `more` is true where a further page may exist.
 
     A filter looks at a bounded number of jobs for one page: `next_ms` and `next_id` say where it left off. Where they
-    aren't set, the next page begins after the last job of this one.
+    aren't set, the next page begins after the last job of this one. `matched` is how many of those that were looked at match,
+    where only that was asked for.
     """
 
     jobs: tuple[JobRow, ...]
     more: bool = False
     next_ms: int | None = None
     next_id: str = ""
+    matched: int = 0
 
 
 class ProjectList(Answered, frozen=True, kw_only=True, tag="project_list"):
@@ -238,12 +240,16 @@ class DatasetAnswer(Answered, frozen=True, kw_only=True, tag="dataset"):
 
 
 class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
-    """Who had and has what since `from_ms`, most first, and the waiting lines in order. `half_life_ms`: what was had fades."""
+    """Who had and has what since `from_ms`, most first, and the waiting lines in order. `half_life_ms`: what was had fades.
+
+    `left_out`: how many rows there are beyond these, of those who have nothing now and had least.
+    """
 
     from_ms: int
     half_life_ms: int
     rows: tuple[UsageRow, ...]
     lines: tuple[LineRow, ...]
+    left_out: int = 0
 
 
 AnyAnswer = (

@@ -5,11 +5,11 @@ time (`created>2026-01-31`: after that; in UTC where the date has no zone).
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol.api.row import JobRow
@@ -21,6 +21,8 @@ from opsconsole_protocol.requirement import Requirement
 TIMES = {"created": "created_at_ms", "started": "started_at_ms", "finished": "finished_at_ms"}
 OTHER_NAMES = {"user": "submitted_by", "tasks": "task_counts"}
 FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
+_NAMES = frozenset(FIELDS)
+_ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})
 
 
 def parse(text: str, *, inverted: bool = False) -> Filter:
@@ -33,15 +35,37 @@ def properties_by(clock: Callable[[], int]) -> Callable[[JobRow], Mapping[str, A
     return lambda row: properties(row, clock())
 
 
-def properties(row: JobRow, now_ms: int) -> dict[str, Any]:
+def properties(row: JobRow, now_ms: int) -> Mapping[str, Any]:
     """What conditions look at: the row's fields, some under an everyday name too, and its times as ages in milliseconds."""
-    found: dict[str, Any] = asdict(row)
-    found |= {name: found[field] for name, field in OTHER_NAMES.items()}
-    for name, field in TIMES.items():
-        found[name] = None if found[field] is None else now_ms - found[field]
-    for name in ("reason", "command"):
-        found[name] = found[name] or None
-    return found
+    return _Properties(row, now_ms)
+
+
+class _Properties(Mapping[str, Any]):
+    """Made for each of very many rows, of which a condition looks at one field: nothing is computed before it is asked for."""
+
+    __slots__ = ("_now_ms", "_row")
+
+    def __init__(self, row: JobRow, now_ms: int) -> None:
+        self._row = row
+        self._now_ms = now_ms
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        if name in TIMES:
+            at_ms = getattr(self._row, TIMES[name])
+            return None if at_ms is None else self._now_ms - at_ms
+        found = getattr(self._row, OTHER_NAMES.get(name, name))
+        return found or None if name in _ABSENT_WHERE_EMPTY else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FIELDS)
+
+    def __len__(self) -> int:
+        return len(FIELDS)
 
 
 def haystack(row: JobRow) -> str:

@@ -77,9 +77,14 @@ class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
 
 
 class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
-    """Jobs that match `filter` (`job_filter.py`), newest first: those older than `before_ms` and `before_id`. Answered by JobList."""
+    """Jobs that match `filter` (`job_filter.py`), newest first: those older than `before_ms` and `before_id`. Answered by JobList.
+
+    `inverted`: those that don't match it. `count_only`: how many there are, without their rows.
+    """
 
     filter: Line = ""
+    inverted: bool = False
+    count_only: bool = False
     project: Label = ""
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
     before_ms: Moment | None = None

@@ -289,6 +289,9 @@ class UsageRow(Row, frozen=True, kw_only=True):
     person_weight: float = 1.0
     project_limits: Limits = NO_LIMITS
     person_limits: Limits = NO_LIMITS
+    cpus_asked_now: float = 0.0
+    """Of `cpus_now`, those that were asked for: what a limit on CPUs counts."""
+    memory_mb_now: float = 0.0
 
 
 class LineRow(Row, frozen=True, kw_only=True):

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 import msgspec
 
 from opsconsole_protocol import api
-from opsconsole_protocol.api import InvitationRow, PersonRow, Snapshot, TemplateRow, Update
+from opsconsole_protocol.api import (
+    InvitationRow,
+    LineRow,
+    PersonRow,
+    Snapshot,
+    TemplateRow,
+    Update,
+    UsageAnswer,
+    UsageRow,
+)
+from opsconsole_protocol.share import NO_LIMITS, Limits
 from opsconsole_protocol.spec import JobSpec
 from tests.recording.lab import FILE, HOUR_MS, MINUTE_MS, NOW_MS, gpu_uuid, worker_id
 
@@ -115,6 +125,35 @@ def invitations() -> tuple[InvitationRow, ...]:
     return (
         InvitationRow(id="k3f9ab2q", role="worker", name="", tags=("zone=a",), uses_left=19,
                       expires_at_ms=NOW_MS + HOUR_MS, created_by="root"),
+    )  # fmt: skip
+
+
+def usage() -> UsageAnswer:
+    """Three people in two projects, one of whom has all that they may have."""
+    hour = HOUR_MS
+
+    def had(project: str, person: str, gpu_hours: int, gpus_now: int, tasks: int) -> UsageRow:
+        return UsageRow(
+            project=project, person=person, gpu_ms=gpu_hours * hour, cpu_ms=4 * gpu_hours * hour, task_ms=gpu_hours * hour,
+            tasks=tasks, tasks_now=gpus_now, gpus_now=gpus_now, cpus_now=4.0 * gpus_now, cpus_asked_now=4.0 * gpus_now,
+            weight_ms=gpu_hours * hour * 3 // 4, project_weight=2.0 if project == "pose" else 1.0,
+            person_weight=0.5 if person == "bo" else 1.0, person_limits=Limits(gpus=4) if person == "ana" else NO_LIMITS,
+            project_limits=Limits(gpus=16, tasks=40) if project == "pose" else NO_LIMITS,
+        )  # fmt: skip
+
+    def line(project: str, person: str, jobs: int, had_hours: int, reason: str) -> LineRow:
+        return LineRow(
+            priority=0, project=project, person=person, jobs=jobs, first_job="6a0rj8w5te", project_standing_ms=had_hours * hour,
+            person_standing_ms=had_hours * hour // 2, reason=reason,
+        )  # fmt: skip
+
+    return UsageAnswer(
+        from_ms=NOW_MS - 7 * DAY_MS, half_life_ms=7 * DAY_MS,
+        rows=(had("pose", "ana", 312, 3, 420), had("pose", "bo", 96, 2, 31), had("llm", "ana", 40, 1, 8), had("llm", "cy", 2, 0, 1)),
+        lines=(
+            line("pose", "bo", 12, 64, "no worker has 4 GPUs free"),
+            line("llm", "ana", 1, 120, "ana has 4 of the 4 GPUs that it may have at a time; this needs 1"),
+        ),
     )  # fmt: skip
 
 

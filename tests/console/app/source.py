@@ -233,10 +233,13 @@ def _jobs(source: RecordedSource, request: api.ListJobs) -> api.JobList:
         before = (-request.before_ms, request.before_id)
         rows = [job for job in rows if (-job.created_at_ms, job.id) > before]
     page, more = rows[: source.page_rows], len(rows) > source.page_rows
-    keeps = job_filter.parse(request.filter).predicate(job_filter.properties_by(source.clock), job_filter.haystack)
+    shown = job_filter.parse(request.filter, inverted=request.inverted)
+    keeps = shown.predicate(job_filter.properties_by(source.clock), job_filter.haystack)
     kept = tuple(job for job in page if keeps is None or keeps(job))
     answer = api.JobList(jobs=kept, more=more)
-    if more and kept[-1:] != tuple(page[-1:]):
+    if request.count_only:
+        answer = api.JobList(jobs=(), more=more, matched=len(kept))
+    if more and answer.jobs[-1:] != tuple(page[-1:]):
         answer = replace(answer, next_ms=page[-1].created_at_ms, next_id=page[-1].id)
     return answer
 
@@ -258,6 +261,9 @@ def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAns
 ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
+    api.AskUsage: lambda _s, _r: recorded.usage(),
+    api.SetPerson: lambda _s, r: api.Done(text=f"{r.name} is set"),
+    api.SetProject: lambda _s, r: api.Done(text=f"{r.name} is set"),
     api.AskHealth: lambda s, _r: api.Health(
         healthy=True, uptime_ms=1, workers=1, running_tasks=0, pending_tasks=0, store_seq=1, watchers=s.watchers
     ),

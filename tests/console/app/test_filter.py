@@ -1,5 +1,7 @@
 """The filter line."""
 
+from pathlib import Path
+
 import pytest
 
 from opsconsole_console.screen.part import worker_cell
@@ -7,6 +9,8 @@ from opsconsole_protocol import filter as filters
 from opsconsole_protocol.api import JobRow, job_filter
 from opsconsole_protocol.error import InvalidRequest
 from tests.console.app import recorded
+from tests.console.app.source import RecordedSource
+from tests.console.app.stage import stage
 
 JOBS = list(recorded.JOBS.values())
 
@@ -66,3 +70,18 @@ def test_workers_are_filtered_by_their_properties() -> None:
 def test_the_label_names_the_filter() -> None:
     assert filters.parse("project=pose").label == "filter: project=pose"
     assert filters.parse("project=pose", inverted=True).label == "filter: not project=pose"
+
+
+async def test_a_filter_is_saved_and_used_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with stage(RecordedSource()) as there:
+        pane = there.app.main.job_pane
+        pane.set_filter("project=pose", inverted=True)
+        await there.line("filter save others")
+        pane.set_filter("", inverted=False)
+        await there.line("filter others")
+        assert (pane.filter.text, pane.filter.inverted) == ("project=pose", True)
+        assert ("others", "not project=pose") in there.app.command_line.names().saved
+        await there.line("filter remove others")
+        await there.line("filter others")
+        await there.until(lambda: any("no filter is saved as 'others'" in toast for toast in there.toasts))

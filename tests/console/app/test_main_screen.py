@@ -107,7 +107,7 @@ async def test_new_rows_obey_the_filter(source: RecordedSource) -> None:
         source.change_jobs(replace(source.fleet.jobs["42f0k9x2mq"], state="failed", task_counts={"failed": 1}))
         await there.settle()
         assert pane.table.shown == 2
-        assert "2 of" in pane.state
+        assert "2 match" in pane.state
 
 
 async def test_letters_sort(source: RecordedSource) -> None:

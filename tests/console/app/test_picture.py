@@ -23,6 +23,7 @@ from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
+from opsconsole_console.screen.usage.usage_pane import UsagePane
 from opsconsole_console.widget.curve.curve_view import CurveView
 from tests.console.app.fake_board import FETCH, HISTORY, OFFER, row
 from tests.console.app.picture import picture
@@ -230,9 +231,16 @@ async def confirm(there: Stage) -> None:
     await there.press("c")
 
 
+async def usage(there: Stage) -> None:
+    """Who had what, and who is next."""
+    await there.line("usage")
+    screen = there.app.screen
+    await there.until(lambda: screen.query_one(UsagePane).table.total == 3)
+
+
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
-    transfers, put, metrics, gpus, compare,
+    transfers, put, metrics, gpus, compare, usage,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.model.coverage import ALL, NOTHING_YET, Coverage, Extent, empty_text
+from opsconsole_console.screen.main import job_pane
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.table_pane import TablePane
 from opsconsole_protocol.api import EventRow, JobRow, ListJobs
@@ -95,6 +96,24 @@ async def test_an_inverted_filter_too() -> None:
         pane.set_filter("num_tasks>0 !bad-batch", inverted=True)
         await there.until(lambda: pane.coverage == ALL)
         assert pane.table.shown == 1
+
+
+async def test_matches_beyond_what_is_shown_are_counted_and_let_go_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_pane, "_FOUND_MAX", 3)
+    source = with_older(page_rows=3)
+    async with stage(source) as there:
+        pane = there.app.main.job_pane
+        before = pane.table.total
+        pane.set_filter("name~^(old|bad)", inverted=False)
+        await there.until(lambda: "searching…" in pane.state)
+        await there.until(lambda: bool(pane.coverage.note))
+        assert pane.coverage.note == f"the newest 3 of {OLDER:,} that match are shown"
+        assert f"{OLDER:,} of {source.snapshot.jobs_total:,}" in pane.state
+        assert pane.table.total < before + OLDER
+        [marked, *_] = pane.table.shown_ids
+        pane.table.toggle_mark(marked)
+        pane.set_filter("", inverted=False)
+        await there.until(lambda: pane.table.total == before + 1)
 
 
 async def test_a_filter_on_events_looks_at_all_of_them() -> None:

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsconsole_coordinator.core import usage_view
+from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.usage import AHEAD_MS, CPUS_A_GPU, HALF_LIFE_MS, SETTLE_EVERY_MS, Usage
 from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
@@ -36,6 +38,20 @@ def test_a_day_of_two_gpus_weighs_half_as_much_a_week_later() -> None:
     assert account.weight_ms(START_MS + 1_000) == pytest.approx(2_000, rel=1e-5)
     assert account.weight_ms(START_MS + 1_000 + HALF_LIFE_MS) == pytest.approx(1_000, rel=1e-5)
     assert usage.projects["vision"].weight_ms(START_MS + 1_000) == pytest.approx(2_000, rel=1e-5)
+
+
+def test_of_very_many_those_who_hold_something_and_who_had_most_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_view, "USAGE_ROWS_MAX", 3)
+    fleet = Fleet(Random(0).getrandbits, store_id="store", name="lab")  # noqa: S311 - the same each time
+    for number in range(5):
+        fleet.usage.begin(job(f"p{number}"), attempt(), START_MS)
+        if number != 2:
+            fleet.usage.end(job(f"p{number}"), attempt(), START_MS + 1_000 * (number + 1))
+    days = fleet.usage.take_dirty()
+    answer = usage_view.usage_answer(fleet, days, 7, START_MS + 1_000)
+    assert ({row.person for row in answer.rows}, answer.left_out) == ({"p2", "p3", "p4"}, 2)
+    held = next(row for row in answer.rows if row.person == "p2")
+    assert (held.gpus_now, held.cpus_asked_now, held.memory_mb_now) == (1, 0.0, 0.0)
 
 
 def test_a_task_without_gpus_weighs_its_cpus() -> None:

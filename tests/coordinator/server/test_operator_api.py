@@ -8,6 +8,7 @@ import pytest
 
 from opsconsole.job_page import next_page
 from opsconsole_coordinator.server import job_api
+from opsconsole_coordinator.store import job_search
 from opsconsole_protocol import api, link
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
@@ -294,7 +295,8 @@ async def test_pages_of_jobs_meet(site: Site) -> None:
 
 async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hard use 23: "none" was said of what hadn't been looked at."""
-    monkeypatch.setattr(job_api, "SCAN_MAX", 10)
+    monkeypatch.setattr(job_search, "HEADS_AT_ONCE", 10)
+    monkeypatch.setattr(job_api, "WORK_MAX", 10)
     async with await site.operator() as operator:
         names = ["wanted", *["other"] * 24]
         batch = tuple(
@@ -302,7 +304,7 @@ async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monke
         )
         await operator.call(api.SubmitJobs(submissions=batch))
         oldest = min((await operator.call(api.ListJobs())).jobs, key=lambda job: (job.created_at_ms, job.id))
-        request, found, pages = api.ListJobs(filter=f"id={oldest.id}"), list[str](), 0
+        request, found, pages = api.ListJobs(filter=f"id~{oldest.id}"), list[str](), 0
         while True:
             answer = await operator.call(request)
             pages += 1
@@ -312,6 +314,15 @@ async def test_a_filter_says_where_it_left_off_instead_of_none(site: Site, monke
             request = next_page(request, answer)
         assert found == [oldest.id]
         assert pages == 3
+        request, matched = api.ListJobs(filter=f"id={oldest.id}", inverted=True, count_only=True), 0
+        while True:
+            answer = await operator.call(request)
+            assert answer.jobs == ()
+            matched += answer.matched
+            if not answer.more:
+                break
+            request = next_page(request, answer)
+        assert matched == 24
 
 
 async def test_a_restored_store_is_confirmed_once(site: Site) -> None:

@@ -87,7 +87,7 @@ def _insert(connection: sqlite3.Connection, fleet: Fleet, job: Job, attempts: li
     tasks = ((job.id, task.index, str(task.state), journal._pack(task)) for task in job.tasks)
     connection.execute("BEGIN")
     connection.execute(
-        "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", journal._new_job(job, view.job_row(fleet, job))
+        "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", journal._new_job(job, view.job_row(fleet, job))
     )
     connection.executemany(journal._PUT_TASK, tasks)
     connection.executemany(journal._PUT_ATTEMPT, map(journal._attempt, attempts))

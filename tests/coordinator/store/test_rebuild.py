@@ -136,6 +136,14 @@ def test_the_fleet_rebuilt_is_the_fleet_before(seed: int, steps: int) -> None:
     fleet = storm.world.fleet
     rebuilt = rebuild.load(store.connection, fleet.random_bits, "lab", storm.world.now_ms)
     assert as_stored(rebuilt) == as_stored(fleet)
+    now_ms = storm.world.now_ms
+    had, found = (
+        {whose: one.weight_ms(now_ms) for whose, one in (usage.people | usage.projects).items()}
+        for usage in (fleet.usage, rebuilt.usage)
+    )
+    assert found == pytest.approx(had, rel=0.01), (
+        "a day's worth fades as if it was had at the day's end, no more is lost"
+    )
     assert invariant.check(rebuilt) == []
     assert all(one.session is None and one.connection == "silent" for one in rebuilt.workers.values())
     store.connection.close()
@@ -283,6 +291,14 @@ async def test_a_store_of_an_old_version_opens(version: int, tmp_path: Path) -> 
     }  # fmt: skip
     assert {name: project.status for name, project in fleet.projects.items()} == {"p": "paused"}
     assert list(fleet.templates)
+    assert set(fleet.people) == ({"ben"} if version >= 4 else set())
+    assert sum(one.held.tasks for one in fleet.usage.people.values()) == sum(
+        len(one.live) for one in fleet.workers.values()
+    )
+    tables = await database.read(partial(fetch_all, "SELECT name FROM sqlite_schema WHERE type = 'table'"))
+    assert {("people",), ("usage",)} <= set(tables)
+    fleet.usage.tick(120_000)
+    assert bool(fleet.usage.take_dirty()), "what is held counts from now on"
     wanted = [(one.worker_name, one.output_path, one.patterns) for one in fleet.output_copies]
     assert wanted == ([("w1", "/out/jobs/a", ("models/*",))] if version >= 3 else [])
     assert fleet.store_id == "store"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from textual import on
 
 from opsconsole.ask import ask
@@ -46,6 +47,8 @@ class JobPane(TablePane[JobRow], JobActions):
         self._older_jobs = OlderJobs(source, model)
         self._is_searched = False
         self._is_all_found = False
+        self._matched = 0
+        """How many of all jobs the coordinator found to match, as far as it has looked."""
         super().__init__(number=2, title="Jobs", id="jobs")
 
     def make_table(self) -> WideRowTable[str, JobRow]:
@@ -90,8 +93,8 @@ class JobPane(TablePane[JobRow], JobActions):
             self._update_rows(change)
         if self.table.cursor_id in change.jobs:
             self.refresh_bindings()
-        self.subject = self._missing_text()
         self._update_coverage()
+        self.subject = self._missing_text()
         if not self.filter.empty:
             self.show_state()
 
@@ -116,7 +119,10 @@ class JobPane(TablePane[JobRow], JobActions):
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         super().set_filter(text, inverted=inverted)
         self._is_searched = self._is_all_found = False
+        self._matched = 0
+        self._model.forget_found(self.table.marked)
         self._update_coverage()
+        self.subject = self._missing_text()
         if self._model.jobs_missing and self.is_mounted:
             run_exclusive(self, self._search_older, "search")
 
@@ -129,33 +135,46 @@ class JobPane(TablePane[JobRow], JobActions):
         elif self.filter.empty or not self._is_searched:
             self.set_coverage(Coverage(Extent.PART, looking=not self.filter.empty))
 
+    def count_text(self) -> str:
+        total = max(self._model.fleet.jobs_total, self.table.total)
+        matched = max(self._matched, self.table.shown)
+        return f"searching… {matched:,} match" if self.coverage.looking else f"{matched:,} of {total:,}"
+
     async def _search_older(self) -> None:
-        """Have the coordinator look through all jobs for what the filter wants: only the newest are here."""
+        """Have the coordinator look through all jobs for what the filter wants: only the newest are here.
+
+        What is more than can be shown is counted.
+        """
         await asyncio.sleep(PAUSE_S)
-        predicate = self.filter.predicate(self.properties, self.haystack)
-        asked = "" if self.filter.inverted else self.filter.text
-        request, found = ListJobs(filter=asked, limit=_PAGE_JOBS), 0
-        while predicate is not None and found < _FOUND_MAX:
+        if self.filter.empty:
+            return
+        request = ListJobs(filter=self.filter.text, inverted=self.filter.inverted, limit=_PAGE_JOBS)
+        more = True
+        while more:
+            if self._matched >= _FOUND_MAX:
+                request = replace(request, count_only=True)
             try:
                 answer = await ask(self._source, request, JobList)
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            kept = [row for row in answer.jobs if predicate(row)]
-            found += len(kept)
-            self._model.add_older(kept)
-            if not answer.more:
-                self._is_all_found = True
-                self._update_coverage()
-                return
-            request = next_page(request, answer)
+            self._model.add_found(answer.jobs)
+            self._matched += len(answer.jobs) + answer.matched
+            more, request = answer.more, next_page(request, answer)
+            self.show_state()
         self._is_searched = True
-        self.set_coverage(
-            Coverage(Extent.PART, note=f"the newest {found:,} that match are shown") if predicate else self.coverage
-        )
+        self._is_all_found = self._matched <= _FOUND_MAX
+        if self._is_all_found:
+            self._update_coverage()
+        else:
+            note = f"the newest {_FOUND_MAX:,} of {self._matched:,} that match are shown"
+            self.set_coverage(Coverage(Extent.PART, note=note))
+        self.subject = self._missing_text()
 
     def _missing_text(self) -> str:
         missing = self._model.jobs_missing
+        if not self.filter.empty:
+            return self.coverage.note
         return f"{missing:,} older below" if missing and self.table.total else ""
 
     @on(LiveTable.RowHighlighted)

@@ -111,9 +111,13 @@ class TablePane(Pane, Generic[RowT]):
         if marked:
             parts.insert(0, f"{marked} marked")
         if not self.filter.empty:
-            parts.append(f"{self.table.shown:,} of {self.table.total:,}" + ("…" if self.coverage.looking else ""))
+            parts.append(self.count_text())
         self.state = "  ".join(parts)
         self.refresh_bindings()
+
+    def count_text(self) -> str:
+        """How many rows the filter shows, of how many."""
+        return f"{self.table.shown:,} of {self.table.total:,}" + ("…" if self.coverage.looking else "")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Let escape bubble up where there is nothing to undo here."""
