@@ -29,6 +29,8 @@ _LEFT_OUT = {
     "datasets": "its datasets",
     "inputs": "its inputs",
     "after": "the jobs that it comes after",
+    "after_failure": "the jobs that it comes after if they fail",
+    "after_any": "the jobs that it comes after when they end",
     "requirements": "what it requires of a worker",
     "worker": "the worker that it names",
     "workers": "the workers that it names",

@@ -133,6 +133,10 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A file or folder on the worker from which its first attempts go on, until one has saved a checkpoint of its own."""
     metric_pattern: str = ""
     """Finds metrics in the lines that its tasks print: named groups are metrics, `step`, or `done` of `total`."""
+    after_failure: tuple[str, ...] = ()
+    """Ids of jobs: it starts only once these have ended, none of them well."""
+    after_any: tuple[str, ...] = ()
+    """Ids of jobs: it starts only once these have ended, well or not."""
     datasets: tuple[JobDataset, ...] = ()
     """What its tasks read with `opsconsole.load_dataset()`: looked at on the worker, and refused there if broken, before a task starts."""
 
@@ -164,6 +168,11 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             return self.command
         values = (self.parameters[0], self.parameters[-1]) if self.parameters else ({}, {})
         return tuple(a if a == b else shared_word(a, b, *values) for a, b in zip(first, last, strict=True))
+
+    @property
+    def comes_after(self) -> tuple[str, ...]:
+        """The jobs that it comes after, after whichever end, each once."""
+        return tuple(dict.fromkeys((*self.after, *self.after_failure, *self.after_any)))
 
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
@@ -218,6 +227,7 @@ def check_spec(spec: JobSpec) -> None:
             f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
             f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
         )
+    _check_after(spec)
     _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
@@ -230,6 +240,18 @@ def check_spec(spec: JobSpec) -> None:
         check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
+
+
+def _after_options(spec: JobSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (("--after", spec.after), ("--after-failure", spec.after_failure), ("--after-any", spec.after_any))
+
+
+def _check_after(spec: JobSpec) -> None:
+    option_of: dict[str, str] = {}
+    for option, others in _after_options(spec):
+        for other in others:
+            if option_of.setdefault(other, option) != option:
+                raise InvalidRequest(f"{option_of[other]} and {option} both name {other}: leave one out")
 
 
 def _check_gang(spec: JobSpec) -> None:
@@ -250,7 +272,7 @@ def check_bounds(spec: JobSpec) -> None:
     check_length("--template", spec.template or "", NAME_CHARACTERS_MAX)
     check_count("requirements", spec.requirements, requirement.CONDITIONS_MAX)
     check_count("inputs", spec.inputs, INPUTS_MAX)
-    check_count("jobs to come after", spec.after, AFTER_MAX)
+    check_count("jobs to come after", (*spec.after, *spec.after_failure, *spec.after_any), AFTER_MAX)
     check_count("ports", spec.ports, PORTS_MAX)
     check_count("environment variables", spec.environment, VARIABLES_MAX)
     check_count("sets of parameters", spec.parameters, NUM_TASKS_MAX)
@@ -259,8 +281,9 @@ def check_bounds(spec: JobSpec) -> None:
         requirement.check_length(line)
     for name in spec.inputs:
         check_length("--input", name, PATH_CHARACTERS_MAX)
-    for other in spec.after:
-        check_length("--after", other, ID_CHARACTERS_MAX)
+    for option, others in _after_options(spec):
+        for other in others:
+            check_length(option, other, ID_CHARACTERS_MAX)
     for command in spec.task_commands:
         check_count("words of a task's command", command, COMMAND_WORDS_MAX)
     for parameters in spec.parameters:

@@ -26,6 +26,8 @@ SET: dict[str, dict[str, Any]] = {
     "resources": {"resources": Resources(gpus=1, cpus=2, memory_mb=8_192, gpu_memory_mb=20_480)},
     "inputs": {"inputs": ("data.csv",)},
     "after": {"after": ("42f0k9x2mq",)},
+    "after_failure": {"after_failure": ("42f0k9x2mq",)},
+    "after_any": {"after_any": ("42f0k9x2mq",)},
     "max_retries_failure": {"max_retries_failure": 2},
     "max_retries_preemption": {"max_retries_preemption": 3},
     "max_task_failures": {"max_task_failures": 4},

@@ -172,6 +172,8 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
         ("After", ", ".join(spec.after)),
+        ("After failure of", ", ".join(spec.after_failure)),
+        ("After any end of", ", ".join(spec.after_any)),
         ("Needs", ", ".join(filter(None, (fmt.resources(spec.resources), *spec.requirements)))),
         ("Time-out", _limits(spec)),
         ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),

@@ -97,6 +97,10 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
     where.add_argument("--priority", metavar="N", type=int, help="higher goes first (0)")
     where.add_argument("--after", metavar="JOB", action="append", default=[],
                        help="only once this job has succeeded; repeatable")  # fmt: skip
+    where.add_argument("--after-failure", metavar="JOB", action="append", default=[],
+                       help="only once this job has ended and didn't succeed; repeatable")  # fmt: skip
+    where.add_argument("--after-any", metavar="JOB", action="append", default=[],
+                       help="only once this job has ended, well or not; repeatable")  # fmt: skip
     where.add_argument("--hold", action="store_true", help="don't start it before `opsconsole release`")
 
 
@@ -240,6 +244,8 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "resources": _resources(args),
         "inputs": tuple(args.input),
         "after": tuple(args.after),
+        "after_failure": tuple(args.after_failure),
+        "after_any": tuple(args.after_any),
         "max_retries_failure": args.max_retries_failure,
         "max_retries_preemption": args.max_retries_preemption,
         "max_task_failures": args.max_task_failures,

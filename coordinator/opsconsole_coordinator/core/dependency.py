@@ -1,4 +1,4 @@
-"""Jobs that come after other jobs: ready when all of these have succeeded, blocked when one can't succeed any more."""
+"""Jobs that come after other jobs: ready when all of these have ended as asked, blocked when one can't any more."""
 
 from collections.abc import Mapping, Sequence
 
@@ -38,10 +38,19 @@ def note_dependency(job: Job, other: JobId, state: TaskState) -> None:
     """Note the state of one of the jobs that a job comes after."""
     job.waiting_on.discard(other)
     job.blocked_by.discard(other)
-    if state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED):
+    if blocks(job, other, state):
         job.blocked_by.add(other)
     elif not is_task_finished(state):
         job.waiting_on.add(other)
+
+
+def blocks(job: Job, other: JobId, state: TaskState) -> bool:
+    """Whether a job can't start because another that it comes after is in this state."""
+    if other in job.spec.after_any:
+        return False
+    if other in job.spec.after_failure:
+        return state is TaskState.SUCCEEDED
+    return state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED)
 
 
 def update_dependents(fleet: Fleet, job: Job, now_ms: int) -> None:
@@ -65,7 +74,8 @@ def blocked_words(fleet: Fleet, job: Job) -> str:
     """Why a job is blocked: names the jobs that didn't succeed themselves, because only these can be retried."""
     roots: dict[JobId, None] = {}
     seen: set[JobId] = set()
-    left = sorted(job.blocked_by)
+    well = sorted(job.blocked_by & set(job.spec.after_failure))
+    left = sorted(job.blocked_by - set(well))
     while left:
         other_id = left.pop(0)
         if other_id in seen:
@@ -73,12 +83,22 @@ def blocked_words(fleet: Fleet, job: Job) -> str:
         seen.add(other_id)
         other = fleet.jobs.get(other_id)
         if other is not None and other.state is TaskState.BLOCKED and other.blocked_by:
-            left += sorted(other.blocked_by)
+            if not other.spec.after_failure:
+                left += sorted(other.blocked_by)
+                continue
+            succeeded = other.blocked_by & set(other.spec.after_failure)
+            well += sorted(succeeded - set(well))
+            left += sorted(other.blocked_by - succeeded)
         else:
             roots[other_id] = None
-    names, through = ", ".join(sorted(roots)), ", ".join(sorted(job.blocked_by - roots.keys()))
-    retry = "retry it" if len(roots) == 1 else "retry them"
-    return f"{names} didn't succeed ({retry} to unblock)" + (f"; {through} is blocked by that, too" if through else "")
+    words = []
+    if roots:
+        retry = "retry it" if len(roots) == 1 else "retry them"
+        words.append(f"{', '.join(sorted(roots))} didn't succeed ({retry} to unblock)")
+    if well:
+        words.append(f"{', '.join(sorted(well))} succeeded, and a job after its failure never starts then")
+    through = ", ".join(sorted(job.blocked_by - roots.keys() - set(well)))
+    return "; ".join(words) + (f"; {through} is blocked by that, too" if through else "")
 
 
 def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:

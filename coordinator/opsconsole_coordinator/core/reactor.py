@@ -251,7 +251,7 @@ class Reactor:
     ) -> list[Job]:
         """Jobs come in. Raises InvalidRequest, Conflict or LimitExceeded.
 
-        `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store. Returns the
+        `after` says how the jobs named in `spec.comes_after` stand, by their whole ids, in memory or in the store. Returns the
         jobs, those included that had come in before.
         """
         return submission.submit(self.fleet, submissions, after, actor, now_ms)

@@ -24,7 +24,7 @@ PENDING_TASKS_MAX = 1_000_000
 def submit(
     fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
 ) -> list[Job]:
-    """Add jobs. `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store.
+    """Add jobs. `after` says how the jobs named in `spec.comes_after` stand, by their whole ids, in memory or in the store.
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
@@ -71,15 +71,21 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         if known is None:
             check_takes_work(fleet, submission.spec.project)
             _check_contents(fleet, submission.spec)
-        for other in submission.spec.after:
+        for other in submission.spec.comes_after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
-                raise InvalidRequest(f"--after {other}: there is no such job")
+                raise InvalidRequest(f"{_option(submission.spec, other)} {other}: there is no such job")
         new_tasks += submission.spec.num_tasks if known is None else 0
-    check_cycle({job: [JobId(other) for other in spec.after] for job, spec in batch.items()})
+    check_cycle({job: [JobId(other) for other in spec.comes_after] for job, spec in batch.items()})
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
+
+
+def _option(spec: JobSpec, other: str) -> str:
+    if other in spec.after:
+        return "--after"
+    return "--after-failure" if other in spec.after_failure else "--after-any"
 
 
 def _check_contents(fleet: Fleet, spec: JobSpec) -> None:
@@ -102,7 +108,7 @@ def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: in
         submitted_by=actor,
         created_at_ms=now_ms,
         priority=spec.priority,
-        after=tuple(JobId(other) for other in dict.fromkeys(spec.after)),
+        after=tuple(JobId(other) for other in spec.comes_after),
         tasks=[Task(index=index, state=first, pending_since_ms=now_ms, held=spec.held) for index in range(count)],
         counts={first: count},
         ready=list(range(count)) if first is TaskState.PENDING else [],

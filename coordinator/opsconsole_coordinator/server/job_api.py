@@ -43,7 +43,7 @@ class JobApi:
 
     async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         commit_loop = self._commit_loop
-        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
+        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.comes_after)
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
         submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]

@@ -39,10 +39,16 @@ def check_task(job_id: JobId, num_tasks: int, index: int | None) -> None:
 
 
 def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
-    """The spec with whole job ids in `after`, where prefixes were typed."""
-    if not spec.after:
+    """The spec with whole job ids of the jobs that it comes after, where prefixes were typed."""
+    if not spec.comes_after:
         return spec
-    return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
+
+    def whole(ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(resolved.get(JobId(one), JobId(one)) for one in ids)
+
+    return msgspec.structs.replace(
+        spec, after=whole(spec.after), after_failure=whole(spec.after_failure), after_any=whole(spec.after_any)
+    )
 
 
 async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:

@@ -109,6 +109,14 @@ def _check_gang(fleet: Fleet, job: Job) -> Iterator[str]:
         yield f"gang {job.id}: {going_on} tasks go on though {ended} have ended without success"
 
 
+def _blocks(job: Job, live: Job) -> bool:
+    if live.id in job.spec.after_any:
+        return False
+    if live.id in job.spec.after_failure:
+        return live.state is TaskState.SUCCEEDED
+    return live.state is TaskState.BLOCKED or (live.is_finished and live.state is not TaskState.SUCCEEDED)
+
+
 def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
     name = f"job {job.id}"
     if job.counts != dict(Counter(task.state for task in job.tasks)):
@@ -128,7 +136,7 @@ def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
             yield f"{name}: {other} doesn't know that it comes after it"
         if live is None:
             continue
-        blocks = live.state is TaskState.BLOCKED or (live.is_finished and live.state is not TaskState.SUCCEEDED)
+        blocks = _blocks(job, live)
         if (other in job.blocked_by) != blocks or (other in job.waiting_on) != (not blocks and not live.is_finished):
             yield f"{name}: waits on {job.waiting_on}, blocked by {job.blocked_by}, while {other} is {live.state}"
     if job.blocked_by and job.counts.get(TaskState.PENDING):

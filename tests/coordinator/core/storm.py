@@ -176,8 +176,8 @@ class Storm:
 
     # --- what can happen ---------------------------------------------------------------------------------------
 
-    def submit(self, tasks: int, kind: str, after: list[int], **fields: Any) -> None:
-        """A job of some kind, after some of the earlier ones."""
+    def submit(self, tasks: int, kind: str, after: list[int], end: str = "after", **fields: Any) -> None:
+        """A job of some kind, after some end of some of the earlier ones."""
         kinds: dict[str, dict[str, Any]] = {
             "plain": {},
             "gpu": {"resources": Resources(gpus=1)},
@@ -189,7 +189,7 @@ class Storm:
             "urgent": {"priority": 5},
         }
         earlier = [self.jobs[place % len(self.jobs)].id for place in after if self.jobs]
-        self.jobs.append(self.world.submit(num_tasks=tasks, after=tuple(earlier), **kinds[kind], **fields))
+        self.jobs.append(self.world.submit(num_tasks=tasks, **{end: tuple(earlier)}, **kinds[kind], **fields))
 
     def submit_again(self, place: int) -> None:
         """The same submission once more."""

@@ -168,3 +168,64 @@ def test_a_chain_names_the_job_at_its_root_that_can_be_retried(world: World) -> 
     assert world.why(second) == f"{first.id} didn't succeed (retry it to unblock)"
     expected = f"{first.id} didn't succeed (retry it to unblock); {second.id} is blocked by that, too"
     assert (world.why(third), world.rows[third.id].reason) == (expected, expected)
+
+
+def test_a_job_after_a_failure_starts_only_then(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_failure=(first,))
+    assert world.why(second) == f"waits for {first.id}"
+    worker.fail(worker.started())
+    worker.succeed(worker.started())
+    assert (state(first), state(second)) == ("failed", "succeeded")
+
+
+def test_a_job_after_a_failure_is_blocked_by_a_success_and_blocks_those_after_it(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_failure=(first,))
+    third = world.submit(after=(second,))
+    worker.succeed(worker.started())
+    assert (state(second), state(third)) == ("blocked", "blocked")
+    words = f"{first.id} succeeded, and a job after its failure never starts then"
+    assert world.why(second) == words
+    assert world.why(third) == f"{words}; {second.id} is blocked by that, too"
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_a_job_after_any_end_starts_however_the_other_ended(world: World, is_well: bool) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_any=(first,))
+    (worker.succeed if is_well else worker.fail)(worker.started())
+    worker.succeed(worker.started())
+    assert state(second) == "succeeded"
+
+
+@pytest.mark.parametrize("kind", ["after_failure", "after_any"])
+def test_a_retry_of_the_other_job_is_waited_for_again(world: World, kind: str) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(held=True, **{kind: (first,)})
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})  # so that it stays in memory
+    world.act("retry", first)
+    assert second.waiting_on == {first.id}
+    worker.succeed(worker.started())
+    worker.rest(attempt)
+
+
+def test_one_job_is_not_named_in_two_kinds(world: World) -> None:
+    first = world.submit()
+    with pytest.raises(InvalidRequest, match="--after and --after-any both name"):
+        world.submit(after=(first,), after_any=(first,))
+
+
+def test_a_circle_of_several_kinds_is_refused(world: World) -> None:
+    a, b = world.new_id(), world.new_id()
+    batch = [
+        Submission(a, JobSpec(command=("a",), after_any=(b,))),
+        Submission(b, JobSpec(command=("a",), after_failure=(a,))),
+    ]
+    with pytest.raises(InvalidRequest, match="wait for each other"):
+        world.reactor.on_submit(batch, {}, "ana", world.now_ms)

@@ -128,10 +128,11 @@ class World:
         """Submit one job."""
         fields.setdefault("command", ("/bin/true",))
         fields.setdefault("resources", Resources(gpus=gpus))
-        fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
+        for kind in ("after", "after_failure", "after_any"):
+            fields[kind] = tuple(one.id if isinstance(one, Job) else one for one in fields.get(kind, ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = self.reactor.on_submit([one], self.stored_states(spec.after), by, self.now_ms)[0]
+        job = self.reactor.on_submit([one], self.stored_states(spec.comes_after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job

@@ -35,6 +35,8 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("collects", " ".join(spec.collect)),
             ("metrics", spec.metric_pattern),
             ("after", " ".join(spec.after)),
+            ("after failure", " ".join(spec.after_failure)),
+            ("after any end", " ".join(spec.after_any)),
             ("workdir", spec.workdir or "the attempt's own folder"),
             ("ports", " ".join(spec.ports)),
             ("template", spec.template or ""),
