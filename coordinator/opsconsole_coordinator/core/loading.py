@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from opsconsole_coordinator.core.checkpointing import hurry
-from opsconsole_coordinator.core.dependency import note_dependency
+from opsconsole_coordinator.core.dependency import note_stored
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.seal import MARK_BITS
-from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
 
 
@@ -16,10 +15,8 @@ def begin_epoch(fleet: Fleet, past: Mapping[int, str]) -> None:
     fleet.seal.begin_epoch(past, fleet.seq + 1, fleet.random_bits(MARK_BITS))
 
 
-def load_jobs(
-    fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], stored: Mapping[JobId, TaskState]
-) -> None:
-    """Put jobs with their attempts into memory. `stored` says how the jobs that they come after stand in the store."""
+def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], stored: Mapping[str, TaskState]) -> None:
+    """Put jobs with their attempts into memory. `stored` says how the jobs that they come after stand in the store, and their tasks where these are named."""
     loaded = list(jobs)
     for job in loaded:
         fleet.jobs[job.id] = job
@@ -30,9 +27,9 @@ def load_jobs(
     for attempt in attempts:
         load_attempt(fleet, attempt)
     for job in loaded:
-        for other in job.after:
-            live = fleet.jobs.get(other)
-            note_dependency(job, other, live.state if live is not None else stored.get(other, TaskState.FAILED))
+        note_stored(fleet, job, stored)
+        if job.elements:
+            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
         if job.fault:
             job.reason = job.fault
         elif job.ready and not fleet.waits_for(job):

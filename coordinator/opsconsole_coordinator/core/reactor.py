@@ -247,12 +247,12 @@ class Reactor:
     # --- operators: jobs ---------------------------------------------------------------------------------------
 
     def on_submit(
-        self, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+        self, submissions: Sequence[Submission], after: Mapping[str, TaskState], actor: str, now_ms: int
     ) -> list[Job]:
         """Jobs come in. Raises InvalidRequest, Conflict or LimitExceeded.
 
-        `after` says how the jobs named in `spec.comes_after` stand, by their whole ids, in memory or in the store. Returns the
-        jobs, those included that had come in before.
+        `after` says how the jobs stand in the store of which `spec.dependencies` tells, and their tasks where it names these, by
+        whole ids. Returns the jobs, those included that had come in before.
         """
         return submission.submit(self.fleet, submissions, after, actor, now_ms)
 
@@ -280,7 +280,7 @@ class Reactor:
         if demand is not None:
             collect_offers(self.fleet, demand, now_ms)
 
-    def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
+    def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[str, TaskState]) -> None:
         """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""
         load_jobs(self.fleet, (job,), attempts, after)
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
+from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, count_tasks, note_stored
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
@@ -22,9 +23,9 @@ PENDING_TASKS_MAX = 1_000_000
 
 
 def submit(
-    fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+    fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, TaskState], actor: str, now_ms: int
 ) -> list[Job]:
-    """Add jobs. `after` says how the jobs named in `spec.comes_after` stand, by their whole ids, in memory or in the store.
+    """Add jobs. `after` says how the jobs stand of which `spec.dependencies` tells, and their tasks where it names these, by whole ids.
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
@@ -41,10 +42,10 @@ def submit(
             added.append(job)
         jobs.append(job)
     for job in added:
-        for other in job.after:
-            live = fleet.jobs.get(other)
-            note_dependency(job, other, live.state if live is not None else after[other])
-        if job.blocked_by or job.waiting_on:
+        note_stored(fleet, job, after)
+        if job.elements:
+            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
+        if job.blocked_by or job.waiting_on or job.elements:
             apply_dependencies(fleet, job, now_ms)
         if job.ready:
             fleet.queue(job)
@@ -57,7 +58,7 @@ def _headline(job: Job) -> str:
     return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
 
 
-def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState]) -> None:
+def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, TaskState]) -> None:
     batch = {submission.job_id: submission.spec for submission in submissions}
     if len(batch) != len(submissions):
         raise InvalidRequest("two jobs of one batch have the same id")
@@ -71,9 +72,8 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         if known is None:
             check_takes_work(fleet, submission.spec.project)
             _check_contents(fleet, submission.spec)
-        for other in submission.spec.comes_after:
-            if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
-                raise InvalidRequest(f"{_option(submission.spec, other)} {other}: there is no such job")
+        for one in submission.spec.dependencies:
+            _check_dependency(fleet, submission.spec, one, batch, after)
         new_tasks += submission.spec.num_tasks if known is None else 0
     check_cycle({job: [JobId(other) for other in spec.comes_after] for job, spec in batch.items()})
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
@@ -82,10 +82,27 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 
 
-def _option(spec: JobSpec, other: str) -> str:
-    if other in spec.after:
-        return "--after"
-    return "--after-failure" if other in spec.after_failure else "--after-any"
+def _check_dependency(
+    fleet: Fleet, spec: JobSpec, one: Dependency, batch: Mapping[JobId, JobSpec], after: Mapping[str, TaskState]
+) -> None:
+    """Raise InvalidRequest for what nobody can wait for."""
+    option, other_id = f"{one.end.option} {one.text}", JobId(one.job)
+    live = fleet.jobs.get(other_id)
+    other = batch.get(other_id) or (live.spec if live is not None else None)
+    if other is None and other_id not in after:
+        raise InvalidRequest(f"{option}: there is no such job")
+    if one.end is End.RESULTS and other is not None and not other.collect:
+        raise InvalidRequest(f"{option}: nothing is collected of that job: submit it with --collect PATTERN")
+    if one.task_index is None and not one.each:
+        return
+    count = other.num_tasks if other is not None else count_tasks(other_id, after)
+    tasks = "1 task" if count == 1 else f"{count} tasks"
+    if one.task_index is not None and one.task_index >= count:
+        raise InvalidRequest(f"{option}: that job has {tasks}, from task-0 to task-{count - 1}")
+    if one.each and count != spec.num_tasks:
+        raise InvalidRequest(
+            f"{option}: that job has {tasks} and this one {spec.num_tasks}: task by task, both need the same number"
+        )
 
 
 def _check_contents(fleet: Fleet, spec: JobSpec) -> None:

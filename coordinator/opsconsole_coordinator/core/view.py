@@ -384,7 +384,11 @@ def _waiting_task(job: Job, now_ms: int, index: int | None) -> Task | None:
         return None
     tasks = job.tasks if index is None else job.tasks[index : index + 1]
     waiting = (task for task in tasks if task.state is TaskState.PENDING)
-    return min(waiting, key=lambda task: (task.not_before_ms > now_ms, task.index), default=None)
+    return min(
+        waiting,
+        key=lambda task: (job.is_task_waiting(task.index), task.not_before_ms > now_ms, task.index),
+        default=None,
+    )
 
 
 def _why_it_waits(
@@ -393,7 +397,11 @@ def _why_it_waits(
     found = _verdicts(fleet, demand, now_ms)
     is_blocked = task is None
     if is_blocked and job.blocked_by:
-        return blocked_words(fleet, job), found.verdicts  # what is at the root of it may have changed since
+        return blocked_words(job), found.verdicts  # what is at the root of it may have changed since
+    if is_blocked and job.elements:
+        return next((one.reason for one in job.tasks if one.state is TaskState.BLOCKED), ""), found.verdicts
+    if task is not None and (words := fleet.task_waits_for(job, task)):
+        return words, found.verdicts
     is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     if job.reason and (is_blocked or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault):
         return job.reason, found.verdicts

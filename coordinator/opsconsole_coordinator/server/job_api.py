@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from opsconsole_coordinator.store import query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
+from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
@@ -47,14 +49,18 @@ class JobApi:
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
         submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
-        stored = await self._stored_states([*resolved.values(), *batch])
+        dependencies = {
+            one for submission in submissions for one in submission.spec.dependencies if one.job not in batch
+        }
+        stored = await self._standings(dependencies)
+        stored.update((await self._stored_states(list(batch))).items())
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
             await load_job(commit_loop, missing[0].job_id)  # and look again: another may have left memory meanwhile
-        while gone := [
-            job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
-        ]:
-            stored |= await self._stored_states(gone)  # they have ended since they were looked up
+        while gone := {
+            one for one in dependencies if _has_left(stored, one.job) and one.job not in commit_loop.fleet.jobs
+        }:
+            stored |= await self._standings(gone)  # they have ended since they were looked up
         try:
             jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
@@ -65,6 +71,9 @@ class JobApi:
 
     async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
         return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
+
+    async def _standings(self, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
+        return await self._commit_loop.database.read(lambda connection: query.standings(connection, dependencies))
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
@@ -251,7 +260,7 @@ def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
     return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
 
 
-def _has_left(stored: dict[JobId, TaskState], job_id: JobId) -> bool:
+def _has_left(stored: dict[str, TaskState], job_id: str) -> bool:
     """Whether the job was live when its state was looked up."""
     return job_id in stored and not is_task_finished(stored[job_id])
 

@@ -3,14 +3,12 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, with_other_jobs
 from opsconsole_protocol.state import TaskState
 
 
@@ -40,15 +38,7 @@ def check_task(job_id: JobId, num_tasks: int, index: int | None) -> None:
 
 def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
     """The spec with whole job ids of the jobs that it comes after, where prefixes were typed."""
-    if not spec.comes_after:
-        return spec
-
-    def whole(ids: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(resolved.get(JobId(one), JobId(one)) for one in ids)
-
-    return msgspec.structs.replace(
-        spec, after=whole(spec.after), after_failure=whole(spec.after_failure), after_any=whole(spec.after_any)
-    )
+    return with_other_jobs(spec, lambda job: resolved.get(JobId(job), JobId(job)))
 
 
 async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
@@ -60,9 +50,9 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
     if job is not None:
         return job
 
-    def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[JobId, TaskState]] | None:
+    def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[str, TaskState]] | None:
         stored = query.job(connection, job_id)
-        return (*stored, query.states(connection, stored[0].after)) if stored is not None else None
+        return (*stored, query.standings(connection, stored[0].spec.dependencies)) if stored is not None else None
 
     found = await commit_loop.database.read(read)
     job = commit_loop.fleet.jobs.get(job_id)

@@ -7,10 +7,10 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
+from opsconsole_coordinator.core.dependent import JobRecord
 from opsconsole_coordinator.core.model import (
     Attempt,
     Job,
-    JobRecord,
     OutputCopy,
     Project,
     Task,
@@ -21,8 +21,9 @@ from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
+from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import AttemptId, JobId
+from opsconsole_protocol.ids import AttemptId, JobId, task_id
 from opsconsole_protocol.share import Share
 from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
@@ -309,6 +310,29 @@ def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId
     for some, marks in _portions(job_ids):
         for job_id, state in connection.execute(f"SELECT job_id, state FROM jobs WHERE job_id IN ({marks})", some):
             found[JobId(job_id)] = _state(state)
+    return found
+
+
+def standings(connection: sqlite3.Connection, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
+    """How the jobs stand that are waited for, by their whole ids; and their tasks, by theirs, where these matter."""
+    jobs: dict[JobId, None] = {}
+    whole: dict[JobId, None] = {}
+    single: list[tuple[JobId, int]] = []
+    for one in dependencies:
+        jobs[JobId(one.job)] = None
+        if one.each or one.end is End.RESULTS:
+            whole[JobId(one.job)] = None
+        elif one.task_index is not None:
+            single.append((JobId(one.job), one.task_index))
+    found: dict[str, TaskState] = {}
+    found.update(states(connection, list(jobs)).items())
+    for job_id in whole:
+        for index, state in connection.execute("SELECT task_index, state FROM tasks WHERE job_id = ?", (job_id,)):
+            found[task_id(job_id, index)] = _state(state)
+    for job_id, index in single:
+        rows = connection.execute("SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index))
+        for (state,) in rows:
+            found[task_id(job_id, index)] = _state(state)
     return found
 
 

@@ -33,8 +33,9 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         worker.describe(_tellable(worker.properties))
         fleet.workers[worker.id] = worker
     jobs, attempts = query.live_jobs(connection)
-    others = {other for job in jobs for other in job.after}
-    loading.load_jobs(fleet, jobs, attempts, query.states(connection, list(others)))
+    job_ids: set[str] = {job.id for job in jobs}
+    awaited = {one for job in jobs for one in job.spec.dependencies if one.job not in job_ids}
+    loading.load_jobs(fleet, jobs, attempts, query.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
