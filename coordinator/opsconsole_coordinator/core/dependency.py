@@ -78,6 +78,19 @@ def update_dependents(fleet: Fleet, job: Job, now_ms: int) -> None:
                 changed.append(dependent)
 
 
+def note_results(fleet: Fleet, job: Job, other: JobId, now_ms: int) -> None:
+    """A job was given results of another, or told that it can't have them: note what follows."""
+    is_changed = False
+    for one in job.needs.get(other, ()):
+        if one.end is End.RESULTS:
+            has_failed = any(root.kind is RootKind.FAILED for root in job.blocked_by.get(key_of(one), ()))
+            stored: dict[str, TaskState] = {other: TaskState.FAILED if has_failed else TaskState.SUCCEEDED}
+            is_changed = _note_one(job, one, fleet.jobs.get(other), stored) or is_changed
+    if is_changed and not job.is_finished:
+        _settle(fleet, job, _Change(True, ()), now_ms)
+        update_dependents(fleet, job, now_ms)
+
+
 def apply_dependencies(fleet: Fleet, job: Job, now_ms: int) -> None:
     """Block or unblock the job's waiting tasks as the jobs before it stand, and tell the jobs after it."""
     _settle(fleet, job, _Change(True, ()), now_ms)

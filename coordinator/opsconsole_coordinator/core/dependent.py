@@ -70,7 +70,7 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_files: int | None = None
     """How many files its tasks left, as far as their workers said."""
     output_bytes: int | None = None
-    handed: dict[TaskId, Upload] = {}
+    handed: dict[str, Upload] = {}
     """The results that it was given of tasks of other jobs."""
 
 
@@ -88,7 +88,7 @@ class Dependent(JobRecord, kw_only=True, omit_defaults=True):
     """What its tasks wait for on their own, by their indices."""
     expected: dict[JobId, int] = {}
     """Of how many tasks it takes the results, of each job of which it does."""
-    refused: dict[TaskId, str] = {}
+    refused: dict[str, str] = {}
     """Why it can't have the results of some tasks of these."""
 
     def is_task_waiting(self, index: int) -> bool:

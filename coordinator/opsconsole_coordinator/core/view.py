@@ -36,6 +36,7 @@ from opsconsole_protocol.api import (
     WorkerRow,
 )
 from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.spec import JobSpec
@@ -205,7 +206,7 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
 
 def _delivery(fleet: Fleet, job: Job) -> str:
     """What a job waits for whose files have begun to come, where nobody who has them is there any more."""
-    contents = contents_of(job.spec)
+    contents = contents_of(job.spec, job.handed.values())
     size_bytes = sum(one.size_bytes for one in contents)
     held = (fleet.attempts.get(one) for one in job.open_attempts)
     for attempt in sorted((one for one in held if one is not None), key=lambda one: one.index):
@@ -214,7 +215,7 @@ def _delivery(fleet: Fleet, job: Job) -> str:
             continue
         said = attempt.progress
         done_bytes = int(said.done) if said is not None and said.total == size_bytes else 0  # else of another step
-        begun = arriving(job.spec, worker.contents, done_bytes)
+        begun = arriving(job, worker.contents, done_bytes)
         lacking = [one for one in contents if one.content_id not in worker.contents]
         if shortage := fleet.contents.shortage(lacking, fleet.workers, begun):
             return shortage
@@ -323,12 +324,15 @@ def _collected_row(copy: OutputCopy) -> CollectedRow:
     )
 
 
-def input_rows(spec: JobSpec) -> tuple[InputRow, ...]:
-    """What a job is given, in the order in which its tasks find it: what lies on its worker, and then what it brings along."""
+def input_rows(spec: JobSpec, uploads: Sequence[Upload] | None = None) -> tuple[InputRow, ...]:
+    """What a job is given, in the order in which its tasks find it: what lies on its worker, and then what it brings along.
+
+    `uploads`: with the results that it was handed.
+    """
     there = (InputRow(name=name, source="worker") for name in spec.inputs)
     brought = (
         InputRow(name=one.name, size=one.size_bytes, hash=one.content_id, source=one.host or "coordinator")
-        for one in spec.uploads
+        for one in (spec.uploads if uploads is None else uploads)
     )
     return (*there, *brought)
 

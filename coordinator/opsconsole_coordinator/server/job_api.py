@@ -15,7 +15,14 @@ from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
-from opsconsole_coordinator.server.job_lookup import check_task, load_job, release_job, resolve, with_whole_ids
+from opsconsole_coordinator.server.job_lookup import (
+    check_task,
+    find_results,
+    load_job,
+    release_job,
+    resolve,
+    with_whole_ids,
+)
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.trust.credential import Role
@@ -64,6 +71,8 @@ class JobApi:
         try:
             jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
+            if any(job.spec.takes for job in jobs):
+                await find_results(commit_loop, [job.id for job in jobs])
             return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
         finally:
             for one in again:
@@ -130,7 +139,7 @@ class JobApi:
                 spec=_visible(found.job.spec, caller),
                 tasks=tuple(self._task_row(found, task) for task in found.tasks),
                 events=tuple(reversed(found.events)),
-                inputs=view.input_rows(found.job.spec),
+                inputs=view.input_rows(found.job.spec, found.job.uploads),
                 outputs=view.outputs_row(found.row),
             )
             return preencoded.answer(api.DetailAnswer(detail=detail))

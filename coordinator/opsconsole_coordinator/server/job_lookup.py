@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -62,6 +63,16 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
         raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
     commit_loop.reactor.on_job_loaded(*found)
     return found[0]
+
+
+async def find_results(commit_loop: CommitLoop, job_ids: Iterable[JobId]) -> None:
+    """Tell jobs that were just committed what the store has of the results that they take. What is kept later is told by itself."""
+    wanted = commit_loop.reactor.awaits_results()
+    for job_id in job_ids:
+        for other in sorted(wanted.get(job_id, ())):
+            copies = await commit_loop.database.read(partial(query.output_copies_of, job_id=other))
+            commit_loop.reactor.on_results_found(job_id, other, copies, commit_loop.clock.now_ms())
+    await commit_loop.committed()
 
 
 async def find_removable(commit_loop: CommitLoop, texts: Iterable[str]) -> list[JobId]:

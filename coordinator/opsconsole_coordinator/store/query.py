@@ -272,6 +272,12 @@ def output_copies(
     return {one.index: one for one in (_output_copy(data) for (data,) in rows)}
 
 
+def output_copies_of(connection: sqlite3.Connection, job_id: str) -> dict[int, OutputCopy]:
+    """The results of all tasks of a job that the coordinator keeps, or wants, or gave up."""
+    rows = connection.execute("SELECT data FROM output_copies WHERE job_id = ?", (job_id,))
+    return {one.index: one for one in (_output_copy(data) for (data,) in rows)}
+
+
 def wanted_output_copies(connection: sqlite3.Connection) -> list[OutputCopy]:
     """The results that the coordinator doesn't have yet, with the patterns of their jobs. None of jobs that are removed."""
     rows = connection.execute(

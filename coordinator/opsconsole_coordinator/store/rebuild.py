@@ -6,6 +6,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.bound import check_tree
@@ -38,6 +39,9 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     loading.load_jobs(fleet, jobs, attempts, query.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
+    for job in jobs:
+        for other in lacking(job) if job.spec.takes else ():
+            note_stored_copies(fleet, job, other, query.output_copies_of(connection, other), now_ms)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
     fleet.note_all_changed()
     return fleet
