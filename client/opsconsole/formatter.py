@@ -31,6 +31,7 @@ _LEFT_OUT = {
     "after": "the jobs that it comes after",
     "after_failure": "the jobs that it comes after if they fail",
     "after_any": "the jobs that it comes after when they end",
+    "takes": "the jobs whose results it takes",
     "requirements": "what it requires of a worker",
     "worker": "the worker that it names",
     "workers": "the workers that it names",

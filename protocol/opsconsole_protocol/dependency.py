@@ -31,6 +31,19 @@ class End(StrEnum):
         """By which option it is asked for."""
         return "--take" if self is End.RESULTS else f"--{self.value.replace('_', '-')}"
 
+    @property
+    def words(self) -> str:
+        """What stands before the job in a sentence: `after`, `after a failure of`."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    End.SUCCESS: "after",
+    End.FAILURE: "after a failure of",
+    End.ANY: "after any end of",
+    End.RESULTS: "with the results of",
+}
+
 
 class Dependency(NamedTuple):
     """One thing that a job waits for. `task_index`: of the task that is named; `each`: task i waits for task i of that job."""
@@ -70,7 +83,8 @@ def read_dependency(text: str, end: End) -> Dependency:
     return Dependency(match[1], end, int(match[2]) if match[2] else None, each=bool(match[3]))
 
 
-def renamed(text: str, end: End, rename: Callable[[str], str]) -> str:
-    """The same of the job that `rename` gives for its job. Raises InvalidRequest."""
+def renamed(text: str, end: End, rename: Callable[[str], str], *, keep_name: bool = False) -> str:
+    """The same of the job that `rename` gives for its job; results keep the name that they had by it. Raises InvalidRequest."""
     one = read_dependency(text, end)
-    return one._replace(job=rename(one.job)).text
+    name = one.name or one.job if keep_name and end is End.RESULTS else one.name
+    return one._replace(job=rename(one.job), name=name).text

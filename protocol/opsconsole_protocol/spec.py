@@ -194,10 +194,12 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.task_commands[index] if self.task_commands else self.command
 
 
-def with_other_jobs(spec: JobSpec, rename: Callable[[str], str]) -> JobSpec:
+def with_other_jobs(spec: JobSpec, rename: Callable[[str], str], *, keep_names: bool = False) -> JobSpec:
     """The same after the jobs that `rename` gives for those that it comes after. Raises InvalidRequest for what can't be read."""
     fields = {
-        end.value: tuple(renamed(text, end, rename) for text in getattr(spec, end)) for end in End if getattr(spec, end)
+        end.value: tuple(renamed(text, end, rename, keep_name=keep_names) for text in getattr(spec, end))
+        for end in End
+        if getattr(spec, end)
     }
     return msgspec.structs.replace(spec, **fields) if fields else spec
 

@@ -28,6 +28,7 @@ SET: dict[str, dict[str, Any]] = {
     "after": {"after": ("42f0k9x2mq",)},
     "after_failure": {"after_failure": ("42f0k9x2mq",)},
     "after_any": {"after_any": ("42f0k9x2mq",)},
+    "takes": {"takes": ("42f0k9x2mq:model",)},
     "max_retries_failure": {"max_retries_failure": 2},
     "max_retries_preemption": {"max_retries_preemption": 3},
     "max_task_failures": {"max_task_failures": 4},

@@ -174,6 +174,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("After", ", ".join(spec.after)),
         ("After failure of", ", ".join(spec.after_failure)),
         ("After any end of", ", ".join(spec.after_any)),
+        ("Takes results of", ", ".join(spec.takes)),
         ("Needs", ", ".join(filter(None, (fmt.resources(spec.resources), *spec.requirements)))),
         ("Time-out", _limits(spec)),
         ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
@@ -34,11 +35,15 @@ _CANDIDATES_S = 5.0
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
-        "submit", submit, usage=_USAGE,
-        epilog="CMD is run without a shell, its stdin is empty. Exit code with --wait or --follow: the task's own,\n"
+        "submit", submit, usage=f"{_USAGE}\n       opsconsole submit -f FILE",
+        epilog="With -f nothing else says what the jobs are: the file does, by the names of these options.\n"
+        "CMD is run without a shell, its stdin is empty. Exit code with --wait or --follow: the task's own,\n"
         "128+n for signal n; of several tasks the first failing one's.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
+    parser.add_argument(
+        "-f", "--file", metavar="FILE", type=Path, help="submit the jobs of this pipeline file, all or none"
+    )
     add_job_options(parser)
     add_how(parser)
 
@@ -66,6 +71,11 @@ def add_how(parser: Parser) -> None:
 
 def submit(args: argparse.Namespace) -> int:
     """`opsconsole submit`."""
+
+    if args.file is not None:
+        from opsconsole_console.cli.pipeline import submit_pipeline
+
+        return submit_pipeline(args)
 
     async def spec(client: Client) -> JobSpec:
         template = await find_template(client, args.template) if args.template is not None else None

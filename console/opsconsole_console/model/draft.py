@@ -67,6 +67,7 @@ class Draft:
     after: str = ""
     after_failure: str = ""
     after_any: str = ""
+    takes: str = ""
     workdir: str = ""
     env: str = ""
     retries: str = "0"
@@ -128,6 +129,7 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         after=" ".join(spec.after),
         after_failure=" ".join(spec.after_failure),
         after_any=" ".join(spec.after_any),
+        takes=" ".join(spec.takes),
         workdir=spec.workdir or "",
         env=shlex.join(f"{key}={value}" for key, value in spec.environment.items()),
         retries=str(spec.max_retries_failure),
@@ -280,6 +282,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "after": read("after", lambda: _job_ids(draft.after), _NO_WORDS),
         "after_failure": read("after_failure", lambda: _job_ids(draft.after_failure), _NO_WORDS),
         "after_any": read("after_any", lambda: _job_ids(draft.after_any), _NO_WORDS),
+        "takes": read("takes", lambda: _job_ids(draft.takes), _NO_WORDS),
         "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, RETRIES_MAX), 0),
         "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
         "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,

@@ -12,36 +12,11 @@ from opsconsole_coordinator.core.dependent import Element, Root, RootKind, some_
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.dependency import Dependency, End
-from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, task_id
 from opsconsole_protocol.state import TaskState, is_task_finished
 
 _WAITING = frozenset({TaskState.PENDING, TaskState.HELD})
-
-
-def check_cycle(after: Mapping[JobId, Sequence[JobId]]) -> None:
-    """Raise InvalidRequest where jobs submitted together wait for each other in a circle."""
-    done: set[JobId] = set()
-    for start in after:
-        path: list[JobId] = []
-        on_path: set[JobId] = set()
-        stack: list[tuple[JobId, bool]] = [(start, False)]
-        while stack:
-            job, is_left = stack.pop()
-            if is_left:
-                on_path.discard(path.pop())
-                done.add(job)
-                continue
-            if job in on_path:
-                circle = " → ".join([*path[path.index(job) :], job])
-                raise InvalidRequest(f"these jobs wait for each other: {circle}")
-            if job in done or job not in after:
-                continue
-            path.append(job)
-            on_path.add(job)
-            stack.append((job, True))
-            stack.extend((other, False) for other in after[job])
 
 
 def note_stored(fleet: Fleet, job: Job, stored: Mapping[str, TaskState]) -> None:

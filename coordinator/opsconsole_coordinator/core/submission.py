@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, count_tasks, note_stored
+from opsconsole_coordinator.core.dependency import apply_dependencies, count_tasks, note_stored
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
-from opsconsole_protocol.dependency import Dependency, End
+from opsconsole_protocol.chain import check_cycle, check_dependency
+from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
@@ -75,7 +76,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, 
         for one in submission.spec.dependencies:
             _check_dependency(fleet, submission.spec, one, batch, after)
         new_tasks += submission.spec.num_tasks if known is None else 0
-    check_cycle({job: [JobId(other) for other in spec.comes_after] for job, spec in batch.items()})
+    check_cycle({job: spec.comes_after for job, spec in batch.items()})
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
@@ -86,23 +87,14 @@ def _check_dependency(
     fleet: Fleet, spec: JobSpec, one: Dependency, batch: Mapping[JobId, JobSpec], after: Mapping[str, TaskState]
 ) -> None:
     """Raise InvalidRequest for what nobody can wait for."""
-    option, other_id = f"{one.end.option} {one.text}", JobId(one.job)
+    other_id = JobId(one.job)
     live = fleet.jobs.get(other_id)
     other = batch.get(other_id) or (live.spec if live is not None else None)
     if other is None and other_id not in after:
-        raise InvalidRequest(f"{option}: there is no such job")
-    if one.end is End.RESULTS and other is not None and not other.collect:
-        raise InvalidRequest(f"{option}: nothing is collected of that job: submit it with --collect PATTERN")
-    if one.task_index is None and not one.each:
-        return
-    count = other.num_tasks if other is not None else count_tasks(other_id, after)
-    tasks = "1 task" if count == 1 else f"{count} tasks"
-    if one.task_index is not None and one.task_index >= count:
-        raise InvalidRequest(f"{option}: that job has {tasks}, from task-0 to task-{count - 1}")
-    if one.each and count != spec.num_tasks:
-        raise InvalidRequest(
-            f"{option}: that job has {tasks} and this one {spec.num_tasks}: task by task, both need the same number"
-        )
+        raise InvalidRequest(f"{one.end.option} {one.text}: there is no such job")
+    is_counted = one.task_index is not None or one.each
+    count = other.num_tasks if other is not None else count_tasks(other_id, after) if is_counted else 0
+    check_dependency(spec, one, other, count)
 
 
 def _check_contents(fleet: Fleet, spec: JobSpec) -> None:

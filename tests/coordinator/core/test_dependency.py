@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from opsconsole_coordinator.core.dependency import check_cycle
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.chain import check_cycle
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec

@@ -47,10 +47,11 @@ GROUPS: tuple[Group, ...] = (
         (
             (Field("workdir", "workdir", "the attempt's own folder"),),
             (Field("env", "env", "KEY=VALUE OTHER=VALUE"),),
-            (Field("after", "after", "ids of jobs"), Field("retries", "retries", "0")),
+            (Field("after", "after", "ids of jobs"), Field("takes", "takes", "JOB[:NAME]: its results")),
             (Field("after_failure", "on failure", "ids of jobs"), Field("after_any", "after any", "ids of jobs")),
+            (Field("retries", "retries", "0"), Field("job_timeout", "job time", "no time-out")),
             (Field("timeout", "timeout", "none"), Field("grace", "grace", "5s")),
-            (Field("job_timeout", "job time", "no time-out"), Field("gang", "gang", "no; yes: together")),
+            (Field("gang", "gang", "no; yes: together"),),
         ),
     ),
     Group(

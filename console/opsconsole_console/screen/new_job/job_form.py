@@ -56,7 +56,13 @@ class JobForm(VerticalScroll):
         super().__init__(id="job-form")
         self._draft = draft
         ids = list(jobs)
-        self._suggestions = {"project": list(projects), "after": ids, "after_failure": ids, "after_any": ids}
+        self._suggestions = {
+            "project": list(projects),
+            "after": ids,
+            "after_failure": ids,
+            "after_any": ids,
+            "takes": ids,
+        }
         self._templates: dict[str, TemplateRow] = {}
         self._touched: set[str] = set()
         self._complaining = False

@@ -37,6 +37,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("after", " ".join(spec.after)),
             ("after failure", " ".join(spec.after_failure)),
             ("after any end", " ".join(spec.after_any)),
+            ("takes", " ".join(spec.takes)),
             ("workdir", spec.workdir or "the attempt's own folder"),
             ("ports", " ".join(spec.ports)),
             ("template", spec.template or ""),
