@@ -83,6 +83,15 @@ class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
     refused: tuple[str, ...] = ()
 
 
+class GraphAnswer(Answered, frozen=True, kw_only=True, tag="graph_answer"):
+    """Jobs that wait for each other, each after those that it waits for. `more`: there are others, further away."""
+
+    id: str
+    """The whole id of the job that was asked for."""
+    jobs: tuple[GraphRow, ...]
+    more: bool = False
+
+
 class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
     """Why a job is in its state: `text` in one line, and each worker's verdict while the job waits."""
 

@@ -163,6 +163,12 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
     id: Id
 
 
+class AskGraph(Request, frozen=True, kw_only=True, tag="ask_graph"):
+    """The jobs that a job waits for and those that wait for it, and so on. Answered by GraphAnswer."""
+
+    id: Id
+
+
 class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
     """Ask every worker whether it would take this job now. Answered by Candidates.
 
