@@ -332,6 +332,10 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
         """Why a job is in its state."""
         return await self._ask(api.Why(id=id), api.WhyAnswer)
 
+    async def graph(self, id: str) -> api.GraphAnswer:  # noqa: A002
+        """The jobs that a job waits for and those that wait for it, and so on, in the order in which they can run."""
+        return await self._ask(api.AskGraph(id=id), api.GraphAnswer)
+
     async def candidates(self, spec: JobSpec, supplied: Sequence[ContentId] = ()) -> api.Candidates:
         """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right.
 

@@ -9,6 +9,11 @@ from tests.process.lab import Lab
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pipeline"
 
 
+def inputs_of(lab: Lab, job_id: str) -> list[str]:
+    """By which names a job finds what it is given."""
+    return [one.name for one in lab.ask(lambda client: client.show(job_id)).inputs]
+
+
 def test_results_go_from_job_to_job_over_workers_that_share_nothing(lab: Lab, tmp_path: Path) -> None:
     lab.serve()
     lab.agent("gpu-a")
@@ -33,8 +38,7 @@ def test_results_go_from_job_to_job_over_workers_that_share_nothing(lab: Lab, tm
     assert best["loss"] < 0.01
     fit = lab.job(rows[1][0])
     assert {attempt["worker"] for task in fit["tasks"] for attempt in task["attempts"]} == {"gpu-b"}
-    inputs = [[one.name for one in lab.ask(lambda client, row=row: client.show(row[0])).inputs] for row in rows]
-    assert inputs == [[], ["prepare"], ["prepare", "fit-0", "fit-1", "fit-2"]]
+    assert [inputs_of(lab, row[0]) for row in rows] == [[], ["prepare"], ["prepare", "fit-0", "fit-1", "fit-2"]]
     later = lab.run(
         "submit", "--take", f"{rows[0][0]}:points", "--wait", "--", "sh", "-c", "ls $OPSCONSOLE_INPUT_0/data"
     ).stdout

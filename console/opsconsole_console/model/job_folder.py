@@ -23,7 +23,10 @@ def input_rows(detail: JobDetail, listed: Sequence[FileRow], found: Mapping[str,
     `listed`: the folder of inputs, as long as the task has one.
     """
     links = {row.name: row for row in listed}
-    brought = [_brought(one, links.get(one.name.encode()), _keeper_words(one)) for one in (*detail.spec.uploads, *handed(detail))]
+    brought = [
+        _brought(one, links.get(one.name.encode()), _keeper_words(one))
+        for one in (*detail.spec.uploads, *handed(detail))
+    ]
     rows = [*(found[name] for name in detail.spec.inputs if name in found), *brought]
     known = {row.name for row in rows}
     return [*rows, *(row for row in listed if row.name not in known)]

@@ -15,6 +15,7 @@ from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.job_graph import graph_of
 from opsconsole_coordinator.server.job_lookup import (
     check_task,
     find_results,
@@ -24,7 +25,7 @@ from opsconsole_coordinator.server.job_lookup import (
     with_whole_ids,
 )
 from opsconsole_coordinator.server.log_service import LogService
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
@@ -82,7 +83,7 @@ class JobApi:
         return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
 
     async def _standings(self, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
-        return await self._commit_loop.database.read(lambda connection: query.standings(connection, dependencies))
+        return await self._commit_loop.database.read(lambda connection: waiting.standings(connection, dependencies))
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         del caller
@@ -242,6 +243,10 @@ class JobApi:
             release_job(commit_loop, job_id)
         commit_loop.changed()
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
+
+    async def graph(self, request: api.AskGraph, caller: Caller) -> api.GraphAnswer:
+        del caller
+        return await graph_of(self._commit_loop, request.id)
 
     async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
         """Every worker's verdict. Agents are asked about input files; those that haven't answered in time are shown as being asked."""

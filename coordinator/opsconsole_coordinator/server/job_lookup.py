@@ -6,7 +6,7 @@ from functools import partial
 
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec, with_other_jobs
@@ -53,7 +53,7 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
 
     def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[str, TaskState]] | None:
         stored = query.job(connection, job_id)
-        return (*stored, query.standings(connection, stored[0].spec.dependencies)) if stored is not None else None
+        return (*stored, waiting.standings(connection, stored[0].spec.dependencies)) if stored is not None else None
 
     found = await commit_loop.database.read(read)
     job = commit_loop.fleet.jobs.get(job_id)

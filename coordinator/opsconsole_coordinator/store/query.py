@@ -21,9 +21,8 @@ from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
-from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.ids import AttemptId, JobId, task_id
+from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.share import Share
 from opsconsole_protocol.spec import JobSpec, check_bounds
 from opsconsole_protocol.state import TaskState
@@ -154,7 +153,7 @@ def attempts(
 def finished_at(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> dict[JobId, int | None]:
     """When these jobs ended, as far as there are such; None where one hasn't ended."""
     found: dict[JobId, int | None] = {}
-    for some, marks in _portions(job_ids):
+    for some, marks in portions(job_ids):
         sql = f"SELECT job_id, finished_at_ms FROM jobs WHERE job_id IN ({marks})"
         found |= {JobId(job_id): at_ms for job_id, at_ms in connection.execute(sql, some)}
     return found
@@ -163,7 +162,7 @@ def finished_at(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> d
 def ended(connection: sqlite3.Connection, attempt_ids: Collection[AttemptId]) -> set[AttemptId]:
     """Which of these attempts, none of them in memory, the store knows: those have ended."""
     found: set[AttemptId] = set()
-    for some, marks in _portions(attempt_ids):
+    for some, marks in portions(attempt_ids):
         sql = f"SELECT attempt_id FROM attempts WHERE attempt_id IN ({marks})"
         found.update(AttemptId(one) for (one,) in connection.execute(sql, some))
     return found
@@ -249,7 +248,7 @@ def task_state(connection: sqlite3.Connection, job_id: str, index: int) -> TaskS
     found = connection.execute(
         "SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index)
     ).fetchone()
-    return _state(found[0]) if found is not None else None
+    return read_state(found[0]) if found is not None else None
 
 
 def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: int = 1_000_000) -> list[Task]:
@@ -313,32 +312,9 @@ def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, 
 def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId, TaskState]:
     """The states of some jobs."""
     found: dict[JobId, TaskState] = {}
-    for some, marks in _portions(job_ids):
+    for some, marks in portions(job_ids):
         for job_id, state in connection.execute(f"SELECT job_id, state FROM jobs WHERE job_id IN ({marks})", some):
-            found[JobId(job_id)] = _state(state)
-    return found
-
-
-def standings(connection: sqlite3.Connection, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
-    """How the jobs stand that are waited for, by their whole ids; and their tasks, by theirs, where these matter."""
-    jobs: dict[JobId, None] = {}
-    whole: dict[JobId, None] = {}
-    single: list[tuple[JobId, int]] = []
-    for one in dependencies:
-        jobs[JobId(one.job)] = None
-        if one.each or one.end is End.RESULTS:
-            whole[JobId(one.job)] = None
-        elif one.task_index is not None:
-            single.append((JobId(one.job), one.task_index))
-    found: dict[str, TaskState] = {}
-    found.update(states(connection, list(jobs)).items())
-    for job_id in whole:
-        for index, state in connection.execute("SELECT task_index, state FROM tasks WHERE job_id = ?", (job_id,)):
-            found[task_id(job_id, index)] = _state(state)
-    for job_id, index in single:
-        rows = connection.execute("SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index))
-        for (state,) in rows:
-            found[task_id(job_id, index)] = _state(state)
+            found[JobId(job_id)] = read_state(state)
     return found
 
 
@@ -406,7 +382,7 @@ def _head(connection: sqlite3.Connection, job_id: str) -> Job | None:
     return _job(row) if row is not None else None
 
 
-def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
+def portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """The values in portions that one statement takes, each with as many question marks."""
     rest = list(values)
     for start in range(0, len(rest), _PORTION):
@@ -439,7 +415,7 @@ def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
         return (), f"can't be placed: {error}. Cancel it and submit it anew"
 
 
-def _state(text: str) -> TaskState:
+def read_state(text: str) -> TaskState:
     try:
         return TaskState(text)
     except ValueError:

@@ -8,7 +8,7 @@ from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest
 
@@ -36,7 +36,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     jobs, attempts = query.live_jobs(connection)
     job_ids: set[str] = {job.id for job in jobs}
     awaited = {one for job in jobs for one in job.spec.dependencies if one.job not in job_ids}
-    loading.load_jobs(fleet, jobs, attempts, query.standings(connection, awaited))
+    loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     for job in jobs:

@@ -4,6 +4,7 @@ import msgspec
 
 from opsconsole_protocol.api.row import (
     EventRow,
+    GraphRow,
     InvitationRow,
     JobDetail,
     JobRow,
@@ -256,7 +257,7 @@ class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
 
 
 AnyAnswer = (
-    Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
+    Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | GraphAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer

@@ -408,7 +408,7 @@ class DescribeDataset(Request, frozen=True, kw_only=True, tag="describe_dataset"
 
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
-    | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
+    | SetPriority | WaitJobs | Why | AskGraph | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
     | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage
