@@ -12,6 +12,7 @@ from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.graph import GraphLine, graph_lines
 from opsconsole_console.model.model import Model
+from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
@@ -25,6 +26,8 @@ from opsconsole_protocol.api import AskGraph, GraphAnswer
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
 _ASK_AGAIN_S = 2.0
+_REASON_LINES = 3
+"""The rest is on the why screen."""
 
 
 class GraphScreen(ModalScreen[None]):
@@ -42,12 +45,14 @@ class GraphScreen(ModalScreen[None]):
         self._job_id = job_id
         self._answer: GraphAnswer | None = None
         self._head = LineView(id="graph-head")
+        self._foot = LineView(id="graph-foot")
         self._table: LiveTable[str, GraphLine] = LiveTable(self._columns(), flush_hz=None, id="graph-table")
 
     def compose(self) -> ComposeResult:
         with Dialog("Before and after", classes="large"):
             yield self._head
             yield self._table
+            yield self._foot
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -73,18 +78,14 @@ class GraphScreen(ModalScreen[None]):
         names = {row.job.id: row.job.name for row in answer.jobs}
         lines = graph_lines(answer.jobs, lambda job_id: names.get(job_id, job_id))
         beside = len(lines) - 1
-        words = (
-            fmt.plural(beside, "job waits" if beside == 1 else "job")
-            if beside
-            else "it waits for no job, and none waits for it"
-        )
-        self._head.show([Line(cell(_head_words(answer, beside) if beside else words, "text-muted")), BLANK])
+        self._head.show([Line(cell(_head_words(answer, beside), "text-muted")), BLANK])
         is_first = not self._table.display
         self._table.set_rows({line.job.id: line for line in lines})
         self._table.display = True
         if is_first:
             self._table.focus()
             self._table.move_to(answer.id)
+        self._explain()
 
     def _columns(self) -> Sequence[Column[GraphLine]]:
         return (
@@ -101,6 +102,16 @@ class GraphScreen(ModalScreen[None]):
         style = "bold" if self._answer is not None and line.job.id == self._answer.id else ""
         return Cell(((line.branch, "text-muted"), (line.job.name, style)))
 
+    @on(LiveTable.RowHighlighted)
+    def _explain(self) -> None:
+        """What the cursor's job waits for in full, and why it stands where it stands."""
+        line = self._table.cursor_row
+        if line is None:
+            return
+        cells = self.size.width - 14
+        reason = wrapped(line.job.reason, cells)[:_REASON_LINES] if line.job.reason else []
+        self._foot.show([BLANK, *(wrapped(line.note, cells) if line.note else []), *reason])
+
     @on(LiveTable.RowSelected)
     def _open_job(self, event: LiveTable.RowSelected) -> None:
         shell(self).navigation.open("job", event.row_id)
@@ -112,6 +123,8 @@ class GraphScreen(ModalScreen[None]):
 
 
 def _head_words(answer: GraphAnswer, beside: int) -> str:
+    if not beside:
+        return "it waits for no job, and none waits for it"
     more = ", and others further away" if answer.more else ""
     return f"{fmt.plural(beside, 'job')} before and after it{more}"
 
