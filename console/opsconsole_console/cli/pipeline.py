@@ -115,7 +115,8 @@ class _Pipeline:
                 self._put(rows)
                 for name, part in parts.items():
                     part.contents.later()
-                    await part.contents.serve_until_arrived(client, rows[name])
+                    if part.contents.offers:
+                        await part.contents.serve_until_arrived(client, rows[name])
         return rows
 
     def _put(self, rows: Mapping[str, JobRow]) -> None:
