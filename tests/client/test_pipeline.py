@@ -63,7 +63,9 @@ def test_each_stands_after_those_that_it_waits_for() -> None:
 async def test_the_client_submits_all_in_one_and_gives_the_rows_by_name() -> None:
     with FakeServer() as server:
         async with await Client.open(server.target) as client:
-            rows = await client.submit_pipeline({"a": spec(), "b": JobSpec(command=("true",), name="mine", after=("a",))})
+            rows = await client.submit_pipeline(
+                {"a": spec(), "b": JobSpec(command=("true",), name="mine", after=("a",))}
+            )
         (asked,) = [one for one in server.asked if isinstance(one, api.SubmitJobs)]
     assert [one.spec.name for one in asked.submissions] == ["a", "mine"]
     assert asked.submissions[1].spec.after == (rows["a"].id,)

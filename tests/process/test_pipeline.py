@@ -44,3 +44,15 @@ def test_results_go_from_job_to_job_over_workers_that_share_nothing(lab: Lab, tm
     ).stdout
     job_id = later.split()[0]
     assert lab.run("logs", job_id).stdout == "test.csv\ntrain.csv\n", "it has ended long ago, and its results are kept"
+    fit_id = rows[1][0]
+    after = lab.run("submit", "--after", f"{fit_id}/2", "--wait", "--", "true").stdout.split()
+    assert lab.job(after[0])["state"] == "succeeded", "it has ended long ago, and its task 2 well"
+    refused = lab.run("submit", "--after", f"{fit_id}/3", "--", "true", code=None)
+    assert f"--after {fit_id}/task-3: that job has 3 tasks, from task-0 to task-2" in refused.stderr
+    graph = lab.ask(lambda client: client.graph(fit_id))
+    assert [(one.job.name, [need.id for need in one.needs]) for one in graph.jobs] == [
+        ("prepare", []),
+        ("fit", [rows[0][0]]),
+        ("choose", [rows[0][0], fit_id]),
+        ("true", [fit_id]),
+    ]

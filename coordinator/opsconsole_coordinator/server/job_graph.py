@@ -22,7 +22,7 @@ async def graph_of(commit_loop: CommitLoop, text: str) -> GraphAnswer:
     live = _live_after(commit_loop.fleet, job_id)
     found = await commit_loop.database.read(lambda connection: _read(connection, job_id, live))
     near, rows = found
-    kept = {one: near[one] for one in list(near)[:GRAPH_JOBS_MAX] if one in rows}
+    kept = {one: near[one] for one in rows}
     jobs = tuple(
         GraphRow(
             job=commit_loop.shown.get(one, rows[one]),
@@ -70,7 +70,8 @@ def _read(
                 (JobId(one.job) for some in needs.values() for one in some) if is_up else (two for one in left for two in sorted(after.get(one, ())))
             )  # fmt: skip
             left = [one for one in dict.fromkeys(others) if one not in seen]
-    rows = {one: row for one in found if (row := query.job_row(connection, one)) is not None}
+    near = list(found)[:GRAPH_JOBS_MAX]
+    rows = {one: row for one in waiting.as_submitted(connection, near) if (row := query.job_row(connection, one))}
     return found, rows
 
 

@@ -13,24 +13,17 @@ from opsconsole_protocol.state import TaskState
 
 
 def standings(connection: sqlite3.Connection, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
-    """How the jobs stand that are waited for, by their whole ids; and their tasks, by theirs, where these matter."""
+    """How the jobs stand that are waited for, by their whole ids; and all their tasks, by theirs, where one of them matters."""
     jobs: dict[JobId, None] = {}
     whole: dict[JobId, None] = {}
-    single: list[tuple[JobId, int]] = []
     for one in dependencies:
         jobs[JobId(one.job)] = None
-        if one.each or one.end is End.RESULTS:
+        if one.each or one.task_index is not None or one.end is End.RESULTS:
             whole[JobId(one.job)] = None
-        elif one.task_index is not None:
-            single.append((JobId(one.job), one.task_index))
     found: dict[str, TaskState] = {}
     found.update(query.states(connection, list(jobs)).items())
     for job_id in whole:
         for index, state in connection.execute("SELECT task_index, state FROM tasks WHERE job_id = ?", (job_id,)):
-            found[task_id(job_id, index)] = query.read_state(state)
-    for job_id, index in single:
-        rows = connection.execute("SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index))
-        for (state,) in rows:
             found[task_id(job_id, index)] = query.read_state(state)
     return found
 
@@ -57,6 +50,14 @@ def dependencies(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict
         for job_id, spec in connection.execute(f"SELECT job_id, spec FROM jobs WHERE job_id IN ({marks})", some):
             found[JobId(job_id)] = _waits(spec).read()
     return found
+
+
+def as_submitted(connection: sqlite3.Connection, job_ids: Sequence[str]) -> list[JobId]:
+    """Some jobs in the order in which they came."""
+    found: list[tuple[int, str]] = []
+    for some, marks in query.portions(job_ids):
+        found += connection.execute(f"SELECT seq, job_id FROM jobs WHERE job_id IN ({marks})", some)
+    return [JobId(one) for _, one in sorted(found)]
 
 
 def dependents_since(connection: sqlite3.Connection, job_id: str, limit: int) -> dict[JobId, set[JobId]]:
