@@ -11,14 +11,14 @@ from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.ids import JobId, TaskId
 from opsconsole_protocol.job_content import Upload
 
-_NAMED_MAX = 5
+NAMED_MAX = 5
 """Of more jobs than that the first are named, and how many more there are."""
 
 
 def some_names(names: Collection[str]) -> str:
     """Some of these names in order, and how many more there are."""
-    shown = ", ".join(nsmallest(_NAMED_MAX, names))
-    return f"{shown} and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else shown
+    shown = ", ".join(nsmallest(NAMED_MAX, names))
+    return f"{shown} and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else shown
 
 
 class RootKind(StrEnum):
