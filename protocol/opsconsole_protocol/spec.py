@@ -153,6 +153,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def datasets_there(self) -> tuple[str, ...]:
         """Those of its datasets that have to lie on its worker, as inputs do: neither a URL nor one of its uploads."""
+        if not self.datasets:
+            return ()
         brought = {upload.name for upload in self.uploads} | {one.name or one.job for one in self.taken}
         return tuple(one.where for one in self.datasets if not is_url(one.where) and one.where not in brought)
 

@@ -28,6 +28,19 @@ def note_stored(fleet: Fleet, job: Job, stored: Mapping[str, TaskState]) -> None
         _note(fleet, job, other, None, stored)
 
 
+def note_loaded(fleet: Fleet, jobs: Sequence[Job], stored: Mapping[str, TaskState]) -> None:
+    """Note of jobs that were just put into memory how everything stands that they wait for. No task of them moves."""
+    for job in jobs:
+        note_stored(fleet, job, stored)
+    changed = deque(job for job in jobs if job.state is TaskState.BLOCKED)
+    while changed:  # what blocks a job in the end is known once that is known of the jobs before it
+        first = changed.popleft()
+        for dependent_id in sorted(fleet.dependents.get(first.id, ())):
+            dependent = fleet.jobs.get(dependent_id)
+            if dependent is not None and _note(fleet, dependent, first.id, None, {}).is_any:
+                changed.append(dependent)
+
+
 def count_tasks(job_id: str, stored: Mapping[str, TaskState]) -> int:
     """How many tasks a job has whose tasks are all known."""
     count = 0
@@ -76,7 +89,7 @@ class _Change(NamedTuple):
     """What has become different for a job: on the whole, and for some of its tasks on their own account."""
 
     of_job: bool
-    of_tasks: Sequence[int]
+    of_tasks: Collection[int]
 
     @property
     def is_any(self) -> bool:
@@ -92,10 +105,10 @@ def _note(
     """Note how another job stands, and return what that changes. `moved`: its tasks that have moved; None: any may have."""
     live = fleet.jobs.get(other)
     is_changed = False
-    elements: list[int] = []
+    elements: dict[int, None] = {}
     for one in job.needs.get(other, ()):
         if one.each:
-            elements += _note_elements(job, one, live, moved, stored)
+            elements |= dict.fromkeys(_note_elements(job, one, live, moved, stored))
         elif one.task_index is None or moved is None or one.task_index in moved:
             is_changed = _note_one(job, one, live, stored) or is_changed
     return _Change(is_changed, elements)

@@ -312,7 +312,7 @@ class Fleet:
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
-        for one in job.spec.dependencies:
+        for one in () if job.fault else job.spec.dependencies:
             job.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None

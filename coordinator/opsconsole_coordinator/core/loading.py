@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from opsconsole_coordinator.core.checkpointing import hurry
-from opsconsole_coordinator.core.dependency import note_stored
+from opsconsole_coordinator.core.dependency import note_loaded
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.seal import MARK_BITS
@@ -26,8 +26,8 @@ def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], st
                 hurry(fleet, job, task, 0)
     for attempt in attempts:
         load_attempt(fleet, attempt)
+    note_loaded(fleet, loaded, stored)
     for job in loaded:
-        note_stored(fleet, job, stored)
         if job.elements:
             job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
         if job.fault:

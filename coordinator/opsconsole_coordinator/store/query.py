@@ -410,6 +410,7 @@ def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
     """The spec's requirements, or why no worker may see it: what was once accepted must not stop a start."""
     try:
         check_bounds(spec)
+        spec.dependencies  # noqa: B018 - it raises where they can't be read
         return requirement.parse_all(spec.requirements), ""
     except InvalidRequest as error:
         return (), f"can't be placed: {error}. Cancel it and submit it anew"

@@ -35,7 +35,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         fleet.workers[worker.id] = worker
     jobs, attempts = query.live_jobs(connection)
     job_ids: set[str] = {job.id for job in jobs}
-    awaited = {one for job in jobs for one in job.spec.dependencies if one.job not in job_ids}
+    awaited = {one for job in jobs if not job.fault for one in job.spec.dependencies if one.job not in job_ids}
     loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)

@@ -8,6 +8,7 @@ import msgspec
 from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.blob import reader
 from opsconsole_protocol.dependency import Dependency, End, read_dependency
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId, task_id
 from opsconsole_protocol.state import TaskState
 
@@ -37,7 +38,11 @@ class _Waits(msgspec.Struct, frozen=True):
     takes: tuple[str, ...] = ()
 
     def read(self) -> tuple[Dependency, ...]:
-        return tuple(read_dependency(text, end) for end in End for text in getattr(self, end))
+        """What can be read of them."""
+        try:
+            return tuple(read_dependency(text, end) for end in End for text in getattr(self, end))
+        except InvalidRequest:
+            return ()
 
 
 _waits = reader(_Waits, "a job")
