@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.contents import Contents
 from opsconsole_console.cli.interruption import explained
 from opsconsole_console.cli.job_option import apply_defaults, make_spec
+from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.pipeline_file import given_beside, read_pipeline
-from opsconsole_console.cli.submit import find_template
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.state import TaskState
 

@@ -17,7 +17,7 @@ from opsconsole_console.cli.job_option import add_job_options
 from opsconsole_console.cli.parser import Parser
 from opsconsole_protocol.error import InvalidRequest
 
-FILE_MB_MAX = 1
+FILE_BYTES_MAX = 1 << 20
 JOBS_MAX = 1_000
 _COMMAND = "command"
 _DEFAULTS, _JOBS = "defaults", "jobs"
@@ -33,9 +33,9 @@ class _JobParser(Parser):
 def read_pipeline(path: Path) -> dict[str, argparse.Namespace]:
     """The jobs of a file by their names, as `submit` would have them of the command line. Raises InvalidRequest or OSError."""
     with path.open("rb") as file:
-        raw = file.read(FILE_MB_MAX * 1_000_000 + 1)
-    if len(raw) > FILE_MB_MAX * 1_000_000:
-        raise InvalidRequest(f"{path} is larger than {FILE_MB_MAX} MB: it is no pipeline")
+        raw = file.read(FILE_BYTES_MAX + 1)
+    if len(raw) > FILE_BYTES_MAX:
+        raise InvalidRequest(f"{path} is larger than 1 MiB: it is no pipeline")
     try:
         return _read(tomllib.loads(raw.decode()), path.parent)
     except (InvalidRequest, ValueError) as error:  # tomllib's says in which line

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, apply_defaults, make_spec
+from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, put_text, say
 from opsconsole_console.cli.parser import Group, Parser
-from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
-    from opsconsole_protocol.api import JobDetail, JobRow, TemplateRow
+    from opsconsole_protocol.api import JobDetail, JobRow
     from opsconsole_protocol.ids import ContentId
     from opsconsole_protocol.spec import JobSpec
 
@@ -190,19 +191,6 @@ class _Submission:
         if args.json:
             put_json(detail.job)
         return code
-
-
-async def find_template(client: Client, name: str) -> TemplateRow:
-    """The template of that name. Raises NotFound that names the nearest one."""
-    templates = {template.name: template for template in await client.templates()}
-    if name in templates:
-        return templates[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, templates, 1)
-    raise NotFound(
-        f"there is no template {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole templates'}"
-    )
 
 
 async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> None:

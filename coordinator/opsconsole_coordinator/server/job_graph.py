@@ -12,7 +12,7 @@ from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.ids import JobId
 
 GRAPH_JOBS_MAX = 500
-SCAN_MAX = 5_000
+LATER_JOBS_MAX = 5_000
 """How many jobs that came after it are looked at for ended ones that waited for a job; those that still do are known."""
 
 
@@ -55,7 +55,7 @@ def _live_after(fleet: Fleet, job_id: JobId) -> dict[JobId, set[JobId]]:
 def _read(
     connection: sqlite3.Connection, job_id: JobId, live: Mapping[JobId, set[JobId]]
 ) -> tuple[_Needs, dict[JobId, JobRow]]:
-    after = waiting.dependents_since(connection, job_id, SCAN_MAX)
+    after = waiting.dependents_since(connection, job_id, LATER_JOBS_MAX)
     for other, dependents in live.items():
         after.setdefault(other, set()).update(dependents)
     found: _Needs = {}

@@ -85,6 +85,19 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
     }
 
 
+def _extras(random: Random, steps: int) -> dict[str, Any]:
+    """Every third length of a history has gangs, time-outs and a paused project; every third waits for parts and other ends of jobs.
+
+    Without, chance is drawn as it always was.
+    """
+    if steps % 3 == 0:
+        return {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
+    if steps % 3 == 1:
+        end = random.choice(["after", "after_failure", "after_any"])
+        return {"end": end, "part": random.choice(["job", "task", "each"])}
+    return {}
+
+
 def history(random: Random, steps: int) -> tuple[Storm, Direct]:
     """A storm of so many steps, committed as it went."""
     storm, store = Storm(), Direct()
@@ -99,17 +112,13 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
             case "submit":
                 kind = random.choice(["plain", "gpu", "zone", "memory", "urgent"])
                 after = [random.randrange(6) for _ in range(random.randrange(3))]
-                # Every third length of a history has gangs, time-outs and a paused project; without, chance is drawn as it always was.
-                gangs: dict[str, Any] = {}
-                if steps % 3 == 0:
-                    gangs = {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
-                if steps % 3 == 1:  # and every third waits for parts of jobs, and for other ends of them
-                    gangs = {
-                        "end": random.choice(["after", "after_failure", "after_any"]),
-                        "part": random.choice(["job", "task", "each"]),
-                    }
                 storm.submit(
-                    random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1, **gangs
+                    random.randint(1, 3),
+                    kind,
+                    after,
+                    max_retries_failure=1,
+                    held=random.random() < 0.1,
+                    **_extras(random, steps),
                 )
             case "step":
                 storm.step(agent)
