@@ -1,12 +1,14 @@
 """What the store holds is put into memory, without noting anything as changed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_loaded
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.handing import lacking, note_stored_copies
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy
 from opsconsole_coordinator.core.seal import MARK_BITS
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
 
 
@@ -34,6 +36,13 @@ def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], st
             job.reason = job.fault
         elif job.ready and not fleet.waits_for(job):
             fleet.order.add(job)
+
+
+def load_results(fleet: Fleet, copies_of: Callable[[JobId], Mapping[int, OutputCopy]], now_ms: int) -> None:
+    """Hand to jobs in memory what became of the results that they take. `copies_of`: what the store has of a job's, by its tasks."""
+    for job in fleet.jobs.values():
+        for other in sorted(lacking(job)) if job.spec.takes else ():
+            note_stored_copies(fleet, job, other, copies_of(other), now_ms)
 
 
 def load_attempt(fleet: Fleet, attempt: Attempt) -> None:

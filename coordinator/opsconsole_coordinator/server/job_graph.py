@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.store import query, waiting
@@ -19,7 +18,7 @@ LATER_JOBS_MAX = 5_000
 async def graph_of(commit_loop: CommitLoop, text: str) -> GraphAnswer:
     """The jobs before and after one, with itself. Raises as `resolve` does, and NotFound where it was just removed."""
     job_id, _ = await resolve(commit_loop, text)
-    live = _live_after(commit_loop.fleet, job_id)
+    live = _live_after(commit_loop, job_id)
     found = await commit_loop.database.read(lambda connection: _read(connection, job_id, live))
     near, rows = found
     kept = {one: near[one] for one in rows}
@@ -40,14 +39,14 @@ async def graph_of(commit_loop: CommitLoop, text: str) -> GraphAnswer:
 _Needs = dict[JobId, tuple[Dependency, ...]]
 
 
-def _live_after(fleet: Fleet, job_id: JobId) -> dict[JobId, set[JobId]]:
+def _live_after(commit_loop: CommitLoop, job_id: JobId) -> dict[JobId, set[JobId]]:
     """The jobs in memory after a job and after these, as they are noted."""
     found: dict[JobId, set[JobId]] = {}
     left = [job_id]
     while left and len(found) <= GRAPH_JOBS_MAX:
         one = left.pop(0)
         if one not in found:
-            found[one] = set(fleet.dependents.get(one, ()))
+            found[one] = set(commit_loop.fleet.dependents.get(one, ()))
             left += sorted(found[one])
     return found
 

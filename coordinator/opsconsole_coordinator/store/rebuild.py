@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
 from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.bound import check_tree
@@ -39,9 +39,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
-    for job in jobs:
-        for other in lacking(job) if job.spec.takes else ():
-            note_stored_copies(fleet, job, other, query.output_copies_of(connection, other), now_ms)
+    loading.load_results(fleet, partial(query.output_copies_of, connection), now_ms)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
     fleet.note_all_changed()
     return fleet
