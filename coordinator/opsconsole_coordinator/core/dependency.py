@@ -224,11 +224,9 @@ def blocked_words(job: Job, index: int | None = None) -> str:
         words.append(f"{some_names(well)} succeeded, and a job after its failure never starts then")
     words += [f"the results of {one.name} can't be had: {one.reason}" for one in roots if one.kind is RootKind.RESULTS]
     direct = {root.name for root in roots}
-    through = [
-        one
-        for one in (*job.blocked_by, *own)
-        if one not in direct and one.removeprefix("the results of ") not in direct
-    ]
+    blocking = [one for needs in job.needs.values() for one in needs if key_of(one) in job.blocked_by]
+    named = (*(one.job if one.end is End.RESULTS else one.text for one in blocking), *own)
+    through = [name for name in named if name not in direct]
     return "; ".join(words) + (f"; {some_names(through)} is blocked by that, too" if through else "")
 
 
