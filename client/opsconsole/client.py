@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -23,6 +23,7 @@ from opsconsole.function_requests import FunctionRequests
 from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_settled
+from opsconsole.pipeline import named_specs
 from opsconsole.place_requests import PlaceRequests
 from opsconsole.resolver import resolve
 from opsconsole.target import TargetSource, current
@@ -196,6 +197,30 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
         submissions = tuple(api.Submission(one, spec) for one, spec in zip(ids, many, strict=True))
         return list((await self._ask(api.SubmitJobs(submissions=submissions), api.JobList)).jobs)
 
+    async def submit_pipeline(
+        self,
+        specs: Mapping[str, JobSpec],
+        *,
+        uploads: str | Path | Sequence[str | Path] = (),
+        bundle: str | Path | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> dict[str, api.JobRow]:
+        """Submit jobs that name each other in `after`, `after_failure`, `after_any` and `takes`, all or none; their rows by their names.
+
+        A job without a name gets the one by which the others call it. The rest is as for `submit`. Raises InvalidRequest also
+        for a name that none of them has, and for jobs that wait for each other.
+        """
+        called = {name: spec if spec.name else msgspec.structs.replace(spec, name=name) for name, spec in specs.items()}
+        jobs = named_specs(called, new_job_id)
+        rows = await self.submit(
+            [spec for _, spec in jobs.values()],
+            [one for one, _ in jobs.values()],
+            uploads=uploads,
+            bundle=bundle,
+            tell=tell,
+        )
+        return dict(zip(jobs, rows, strict=True))
+
     async def submit_now(self, spec: JobSpec, job_id: JobId | None = None) -> api.JobRow:
         """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
 
@@ -310,6 +335,10 @@ class Client(FunctionRequests, PlaceRequests, FleetRequests):
     async def why(self, id: str) -> api.WhyAnswer:  # noqa: A002
         """Why a job is in its state."""
         return await self._ask(api.Why(id=id), api.WhyAnswer)
+
+    async def graph(self, id: str) -> api.GraphAnswer:  # noqa: A002
+        """The jobs that a job waits for and those that wait for it, and so on, in the order in which they can run."""
+        return await self._ask(api.AskGraph(id=id), api.GraphAnswer)
 
     async def candidates(self, spec: JobSpec, supplied: Sequence[ContentId] = ()) -> api.Candidates:
         """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right.

@@ -1,6 +1,6 @@
 """The spec of a job: what its submitter says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from opsconsole_protocol.bound import (
     cut,
 )
 from opsconsole_protocol.dataset import JobDataset, check_datasets, is_url
+from opsconsole_protocol.dependency import Dependency, End, read_dependency, renamed
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.input_name import check_input
 from opsconsole_protocol.job_content import Bundle, Upload, check_contents
@@ -43,6 +44,7 @@ GPUS_OF_TASK_MAX = 1_024
 CPUS_MAX = 100_000
 MEMORY_MB_MAX = 1 << 40
 AFTER_MAX = 10_000
+TAKES_MAX = 100
 WORKERS_MAX = 1_000
 DURATION_MS_MAX = 10_000_000_000_000
 FENCE_AFTER_MIN_MS = 10_000
@@ -90,6 +92,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     resources: Resources = Resources()
     inputs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    """`JOB`, `JOB/task-3`, or `JOB:*` for each task the same of that job: it starts only once these have succeeded."""
     max_retries_failure: Count = 0
     max_retries_preemption: Count = 100
     max_task_failures: Count | None = None
@@ -133,6 +136,12 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A file or folder on the worker from which its first attempts go on, until one has saved a checkpoint of its own."""
     metric_pattern: str = ""
     """Finds metrics in the lines that its tasks print: named groups are metrics, `step`, or `done` of `total`."""
+    after_failure: tuple[str, ...] = ()
+    """Written as `after`: it starts only once these have ended, none of them well."""
+    after_any: tuple[str, ...] = ()
+    """Written as `after`: it starts only once these have ended, well or not."""
+    takes: tuple[str, ...] = ()
+    """`JOB` or `JOB:NAME`: it starts only once these have succeeded, and finds what was collected of them after its uploads."""
     datasets: tuple[JobDataset, ...] = ()
     """What its tasks read with `opsconsole.load_dataset()`: looked at on the worker, and refused there if broken, before a task starts."""
 
@@ -144,7 +153,9 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def datasets_there(self) -> tuple[str, ...]:
         """Those of its datasets that have to lie on its worker, as inputs do: neither a URL nor one of its uploads."""
-        brought = {upload.name for upload in self.uploads}
+        if not self.datasets:
+            return ()
+        brought = {upload.name for upload in self.uploads} | {one.name or one.job for one in self.taken}
         return tuple(one.where for one in self.datasets if not is_url(one.where) and one.where not in brought)
 
     @property
@@ -165,9 +176,34 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         values = (self.parameters[0], self.parameters[-1]) if self.parameters else ({}, {})
         return tuple(a if a == b else shared_word(a, b, *values) for a, b in zip(first, last, strict=True))
 
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """Everything of other jobs that it waits for. Raises InvalidRequest for what can't be read."""
+        return tuple(read_dependency(text, end) for end in End for text in getattr(self, end))
+
+    @property
+    def taken(self) -> tuple[Dependency, ...]:
+        """The jobs whose results it is given, in the order in which its tasks find them. Raises as `dependencies` does."""
+        return tuple(read_dependency(text, End.RESULTS) for text in self.takes)
+
+    @property
+    def comes_after(self) -> tuple[str, ...]:
+        """The jobs that it comes after, after whichever end, each once. Raises as `dependencies` does."""
+        return tuple(dict.fromkeys(one.job for one in self.dependencies))
+
     def command_of(self, index: int) -> tuple[str, ...]:
         """The argument list of one task."""
         return self.task_commands[index] if self.task_commands else self.command
+
+
+def with_other_jobs(spec: JobSpec, rename: Callable[[str], str], *, keep_names: bool = False) -> JobSpec:
+    """The same after the jobs that `rename` gives for those that it comes after. Raises InvalidRequest for what can't be read."""
+    fields = {
+        end.value: tuple(renamed(text, end, rename, keep_name=keep_names) for text in getattr(spec, end))
+        for end in End
+        if getattr(spec, end)
+    }
+    return msgspec.structs.replace(spec, **fields) if fields else spec
 
 
 def task_alone(spec: JobSpec, index: int) -> JobSpec:
@@ -218,6 +254,7 @@ def check_spec(spec: JobSpec) -> None:
             f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
             f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
         )
+    _check_after(spec)
     _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
@@ -230,6 +267,34 @@ def check_spec(spec: JobSpec) -> None:
         check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
+
+
+def _check_after(spec: JobSpec) -> None:
+    known: dict[tuple[str, int | None, bool], End] = {}
+    for one in spec.dependencies:
+        if one.end is End.RESULTS:
+            continue
+        before = known.setdefault((one.job, one.task_index, one.each), one.end)
+        if before is not one.end:
+            raise InvalidRequest(f"{before.option} and {one.end.option} both name {one.text}: leave one out")
+        if one.each and spec.gang:
+            raise InvalidRequest(
+                f"{one.end.option} {one.text}: the tasks of a gang start all at once: name {one.job} as a whole"
+            )
+    _check_taken(spec)
+
+
+def _check_taken(spec: JobSpec) -> None:
+    """Raise InvalidRequest where two things that a task is given would have one name. Of a job of several tasks it is NAME-0, NAME-1, …"""
+    names = [one.name or one.job for one in spec.taken]
+    for name in names:
+        for other in (*(upload.name for upload in spec.uploads), *names):
+            if other.startswith(f"{name}-") and other[len(name) + 1 :].isdigit():
+                raise InvalidRequest(
+                    f"--take {name} may be given as {other}, which is a name already: give it another, JOB:NAME"
+                )
+    if len({*names, *(upload.name for upload in spec.uploads)}) != len(names) + len(spec.uploads):
+        raise InvalidRequest("two results or uploads have the same name: give one another name with --take JOB:NAME")
 
 
 def _check_gang(spec: JobSpec) -> None:
@@ -250,7 +315,8 @@ def check_bounds(spec: JobSpec) -> None:
     check_length("--template", spec.template or "", NAME_CHARACTERS_MAX)
     check_count("requirements", spec.requirements, requirement.CONDITIONS_MAX)
     check_count("inputs", spec.inputs, INPUTS_MAX)
-    check_count("jobs to come after", spec.after, AFTER_MAX)
+    check_count("jobs to come after", [text for end in End for text in getattr(spec, end)], AFTER_MAX)
+    check_count("jobs to take results of", spec.takes, TAKES_MAX)
     check_count("ports", spec.ports, PORTS_MAX)
     check_count("environment variables", spec.environment, VARIABLES_MAX)
     check_count("sets of parameters", spec.parameters, NUM_TASKS_MAX)
@@ -259,8 +325,9 @@ def check_bounds(spec: JobSpec) -> None:
         requirement.check_length(line)
     for name in spec.inputs:
         check_length("--input", name, PATH_CHARACTERS_MAX)
-    for other in spec.after:
-        check_length("--after", other, ID_CHARACTERS_MAX)
+    for end in End:
+        for text in getattr(spec, end):
+            check_length(end.option, text, PATH_CHARACTERS_MAX if end is End.RESULTS else ID_CHARACTERS_MAX)
     for command in spec.task_commands:
         check_count("words of a task's command", command, COMMAND_WORDS_MAX)
     for parameters in spec.parameters:

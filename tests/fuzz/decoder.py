@@ -36,6 +36,7 @@ from opsconsole_agent.report import verb as report_verb
 from opsconsole_agent.state import credential, membership, state_folder
 from opsconsole_console import theme
 from opsconsole_console.boot import config
+from opsconsole_console.cli import pipeline_file
 from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.model import file_image, file_kind, file_table, file_tree
 from opsconsole_console.service import console_state
@@ -44,7 +45,7 @@ from opsconsole_coordinator.core import registration
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.report import block, series
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.transfer import message as transfer_message
 from opsconsole_coordinator.trust import token_file
@@ -71,6 +72,7 @@ from opsconsole_protocol.trust import address, invitation
 from tests.agent.dataset import dataset_lab
 
 GOLDEN = Path(__file__).resolve().parent.parent / "protocol" / "golden"
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = Path(config.__file__).with_name("config.example.toml")
 
 
@@ -508,6 +510,10 @@ def _files() -> Iterator[Decoder]:
         refused,
         (EXAMPLE.read_bytes(), b'[worker.io]\ninput_path = "/a"'),
     )
+    pipeline = (ROOT / "examples" / "pipeline" / "pipeline.toml").read_bytes()
+    yield Decoder(
+        "pipeline file", pipeline_file.__name__, _file(pipeline_file.read_pipeline, "pipeline.toml"), refused, (pipeline,)
+    )  # fmt: skip
     yield Decoder("theme", theme.__name__, _file(theme.load_theme, "a.toml"), refused, themes)
 
 
@@ -652,6 +658,12 @@ def _store_blobs() -> Iterator[Decoder]:
     for table, readers in blobs().items():
         for name, (read, samples) in readers.items():
             yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
+    specs = blobs()["jobs"]["spec"][1]
+    yield Decoder("store: what a job waits for", waiting.__name__, _waits, (StoreError,), specs)
+
+
+def _waits(data: bytes) -> None:
+    waiting._waits(data).read()
 
 
 def _origin(data: bytes) -> None:

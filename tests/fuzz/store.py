@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from opsconsole_coordinator.server import identity
-from opsconsole_coordinator.store import query, rebuild, removal
+from opsconsole_coordinator.store import query, rebuild, removal, waiting
 from opsconsole_coordinator.store.job_search import JobSearch, Place
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_protocol.api import job_filter
@@ -65,6 +65,9 @@ def read_everything(connection: sqlite3.Connection) -> None:
     query.events(connection)
     query.states(connection, ids)
     query.ended(connection, [AttemptId("a")])
+    waiting.standings(connection, [one for some in waiting.dependencies(connection, ids).values() for one in some])
+    for other in waiting.as_submitted(connection, ids):
+        waiting.dependents_since(connection, other, 100)
     for job_id in ids:
         query.job(connection, job_id)
         query.detail(connection, job_id, 0, 100, 100)

@@ -814,6 +814,23 @@ SERVER: dict[str, Any] = {
     ),
 }
 
+WAITING = JobSpec(
+    command=("true",), after=("0000000001/task-3", "0000000002:*"), after_failure=("0000000003",),
+    after_any=("0000000004",), takes=("0000000005:model",),
+)  # fmt: skip
+DEPENDENCIES: dict[str, msgspec.Struct] = {
+    "client_call_submit_waiting_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, WAITING),))),
+    "client_call_ask_graph_1": api.Call(1, api.AskGraph(id="7k3")),
+    "server_answer_graph_answer_1": api.Answer(
+        1,
+        api.GraphAnswer(
+            id=JOB,
+            jobs=(api.GraphRow(job=JOB_ROW, needs=(api.NeedRow(id=JOB, end="after_any", part="*"),)),),
+            more=True,
+        ),
+    ),
+}
+
 SAMPLES: dict[str, msgspec.Struct] = {
-    **AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES, **dataset_sample.SAMPLES,
+    **AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES, **dataset_sample.SAMPLES, **DEPENDENCIES,
 }  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_field_without_a_bound_is_seen() -> None:
 LONG = "x" * 5_000
 EVERY_SIZE: dict[str, Any] = {
     "command": ("x" * 200_000,), "name": "x" * 201, "project": "x" * 101, "worker": LONG, "workers": (LONG,), "requirements": (LONG,),
-    "inputs": (LONG,), "after": (LONG,), "workdir": f"/{LONG}", "environment": {"A": "x" * ENVIRONMENT_BYTES_MAX},
+    "inputs": (LONG,), "after": (LONG,), "after_failure": (LONG,), "after_any": (LONG,), "takes": (LONG,), "workdir": f"/{LONG}", "environment": {"A": "x" * ENVIRONMENT_BYTES_MAX},
     "ports": tuple(f"p{number}" for number in range(bound.PORTS_MAX + 1)), "template": LONG,
     "parameters": ({"a": "x" * TREE_BYTES_MAX},), "task_commands": (("x",) * 20_000,),
     "uploads": ({"name": "a", "content_id": "0" * 64, "size_bytes": 1, "files": 1, "host": LONG},), "setup": LONG * 3,

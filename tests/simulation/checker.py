@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
 from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.link import LogChunk, Mode
@@ -45,7 +46,7 @@ class Ledger:
     tasks: dict[Key, Task] = field(default_factory=dict)
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
     by_task: dict[Key, tuple[AttemptId, ...]] = field(default_factory=dict)
-    after: dict[JobId, tuple[JobId, ...]] = field(default_factory=dict)
+    after: dict[JobId, tuple[Dependency, ...]] = field(default_factory=dict)
     submitted: tuple[JobId, ...] = ()
     acts: tuple[tuple[str, JobId, int], ...] = ()
     """Acknowledged, task by task, and not undone since by anything that was asked for."""
@@ -229,14 +230,23 @@ class Checker:
         self.boots[attempt.id] = self.hosts[attempt.worker_id].boot
         if attempt.seen is not None:
             return  # found on its worker by a coordinator from a backup, not assigned
-        for other in self.ledger.after.get(attempt.job_id, ()):
-            states = {task.state for (job, _), task in self.ledger.tasks.items() if job == other}
-            self.require(states <= {TaskState.SUCCEEDED}, "dependencies", f"{attempt.id} before {other} had succeeded")
+        for one in self.ledger.after.get(attempt.job_id, ()):
+            text = f"{attempt.id} {one.end.words} {one.text}, before that had ended so"
+            self.require(self._has_ended_so(one, attempt.index), "dependencies", text)
         missing = self.missing(self.specs[attempt.job_id])
         self.require(not missing, "data can be had", f"{attempt.id} assigned, and nobody has {missing}")
         self.gpus[attempt.id] = attempt.gpu_ids
         told = self.told(key, "cancel", "pause", "hold")
         self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")
+
+    def _has_ended_so(self, one: Dependency, index: int) -> bool:
+        """Whether what a task waits for has ended as it is to; nothing is known of a job that a backup doesn't have."""
+        wanted = index if one.each else one.task_index
+        tasks = self.ledger.tasks.items()
+        states = {task.state for (job, number), task in tasks if job == one.job and wanted in {None, number}}
+        if one.end in {End.SUCCESS, End.RESULTS}:
+            return states <= {TaskState.SUCCEEDED}
+        return all(map(is_task_finished, states)) and (one.end is End.ANY or states != {TaskState.SUCCEEDED})
 
     def _accepted_step(self, key: Key) -> float:
         """The step of the newest checkpoint that a committed task could go on from wherever it is."""

@@ -17,6 +17,7 @@ from opsconsole_coordinator.core import (
     assignment,
     checkpointing,
     collecting,
+    dependency,
     desired,
     ending,
     gang,
@@ -38,10 +39,15 @@ from opsconsole_coordinator.core.usage import Usage
 from opsconsole_coordinator.server import commit_loop
 from opsconsole_coordinator.store import query, rebuild
 from opsconsole_protocol import link
+from opsconsole_protocol.dependency import End
 from opsconsole_protocol.ids import JobId
 from tests.simulation.store import NotingJournal
 
 Patch = Callable[[], AbstractContextManager[object]]
+
+
+def _success_will_do(real: Any) -> Any:
+    return lambda end, state: end is not End.FAILURE and real(end, state)
 
 
 @dataclass(frozen=True)
@@ -331,7 +337,9 @@ MUTATIONS = (
     Mutation("a GPU given away twice after a rebuild", _wrap(loading, "load_attempt", _gpu_forgotten), _RESTARTS),
     Mutation("a start that isn't written down first", _wrap(AttemptSet, "persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(Reactor, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
-    Mutation("dependencies that nobody waits for", _wrap(submission, "note_dependency", _nothing), ()),
+    Mutation("dependencies that nobody waits for", _wrap(submission, "note_stored", _nothing), ()),
+    Mutation("a job after a failure that starts after a success", _wrap(dependency, "blocks", _success_will_do), ()),
+    Mutation("task by task, and nobody told of a task", _wrap(dependency, "_note_elements", lambda _: lambda *_: []), ()),
     Mutation("a gang assigned in part", _wrap(gang_placement, "_place_all", _gang_in_part), ()),
     Mutation("a reservation that never expires", lambda: mock.patch.object(gang_turn, "RESERVATION_MS", 1 << 40), (), 300),
     Mutation("a job time-out that a restart forgets", _wrap(rebuild, "load", _limit_forgotten), _RESTARTS, 300),

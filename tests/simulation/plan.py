@@ -113,6 +113,10 @@ class Plan:
         return min(self.chaos_ms, max(times))
 
 
+UNCHANGED = frozenset({42, 75, 36, 100137, 107, 743, 5008, 2325, 3691, 5742})
+"""Seeds whose plans have to stay as they were when they found something."""
+
+
 def make_plan(
     seed: int, without: Collection[str] = (), *, only: Sequence[str] | None = None, size: float = 1.0
 ) -> Plan:
@@ -130,7 +134,7 @@ def make_plan(
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
     plan = _with_trees(plan) if "trees" not in without else plan
     plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
-    plan = _with_bands(plan)
+    plan = _with_dependencies(_with_bands(plan))
     return _with_shares(plan) if "shares" not in without else plan
 
 
@@ -201,6 +205,27 @@ def _with_gang(rng: random.Random, hosts: tuple[HostPlan, ...], spec: JobSpec) -
         spec = msgspec.structs.replace(spec, gang=True, num_tasks=count, max_task_failures=0)
     limit_ms = rng.choice((None, None, None, 3_000, 15_000, 40_000))
     return msgspec.structs.replace(spec, job_timeout_ms=limit_ms)
+
+
+def _with_dependencies(plan: Plan) -> Plan:
+    """In some plans jobs wait for any end of others, for their failure, for one task of them, or task by task."""
+    rng = random.Random(f"dependency plan {plan.seed}")  # noqa: S311 – the same
+    if plan.seed in UNCHANGED or not rng.random() < 0.3:
+        return plan
+    jobs = [plan.jobs[0]]
+    for job in plan.jobs[1:]:
+        others = [one for one in jobs if rng.random() < 0.6]
+        end = rng.choice(("after", "after_failure", "after_any"))
+        names = {end: tuple(_part(rng, job.spec, one) for one in others)}
+        jobs.append(replace(job, spec=msgspec.structs.replace(job.spec, **{"after": (), **names})))
+    return replace(plan, jobs=tuple(jobs))
+
+
+def _part(rng: random.Random, spec: JobSpec, other: JobPlan) -> str:
+    whole, task = other.job_id, f"{other.job_id}/task-{rng.randrange(other.spec.num_tasks)}"
+    if other.spec.num_tasks != spec.num_tasks or spec.gang:
+        return rng.choice((whole, task))
+    return rng.choice((whole, task, f"{whole}:*", f"{whole}:*"))
 
 
 def _with_trees(plan: Plan) -> Plan:

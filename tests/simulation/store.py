@@ -15,6 +15,7 @@ from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database, _snapshot, _transact
 from opsconsole_coordinator.store.schema import StoreError, prepare
 from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
 from opsconsole_protocol.link import LogChunk
@@ -43,7 +44,7 @@ class Facts:
     seq: int
     tasks: list[tuple[JobId, Task]]
     attempts: list[Attempt]
-    jobs: list[tuple[JobId, tuple[JobId, ...]]]
+    jobs: list[tuple[JobId, tuple[Dependency, ...]]]
 
 
 def facts_of(batch: Batch) -> Facts:
@@ -54,7 +55,7 @@ def facts_of(batch: Batch) -> Facts:
         seq=batch.seq,
         tasks=tasks,
         attempts=[copy.copy(attempt) for attempt in batch.attempts],
-        jobs=[(job.id, job.after) for job in batch.jobs_added],
+        jobs=[(job.id, job.spec.dependencies) for job in batch.jobs_added],
     )
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.simulation.plan import FAULTS, make_plan
+from tests.simulation.plan import FAULTS, UNCHANGED, make_plan
 from tests.simulation.world import run
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
@@ -45,6 +45,7 @@ def test_every_kind_of_fault_by_itself(kind: str) -> None:
 
 @pytest.mark.parametrize(("seed", "kinds", "lesson"), PINNED)
 def test_what_was_found_once_stays_mended(seed: int, kinds: tuple[str, ...] | None, lesson: str) -> None:
+    assert seed in UNCHANGED
     outcome = run(make_plan(seed, only=kinds))
     assert not outcome.violation, f"{lesson}: {outcome.violation}"
 

@@ -325,10 +325,11 @@ class World:
         if job.is_finished and not job.open_attempts:
             return ""
         waiting = {task.state for task in job.tasks if not is_task_finished(task.state)}
-        if waiting == {TaskState.BLOCKED} and job.blocked_by:
+        if waiting == {TaskState.BLOCKED} and (job.blocked_by or job.elements):
             return ""
-        if waiting == {TaskState.PENDING} and not job.open_attempts:
-            if any(other in fleet.jobs for other in job.waiting_on):
+        if waiting <= {TaskState.PENDING, TaskState.BLOCKED} and not job.open_attempts:
+            own = (one for element in job.elements.values() for one in element.waiting_on)
+            if any(other.partition("/")[0] in fleet.jobs for other in (*job.waiting_on, *own)):
                 return ""  # then that one has to settle, or be explained
             left = sum(not is_task_finished(task.state) for task in job.tasks)
             if job.spec.gang and left > room_for(self.plan.hosts, job.spec):

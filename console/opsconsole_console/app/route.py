@@ -40,6 +40,13 @@ def _why(shell: Shell, job_id: str) -> Made:
     return (EndedScreen if has_failed else WhyScreen)(shell.model, shell.source, job_id)
 
 
+def _graph(shell: Shell, job_id: str) -> Made:
+    """What a job waits for, and what waits for it."""
+    from opsconsole_console.screen.graph.graph_screen import GraphScreen
+
+    return GraphScreen(shell.model, shell.source, job_id)
+
+
 async def _spec(shell: Shell, job_id: str) -> Made:
     from opsconsole_console.screen.text.text_screen import spec_screen
 
@@ -140,6 +147,7 @@ ROUTES: Mapping[str, Maker] = {
     "compare": _compare,
     "events": _events,
     "files": _files,
+    "graph": _graph,
     "invite": _invite,
     "job": _job,
     "metrics": _metrics,

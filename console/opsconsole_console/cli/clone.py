@@ -6,9 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, changed_spec
+from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.option import add_job
 from opsconsole_console.cli.parser import Group
-from opsconsole_console.cli.submit import add_how, find_template, submit_spec
+from opsconsole_console.cli.submit import add_how, submit_spec
 from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:

@@ -48,5 +48,5 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
         bundle=args.bundle,
         bundle_bytes_max=BUNDLE_BYTES_DEFAULT if args.bundle_max is None else args.bundle_max,
         fetches=tuple(args.fetch),
-        cwd=Path.cwd(),
+        cwd=Path.cwd() if args.folder is None else args.folder,
     )

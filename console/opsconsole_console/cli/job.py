@@ -172,6 +172,9 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Ran in", last.workdir or "" if last is not None else ""),
         ("Note", last.note if last is not None else ""),
         ("After", ", ".join(spec.after)),
+        ("Failure of", ", ".join(spec.after_failure)),
+        ("Any end of", ", ".join(spec.after_any)),
+        ("Takes", _takes(detail)),
         ("Needs", ", ".join(filter(None, (fmt.resources(spec.resources), *spec.requirements)))),
         ("Time-out", _limits(spec)),
         ("Submitted", f"{fmt.stamp(row.created_at_ms)} by {row.submitted_by}"),
@@ -187,6 +190,14 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         if text:
             lines = [text] if isinstance(text, str) else text
             put(f"{name + ':':11}{lines[0]}", *(f"{'':11}{line}" for line in lines[1:]))
+
+
+def _takes(detail: JobDetail) -> str:
+    """The jobs whose results it takes, and what it was given of them."""
+    from opsconsole_console.model.job_folder import handed
+
+    given = ", ".join(f"{one.name} ({fmt.size(one.size_bytes)})" for one in handed(detail))
+    return f"{', '.join(detail.spec.takes)}{f': given as {given}' if given else ''}"
 
 
 def _datasets(detail: JobDetail) -> list[str]:

@@ -79,7 +79,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
                       help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'; '' for none, "
                       "where a template or a cloned job has one")  # fmt: skip
     add_content_options(parser.add_argument_group("what it brings along"))
-    parser.set_defaults(packed=None)
+    parser.set_defaults(packed=None, folder=None)
     _add_where(parser.add_argument_group("where and when"))
     _add_ends(parser.add_argument_group("when it goes wrong"))
     _add_pause(parser.add_argument_group("pauses and checkpoints"))
@@ -96,7 +96,13 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
     where.add_argument("--gpu-memory", metavar="20G", type=_mebibytes, help="memory that each GPU must have")
     where.add_argument("--priority", metavar="N", type=int, help="higher goes first (0)")
     where.add_argument("--after", metavar="JOB", action="append", default=[],
-                       help="only once this job has succeeded; repeatable")  # fmt: skip
+                       help="only once this job has succeeded, or its task JOB/3; JOB:* for each task the same of it; repeatable")  # fmt: skip
+    where.add_argument("--after-failure", metavar="JOB", action="append", default=[],
+                       help="only once this job has ended and didn't succeed; repeatable")  # fmt: skip
+    where.add_argument("--after-any", metavar="JOB", action="append", default=[],
+                       help="only once this job has ended, well or not; repeatable")  # fmt: skip
+    where.add_argument("--take", metavar="JOB[:NAME]", action="append", default=[],
+                       help="only once this job has succeeded, with what was collected of it as one more input; repeatable")  # fmt: skip
     where.add_argument("--hold", action="store_true", help="don't start it before `opsconsole release`")
 
 
@@ -240,6 +246,9 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "resources": _resources(args),
         "inputs": tuple(args.input),
         "after": tuple(args.after),
+        "after_failure": tuple(args.after_failure),
+        "after_any": tuple(args.after_any),
+        "takes": tuple(args.take),
         "max_retries_failure": args.max_retries_failure,
         "max_retries_preemption": args.max_retries_preemption,
         "max_task_failures": args.max_task_failures,

@@ -18,7 +18,7 @@ _USAGE = "opsconsole run [options] -- CMD [ARG…]"
 _LOST_AFTER_MS = 24 * 3_600_000
 """A laptop that slept comes back to its job."""
 _NOT_HERE = {
-    "worker": "--worker", "after": "--after", "hold": "--hold", "template": "--template", "collect": "--collect"
+    "worker": "--worker", "after": "--after", "after_failure": "--after-failure", "after_any": "--after-any", "take": "--take", "hold": "--hold", "template": "--template", "collect": "--collect"
 }  # fmt: skip
 
 

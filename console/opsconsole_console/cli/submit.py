@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, apply_defaults, make_spec
+from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, put_text, say
 from opsconsole_console.cli.parser import Group, Parser
-from opsconsole_protocol.error import InvalidRequest, NotFound, OpsconsoleError, Unavailable
+from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
-    from opsconsole_protocol.api import JobDetail, JobRow, TemplateRow
+    from opsconsole_protocol.api import JobDetail, JobRow
     from opsconsole_protocol.ids import ContentId
     from opsconsole_protocol.spec import JobSpec
 
@@ -34,11 +36,15 @@ _CANDIDATES_S = 5.0
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
-        "submit", submit, usage=_USAGE,
-        epilog="CMD is run without a shell, its stdin is empty. Exit code with --wait or --follow: the task's own,\n"
+        "submit", submit, usage=f"{_USAGE}\n       opsconsole submit -f FILE",
+        epilog="With -f nothing else says what the jobs are: the file does, by the names of these options.\n"
+        "CMD is run without a shell, its stdin is empty. Exit code with --wait or --follow: the task's own,\n"
         "128+n for signal n; of several tasks the first failing one's.",
     )  # fmt: skip
     parser.set_defaults(takes_command=True)
+    parser.add_argument(
+        "-f", "--file", metavar="FILE", type=Path, help="submit the jobs of this pipeline file, all or none"
+    )
     add_job_options(parser)
     add_how(parser)
 
@@ -66,6 +72,11 @@ def add_how(parser: Parser) -> None:
 
 def submit(args: argparse.Namespace) -> int:
     """`opsconsole submit`."""
+
+    if args.file is not None:
+        from opsconsole_console.cli.pipeline import submit_pipeline
+
+        return submit_pipeline(args)
 
     async def spec(client: Client) -> JobSpec:
         template = await find_template(client, args.template) if args.template is not None else None
@@ -180,19 +191,6 @@ class _Submission:
         if args.json:
             put_json(detail.job)
         return code
-
-
-async def find_template(client: Client, name: str) -> TemplateRow:
-    """The template of that name. Raises NotFound that names the nearest one."""
-    templates = {template.name: template for template in await client.templates()}
-    if name in templates:
-        return templates[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, templates, 1)
-    raise NotFound(
-        f"there is no template {name!r}: {f'did you mean {near[0]}?' if near else 'see opsconsole templates'}"
-    )
 
 
 async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> None:

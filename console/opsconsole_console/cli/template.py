@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_console.cli.submit import find_template
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.api.template import DEFAULTS, KINDS, check_template, read_value
 from opsconsole_protocol.error import InvalidRequest

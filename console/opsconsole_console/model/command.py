@@ -45,6 +45,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("files", "job", "a job's files", route="files"),
     CommandKind("mounts", "worker", "a worker's files", route="files"),
     CommandKind("why", "job", "why a job stands where it stands", route="why"),
+    CommandKind("graph", "job", "what a job waits for, and what waits for it", route="graph"),
     CommandKind("describe", "job", "a job's whole spec", route="spec"),
     CommandKind("pause", "job", "pause a job", verb=True),
     CommandKind("freeze", "job", "pause a job where it is", verb=True),

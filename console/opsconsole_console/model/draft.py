@@ -65,6 +65,9 @@ class Draft:
     datasets: str = ""
     priority: str = "0"
     after: str = ""
+    after_failure: str = ""
+    after_any: str = ""
+    takes: str = ""
     workdir: str = ""
     env: str = ""
     retries: str = "0"
@@ -124,6 +127,9 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         datasets=shlex.join(one.typed for one in spec.datasets),
         priority=str(spec.priority),
         after=" ".join(spec.after),
+        after_failure=" ".join(spec.after_failure),
+        after_any=" ".join(spec.after_any),
+        takes=" ".join(spec.takes),
         workdir=spec.workdir or "",
         env=shlex.join(f"{key}={value}" for key, value in spec.environment.items()),
         retries=str(spec.max_retries_failure),
@@ -273,7 +279,10 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "resources": resources,
         "inputs": read("inputs", lambda: _words(draft.inputs), _NO_WORDS),
         "datasets": read("datasets", lambda: tuple(map(read_dataset, _words(draft.datasets))), _NO_DATASETS),
-        "after": read("after", lambda: tuple(draft.after.replace(",", " ").split()), _NO_WORDS),
+        "after": read("after", lambda: _job_ids(draft.after), _NO_WORDS),
+        "after_failure": read("after_failure", lambda: _job_ids(draft.after_failure), _NO_WORDS),
+        "after_any": read("after_any", lambda: _job_ids(draft.after_any), _NO_WORDS),
+        "takes": read("takes", lambda: _job_ids(draft.takes), _NO_WORDS),
         "max_retries_failure": read("retries", lambda: _whole(draft.retries, 0, RETRIES_MAX), 0),
         "timeout_ms": read("timeout", lambda: _duration_ms(draft.timeout), None),
         "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,
@@ -401,3 +410,7 @@ def _environment(text: str) -> dict[str, str]:
             raise InvalidRequest(f"{word!r} is not KEY=VALUE")
         found[key] = value
     return found
+
+
+def _job_ids(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())

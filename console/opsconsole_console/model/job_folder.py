@@ -8,6 +8,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.file_spot import FileRow
 from opsconsole_protocol.api import JobDetail, TaskRow
 from opsconsole_protocol.file_listing import FileKind
+from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Upload
 
 
@@ -22,10 +23,22 @@ def input_rows(detail: JobDetail, listed: Sequence[FileRow], found: Mapping[str,
     `listed`: the folder of inputs, as long as the task has one.
     """
     links = {row.name: row for row in listed}
-    brought = [_brought(one, links.get(one.name.encode()), _keeper_words(one)) for one in detail.spec.uploads]
+    brought = [
+        _brought(one, links.get(one.name.encode()), _keeper_words(one))
+        for one in (*detail.spec.uploads, *handed(detail))
+    ]
     rows = [*(found[name] for name in detail.spec.inputs if name in found), *brought]
     known = {row.name for row in rows}
     return [*rows, *(row for row in listed if row.name not in known)]
+
+
+def handed(detail: JobDetail) -> tuple[Upload, ...]:
+    """The results of other jobs that a job was given."""
+    first = len(detail.spec.inputs) + len(detail.spec.uploads)
+    return tuple(
+        Upload(name=one.name, content_id=ContentId(one.hash or ""), size_bytes=one.size or 0, files=0, is_folder=True)
+        for one in detail.inputs[first:]
+    )
 
 
 def _brought(one: Upload, link: FileRow | None, keeper: str) -> FileRow:

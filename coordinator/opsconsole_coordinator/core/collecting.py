@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.handing import NOTHING_LEFT, hand_on, refuse, take_back
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, OutputCopy, Task, Worker, job_folder
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.event_kind import EventKind
@@ -33,7 +34,10 @@ def want_outputs(fleet: Fleet, job: Job, attempt: Attempt) -> None:
     if not job.spec.collect or attempt.open or job.finished_at_ms is None:
         return
     task = job.tasks[attempt.index]
-    if task.current != attempt.id or task.collected == attempt.id or not _left_anything(attempt):
+    if task.current != attempt.id or task.collected == attempt.id:
+        return
+    if not _left_anything(attempt):
+        refuse(fleet, job.id, task.index, NOTHING_LEFT, job.finished_at_ms)
         return
     worker = fleet.workers.get(attempt.worker_id)
     task.collected = attempt.id
@@ -75,6 +79,7 @@ def forget_outputs(fleet: Fleet, job: Job) -> None:
             continue
         task.collected = None
         fleet.touch_task(job, task)
+        take_back(fleet, job.id, task.index)
         gone = fleet.output_copies.discard((job.id, task.index))
         if gone is not None:
             fleet.drop_output_copy(gone)
@@ -166,5 +171,6 @@ def _end(
     kind = EventKind.COLLECTED if state is CopyState.KEPT else EventKind.COLLECT_FAILED
     subject = task_id(copy.job_id, copy.index)
     fleet.audit(now_ms, SYSTEM, kind, words, subject)
+    hand_on(fleet, copy, now_ms)
     if copy.job_id not in fleet.jobs:
         fleet.forget_story(subject)

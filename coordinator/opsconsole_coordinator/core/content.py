@@ -52,9 +52,9 @@ class Sources(NamedTuple):
     host_ids: tuple[str, ...]
 
 
-def contents_of(spec: JobSpec) -> tuple[Content, ...]:
-    """The trees that a job brings along, each once: its uploads, and its bundle."""
-    found = {one.content_id: _of_upload(one) for one in spec.uploads}
+def contents_of(spec: JobSpec, handed: Iterable[Upload] = ()) -> tuple[Content, ...]:
+    """The trees that a job brings along, each once: its uploads, the results that it was handed, and its bundle."""
+    found = {one.content_id: _of_upload(one) for one in (*spec.uploads, *handed)}
     if spec.bundle is not None:
         one = Content(spec.bundle.content_id, spec.bundle.size_bytes, "its bundle")
         found.setdefault(one.content_id, one)
@@ -90,11 +90,12 @@ def supply_words(contents: Sequence[Content], lacks_bytes: int | None) -> str:
     return f"has {number if whole.endswith(f' {unit}') else has} of {whole} of its data"
 
 
-def arriving(spec: JobSpec, here: Collection[ContentId], done_bytes: int) -> tuple[ContentId, int] | None:
+def arriving(job: Job, here: Collection[ContentId], done_bytes: int) -> tuple[ContentId, int] | None:
     """Which tree comes to a worker that has those `here`, and how much of it has; they come one by one, the code first."""
-    sizes = {one.content_id: one.size_bytes for one in contents_of(spec)}
-    code = () if spec.bundle is None else (spec.bundle.content_id,)
-    for one in dict.fromkeys((*code, *(upload.content_id for upload in spec.uploads))):
+    bundle = job.spec.bundle
+    sizes = {one.content_id: one.size_bytes for one in contents_of(job.spec, job.handed.values())}
+    code = () if bundle is None else (bundle.content_id,)
+    for one in dict.fromkeys((*code, *(upload.content_id for upload in job.uploads))):
         if one not in here:
             return one, min(max(0, done_bytes), sizes[one])
         done_bytes -= sizes[one]
@@ -170,12 +171,12 @@ class Contents:
 
     def add_job(self, job: Job) -> None:
         """A job is in memory from now on."""
-        for one in contents_of(job.spec):
+        for one in contents_of(job.spec, job.handed.values()):
             self._jobs.setdefault(one.content_id, set()).add(job.id)
 
     def remove_job(self, job: Job) -> None:
         """A job leaves memory."""
-        for one in contents_of(job.spec):
+        for one in contents_of(job.spec, job.handed.values()):
             _discard(self._jobs, one.content_id, job.id)
 
     def jobs_with(self, content_id: ContentId) -> frozenset[JobId]:

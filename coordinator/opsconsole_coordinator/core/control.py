@@ -175,7 +175,7 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
     count = f" ({len(again)} task{'s' if len(again) > 1 else ''})" if len(job.tasks) > 1 else ""
     words = f"retried by {order.actor}{count}"
     fleet.audit(now_ms, order.actor, EventKind.RETRY, words, job.id)
-    if job.blocked_by or job.waiting_on:
+    if job.needs:
         apply_dependencies(fleet, job, now_ms)
     return words
 
@@ -330,7 +330,7 @@ def _release_held(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) ->
         task.held = False
         task.pending_since_ms = now_ms
         fleet.set_task(job, task, TaskState.PENDING)
-    if held and (job.blocked_by or job.waiting_on):
+    if held and job.needs:
         apply_dependencies(fleet, job, now_ms)
     return len(held) + len(_note_held(fleet, job, tasks, held=False))
 

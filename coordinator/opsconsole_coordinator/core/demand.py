@@ -6,6 +6,7 @@ from typing import NamedTuple
 from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.spec import JobSpec
@@ -42,6 +43,8 @@ class Demand:
     """The only disk from which the task can go on."""
     kept: Content | None = None
     """The copy of a checkpoint from which it goes on where that disk isn't."""
+    handed: tuple[Upload, ...] = ()
+    """The results of other jobs that its own was given."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -71,7 +74,7 @@ class Demand:
                     *((QuestionKind.DATASET, one) for one in spec.datasets_there),
                 ),
             ),
-            ("contents", contents_of(spec) if self.kept is None else (*contents_of(spec), self.kept)),
+            ("contents", contents_of(spec, self.handed) + (() if self.kept is None else (self.kept,))),
         ):
             object.__setattr__(self, name, value)
 
@@ -79,9 +82,10 @@ class Demand:
 def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_avoid: bool = True) -> Demand:
     """What one of the job's tasks needs; without a task, what any of them needs that has no demands of its own."""
     if task is None:
-        return Demand(job.spec, job.requirements, prefetch_of(job), (), job.id)
+        return Demand(job.spec, job.requirements, prefetch_of(job), (), job.id, handed=tuple(job.handed.values()))
     avoid = task.avoid if may_avoid else ()
-    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond))
+    handed = tuple(job.handed.values())
+    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed)
 
 
 def is_particular(task: Task) -> bool:

@@ -42,7 +42,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             timeout_ms=spec.timeout_ms,
             fence_after_ms=spec.fence_after_ms,
             gang=attempt.gang,
-            uploads=spec.uploads,
+            uploads=job.uploads,
             bundle=spec.bundle,
             setup=spec.setup,
             metric_pattern=spec.metric_pattern,

@@ -5,6 +5,7 @@ from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Contents
+from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.model import (
     Attempt,
     CheckpointCopy,
@@ -65,6 +66,8 @@ class Fleet:
         self.workers: dict[WorkerId, Worker] = {}
         self.attempts: dict[AttemptId, Attempt] = {}
         self.dependents: dict[JobId, set[JobId]] = {}
+        self.moved: dict[JobId, set[int]] = {}
+        """Tasks that have moved since the jobs after theirs were told."""
         self.order = Order()
         self.projects: dict[str, Project] = {}
         self.people: dict[str, Share] = {}
@@ -309,6 +312,8 @@ class Fleet:
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
+        for one in () if job.fault else job.spec.dependencies:
+            job.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
         if job.spec.scheduling_timeout_ms is not None:
@@ -350,7 +355,9 @@ class Fleet:
         if task.state is TaskState.PENDING and TaskState.PENDING not in job.counts:
             self.order.discard(job)
         task.state = state
-        if state is TaskState.PENDING:
+        if job.id in self.dependents:
+            self.moved.setdefault(job.id, set()).add(task.index)
+        if state is TaskState.PENDING and not job.is_task_waiting(task.index):
             heappush(job.ready, task.index)
             group = self.queue(job)
             if group is not None and job.spec.gang:
@@ -359,7 +366,7 @@ class Fleet:
 
     def queue(self, job: Job) -> Group | None:
         """Put a job with pending tasks where the scheduler looks, and return its group; not where more than a worker is missing."""
-        waits = self.waits_for(job)
+        waits = self.waits_for(job) or self.tasks_wait_for(job)
         if waits:
             self.order.discard(job)
             self.note_reason(job, waits)
@@ -379,11 +386,27 @@ class Fleet:
     def waits_for(self, job: Job) -> str:
         """What a job waits for that isn't a worker; empty where it is one."""
         if job.fault or job.waiting_on:
-            return job.fault or f"waits for {', '.join(sorted(job.waiting_on))}"
+            return job.fault or f"waits for {some_names(job.waiting_on)}"
         most = job.spec.max_parallel
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
         return ""
+
+    def tasks_wait_for(self, job: Job) -> str:
+        """What all pending tasks of a job wait for, each on its own, that isn't a worker; empty where one of them could start."""
+        if not job.elements or TaskState.PENDING not in job.counts:
+            return ""
+        job.drop_stale()
+        if job.ready:
+            return ""
+        return next((words for task in job.tasks if (words := self.task_waits_for(job, task))), "")
+
+    def task_waits_for(self, job: Job, task: Task) -> str:
+        """What a pending task waits for on its own that isn't a worker; empty where it is one."""
+        element = job.elements.get(task.index)
+        if task.state is not TaskState.PENDING or element is None or not element.waiting_on:
+            return ""
+        return f"waits for {some_names(element.waiting_on)}"
 
     def look_again(self, job: Job) -> None:
         """Something changed that a job waited for, if it waits."""
@@ -469,6 +492,7 @@ class Fleet:
                 dependents.discard(job.id)
                 if not dependents:
                     del self.dependents[other]
+        self.moved.pop(job.id, None)
         self.timed_jobs.pop(job.id, None)
         self.timed_waits.pop(job.id, None)
         self.contents.remove_job(job)

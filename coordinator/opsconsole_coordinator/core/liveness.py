@@ -153,7 +153,7 @@ def _expire(fleet: Fleet, now_ms: int) -> None:
         late = [
             task
             for task in job.tasks
-            if task.state is TaskState.PENDING
+            if job.can_start(task)
             and not task.attempts
             and now_ms - max(task.pending_since_ms, job.ready_since_ms) > limit_ms
         ]

@@ -1,11 +1,12 @@
 """What the store holds is put into memory, without noting anything as changed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from opsconsole_coordinator.core.checkpointing import hurry
-from opsconsole_coordinator.core.dependency import note_dependency
+from opsconsole_coordinator.core.dependency import note_loaded
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.handing import lacking, note_stored_copies
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy
 from opsconsole_coordinator.core.seal import MARK_BITS
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
@@ -16,10 +17,8 @@ def begin_epoch(fleet: Fleet, past: Mapping[int, str]) -> None:
     fleet.seal.begin_epoch(past, fleet.seq + 1, fleet.random_bits(MARK_BITS))
 
 
-def load_jobs(
-    fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], stored: Mapping[JobId, TaskState]
-) -> None:
-    """Put jobs with their attempts into memory. `stored` says how the jobs that they come after stand in the store."""
+def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], stored: Mapping[str, TaskState]) -> None:
+    """Put jobs with their attempts into memory. `stored` says how the jobs that they come after stand in the store, and their tasks where these are named."""
     loaded = list(jobs)
     for job in loaded:
         fleet.jobs[job.id] = job
@@ -29,14 +28,21 @@ def load_jobs(
                 hurry(fleet, job, task, 0)
     for attempt in attempts:
         load_attempt(fleet, attempt)
+    note_loaded(fleet, loaded, stored)
     for job in loaded:
-        for other in job.after:
-            live = fleet.jobs.get(other)
-            note_dependency(job, other, live.state if live is not None else stored.get(other, TaskState.FAILED))
+        if job.elements:
+            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
         if job.fault:
             job.reason = job.fault
         elif job.ready and not fleet.waits_for(job):
             fleet.order.add(job)
+
+
+def load_results(fleet: Fleet, copies_of: Callable[[JobId], Mapping[int, OutputCopy]], now_ms: int) -> None:
+    """Hand to jobs in memory what became of the results that they take. `copies_of`: what the store has of a job's, by its tasks."""
+    for job in fleet.jobs.values():
+        for other in sorted(lacking(job)) if job.spec.takes else ():
+            note_stored_copies(fleet, job, other, copies_of(other), now_ms)
 
 
 def load_attempt(fleet: Fleet, attempt: Attempt) -> None:

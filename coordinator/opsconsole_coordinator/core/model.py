@@ -1,14 +1,17 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
 from enum import StrEnum
+from heapq import heappop
 from typing import Any, NamedTuple
 
 import msgspec
 
+from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, Resume, TaskProgress, TaskUsage, Trouble, Want
 from opsconsole_protocol.mount import Mount, mounts_of
 from opsconsole_protocol.report import Checkpoint
@@ -201,32 +204,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_bytes: int = 0
 
 
-class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What changes of a job and is stored with it: written and read back field by field."""
-
-    submitted_by: str = ""
-    priority: int = 0
-    after: tuple[JobId, ...] = ()
-    started_at_ms: int | None = None
-    failed_tasks: int = 0
-    stop_reason: str = ""
-    ready_since_ms: int = 0
-    """Since when nothing but a free worker is missing; kept where there is a `scheduling_timeout`."""
-    limit_from_ms: int | None = None
-    """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
-    still_since_ms: int | None = None
-    """Since when all that lives of it is paused; kept where there is a `job_timeout`."""
-    worker_names: set[str] = set()
-    output_folders: set[tuple[str, str]] = set()
-    """The job's folders under its workers' output paths, with the filesystem that each is on."""
-    mean_duration_ms: float | None = None
-    reason: str = ""
-    output_files: int | None = None
-    """How many files its tasks left, as far as their workers said."""
-    output_bytes: int | None = None
-
-
-class Job(JobRecord, kw_only=True, omit_defaults=True):
+class Job(Dependent, kw_only=True, omit_defaults=True):
     """A submitted job. The spec is stored once; the last group is derived."""
 
     id: JobId
@@ -234,16 +212,14 @@ class Job(JobRecord, kw_only=True, omit_defaults=True):
     seq: int
     created_at_ms: int
     finished_at_ms: int | None = None
-    tasks: list[Task] = []
-    counts: dict[TaskState, int] = {}
-    waiting_on: set[JobId] = set()
-    blocked_by: set[JobId] = set()
-    ready: list[int] = []
-    """A heap of the indices of pending tasks."""
+    tasks: list[Task] = msgspec.field(default_factory=list)
+    counts: dict[TaskState, int] = msgspec.field(default_factory=dict)
+    ready: list[int] = msgspec.field(default_factory=list)
+    """A heap of the indices of those pending tasks that don't wait for others on their own."""
     requirements: tuple[Requirement, ...] = ()
     fault: str = ""
     """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
-    open_attempts: set[AttemptId] = set()
+    open_attempts: set[AttemptId] = msgspec.field(default_factory=set)
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0
@@ -260,6 +236,27 @@ class Job(JobRecord, kw_only=True, omit_defaults=True):
     def is_finished(self) -> bool:
         """Whether all tasks have ended."""
         return is_task_finished(self.state)
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """What its tasks find after their inputs: what it brought along, and then the results that it was given."""
+        if not self.handed:
+            return self.spec.uploads
+        found = (
+            self.handed.get(task_id(JobId(one.job), index))
+            for one in self.spec.taken
+            for index in range(self.expected.get(JobId(one.job), len(self.handed)))
+        )
+        return (*self.spec.uploads, *filter(None, found))
+
+    def drop_stale(self) -> None:
+        """Drop the indices of tasks from the heap that no longer wait for a worker."""
+        while self.ready and not self.can_start(self.tasks[self.ready[0]]):
+            heappop(self.ready)
+
+    def can_start(self, task: Task) -> bool:
+        """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""
+        return task.state is TaskState.PENDING and not self.is_task_waiting(task.index)
 
     def task_id(self, index: int) -> TaskId:
         """The id of one of its tasks."""

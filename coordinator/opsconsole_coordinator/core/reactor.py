@@ -12,6 +12,7 @@ from opsconsole_coordinator.core import (
     control,
     file_check,
     gang_placement,
+    handing,
     liveness,
     project,
     reconcile,
@@ -177,8 +178,11 @@ class Reactor:
         """The trees that a job brings along, each once; and the checkpoint that this attempt of it is sent."""
         resume = None if attempt is None else attempt.resume
         if resume is None or resume.content_id is None:
-            return contents_of(job.spec)
-        return (*contents_of(job.spec), Content(resume.content_id, resume.size_bytes, "the checkpoint"))
+            return contents_of(job.spec, job.handed.values())
+        return (
+            *contents_of(job.spec, job.handed.values()),
+            Content(resume.content_id, resume.size_bytes, "the checkpoint"),
+        )
 
     def on_kept(self, added: Collection[ContentId], removed: Collection[ContentId], now_ms: int) -> None:
         """The coordinator keeps some trees from now on, and others no longer."""
@@ -247,14 +251,27 @@ class Reactor:
     # --- operators: jobs ---------------------------------------------------------------------------------------
 
     def on_submit(
-        self, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+        self, submissions: Sequence[Submission], after: Mapping[str, TaskState], actor: str, now_ms: int
     ) -> list[Job]:
         """Jobs come in. Raises InvalidRequest, Conflict or LimitExceeded.
 
-        `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store. Returns the
-        jobs, those included that had come in before.
+        `after` says how the jobs stand in the store of which `spec.dependencies` tells, and their tasks where it names these, by
+        whole ids. Returns the jobs, those included that had come in before.
         """
         return submission.submit(self.fleet, submissions, after, actor, now_ms)
+
+    def awaits_results(self) -> dict[JobId, set[JobId]]:
+        """The jobs that haven't been given all results that they take, and of which jobs these are."""
+        found = (
+            (job.id, handing.lacking(job)) for job in self.fleet.jobs.values() if job.spec.takes and not job.is_finished
+        )
+        return {job_id: others for job_id, others in found if others}
+
+    def on_results_found(self, job_id: JobId, other: JobId, copies: Mapping[int, OutputCopy], now_ms: int) -> None:
+        """What the store says of the results of a job that is waited for: it may have ended long before."""
+        job = self.fleet.jobs.get(job_id)
+        if job is not None:
+            handing.note_stored_copies(self.fleet, job, other, copies, now_ms)
 
     def on_act(
         self, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int,
@@ -280,7 +297,7 @@ class Reactor:
         if demand is not None:
             collect_offers(self.fleet, demand, now_ms)
 
-    def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[JobId, TaskState]) -> None:
+    def on_job_loaded(self, job: Job, attempts: Iterable[Attempt], after: Mapping[str, TaskState]) -> None:
         """A job that has ended is needed in memory. `after` says how the jobs that it comes after stand in the store."""
         load_jobs(self.fleet, (job,), attempts, after)
 

@@ -22,7 +22,7 @@ from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
-from opsconsole_protocol.state import AttemptState, TaskState, WorkerConnection
+from opsconsole_protocol.state import AttemptState, WorkerConnection
 
 RETRACT_AFTER_MS = 2_000
 """An attempt that waits for a slot for longer than this may move to a free worker."""
@@ -150,9 +150,9 @@ class _Pass:
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
         self._visited.add(job.id)
-        _drop_stale(job)
+        job.drop_stale()
         if not job.ready:
-            self._fleet.order.discard(job)
+            self._leave_out(job)
         elif self._fleet.waits_for(job) or not group.suits(job):
             other = self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
             if other is not None:
@@ -161,6 +161,12 @@ class _Pass:
             self._place_gang(group, job)
         else:
             self._place(group, job)
+
+    def _leave_out(self, job: Job) -> None:
+        """None of its tasks waits for a worker."""
+        self._fleet.order.discard(job)
+        if job.elements:
+            self._fleet.note_reason(job, self._fleet.tasks_wait_for(job))
 
     def _place_gang(self, group: Group, job: Job) -> None:
         words = refusal(
@@ -192,7 +198,7 @@ class _Pass:
         is_placed = is_refused = False
         while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
             task = job.tasks[heappop(job.ready)]
-            if task.state is not TaskState.PENDING:
+            if not job.can_start(task):
                 continue
             if self._is_early(task):
                 later.append(task.index)
@@ -213,6 +219,8 @@ class _Pass:
             heappush(job.ready, index)
         if job.id not in self._fleet.order:
             self._fleet.note_reason(job, "")
+        elif not job.ready:
+            self._leave_out(job)
         elif limit:
             self._stop_at_limit(group, job, limit)
         elif is_tried and all(self._is_early(job.tasks[index]) for index in later):
@@ -342,12 +350,6 @@ class _Pass:
             is_next = group is not None and group.head == reserved.job_id and reserved.job_id not in self._visited
             if is_next and worker_id not in self._fleet.reserved and worker_id in self._fleet.workers:
                 put_reservation(self._fleet, worker_id, reserved)
-
-
-def _drop_stale(job: Job) -> None:
-    """Drop the indices of tasks from the heap that no longer wait."""
-    while job.ready and job.tasks[job.ready[0]].state is not TaskState.PENDING:
-        heappop(job.ready)
 
 
 def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker | None:

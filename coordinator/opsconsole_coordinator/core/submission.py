@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.dependency import apply_dependencies, check_cycle, note_dependency
+from opsconsole_coordinator.core.dependency import apply_dependencies, count_tasks, note_stored
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.chain import check_cycle, check_dependency
+from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
@@ -22,9 +24,9 @@ PENDING_TASKS_MAX = 1_000_000
 
 
 def submit(
-    fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState], actor: str, now_ms: int
+    fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, TaskState], actor: str, now_ms: int
 ) -> list[Job]:
-    """Add jobs. `after` says how the jobs named in `spec.after` stand, by their whole ids, in memory or in the store.
+    """Add jobs. `after` says how the jobs stand of which `spec.dependencies` tells, and their tasks where it names these, by whole ids.
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
@@ -41,10 +43,10 @@ def submit(
             added.append(job)
         jobs.append(job)
     for job in added:
-        for other in job.after:
-            live = fleet.jobs.get(other)
-            note_dependency(job, other, live.state if live is not None else after[other])
-        if job.blocked_by or job.waiting_on:
+        note_stored(fleet, job, after)
+        if job.elements:
+            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
+        if job.blocked_by or job.waiting_on or job.elements:
             apply_dependencies(fleet, job, now_ms)
         if job.ready:
             fleet.queue(job)
@@ -57,7 +59,7 @@ def _headline(job: Job) -> str:
     return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
 
 
-def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId, TaskState]) -> None:
+def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, TaskState]) -> None:
     batch = {submission.job_id: submission.spec for submission in submissions}
     if len(batch) != len(submissions):
         raise InvalidRequest("two jobs of one batch have the same id")
@@ -71,15 +73,28 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
         if known is None:
             check_takes_work(fleet, submission.spec.project)
             _check_contents(fleet, submission.spec)
-        for other in submission.spec.after:
-            if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
-                raise InvalidRequest(f"--after {other}: there is no such job")
+        for one in submission.spec.dependencies:
+            _check_dependency(fleet, submission.spec, one, batch, after)
         new_tasks += submission.spec.num_tasks if known is None else 0
-    check_cycle({job: [JobId(other) for other in spec.after] for job, spec in batch.items()})
+    check_cycle({job: spec.comes_after for job, spec in batch.items()})
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
+
+
+def _check_dependency(
+    fleet: Fleet, spec: JobSpec, one: Dependency, batch: Mapping[JobId, JobSpec], after: Mapping[str, TaskState]
+) -> None:
+    """Raise InvalidRequest for what nobody can wait for."""
+    other_id = JobId(one.job)
+    live = fleet.jobs.get(other_id)
+    other = batch.get(other_id) or (live.spec if live is not None else None)
+    if other is None and other_id not in after:
+        raise InvalidRequest(f"{one.end.option} {one.text}: there is no such job")
+    is_counted = one.task_index is not None or one.each
+    count = other.num_tasks if other is not None else count_tasks(other_id, after) if is_counted else 0
+    check_dependency(spec, one, other, count)
 
 
 def _check_contents(fleet: Fleet, spec: JobSpec) -> None:
@@ -102,7 +117,7 @@ def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: in
         submitted_by=actor,
         created_at_ms=now_ms,
         priority=spec.priority,
-        after=tuple(JobId(other) for other in dict.fromkeys(spec.after)),
+        after=tuple(JobId(other) for other in spec.comes_after),
         tasks=[Task(index=index, state=first, pending_since_ms=now_ms, held=spec.held) for index in range(count)],
         counts={first: count},
         ready=list(range(count)) if first is TaskState.PENDING else [],

@@ -36,6 +36,7 @@ from opsconsole_protocol.api import (
     WorkerRow,
 )
 from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.spec import JobSpec
@@ -207,7 +208,7 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
 
 def _delivery(fleet: Fleet, job: Job) -> str:
     """What a job waits for whose files have begun to come, where nobody who has them is there any more."""
-    contents = contents_of(job.spec)
+    contents = contents_of(job.spec, job.handed.values())
     size_bytes = sum(one.size_bytes for one in contents)
     held = (fleet.attempts.get(one) for one in job.open_attempts)
     for attempt in sorted((one for one in held if one is not None), key=lambda one: one.index):
@@ -216,7 +217,7 @@ def _delivery(fleet: Fleet, job: Job) -> str:
             continue
         said = attempt.progress
         done_bytes = int(said.done) if said is not None and said.total == size_bytes else 0  # else of another step
-        begun = arriving(job.spec, worker.contents, done_bytes)
+        begun = arriving(job, worker.contents, done_bytes)
         lacking = [one for one in contents if one.content_id not in worker.contents]
         if shortage := fleet.contents.shortage(lacking, fleet.workers, begun):
             return shortage
@@ -325,12 +326,15 @@ def _collected_row(copy: OutputCopy) -> CollectedRow:
     )
 
 
-def input_rows(spec: JobSpec) -> tuple[InputRow, ...]:
-    """What a job is given, in the order in which its tasks find it: what lies on its worker, and then what it brings along."""
+def input_rows(spec: JobSpec, uploads: Sequence[Upload] | None = None) -> tuple[InputRow, ...]:
+    """What a job is given, in the order in which its tasks find it: what lies on its worker, and then what it brings along.
+
+    `uploads`: with the results that it was handed.
+    """
     there = (InputRow(name=name, source="worker") for name in spec.inputs)
     brought = (
         InputRow(name=one.name, size=one.size_bytes, hash=one.content_id, source=one.host or "coordinator")
-        for one in spec.uploads
+        for one in (spec.uploads if uploads is None else uploads)
     )
     return (*there, *brought)
 
@@ -386,7 +390,11 @@ def _waiting_task(job: Job, now_ms: int, index: int | None) -> Task | None:
         return None
     tasks = job.tasks if index is None else job.tasks[index : index + 1]
     waiting = (task for task in tasks if task.state is TaskState.PENDING)
-    return min(waiting, key=lambda task: (task.not_before_ms > now_ms, task.index), default=None)
+    return min(
+        waiting,
+        key=lambda task: (job.is_task_waiting(task.index), task.not_before_ms > now_ms, task.index),
+        default=None,
+    )
 
 
 def _why_it_waits(
@@ -395,7 +403,11 @@ def _why_it_waits(
     found = _verdicts(fleet, demand, now_ms)
     is_blocked = task is None
     if is_blocked and job.blocked_by:
-        return blocked_words(fleet, job), found.verdicts  # what is at the root of it may have changed since
+        return blocked_words(job), found.verdicts  # what is at the root of it may have changed since
+    if is_blocked and job.elements:
+        return next((one.reason for one in job.tasks if one.state is TaskState.BLOCKED), ""), found.verdicts
+    if task is not None and (words := fleet.task_waits_for(job, task)):
+        return words, found.verdicts
     is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     if job.reason and (is_blocked or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault):
         return job.reason, found.verdicts

@@ -121,12 +121,16 @@ class ContentKeeper:
                 self._unpin(job_id)
 
     def _pin(self, job: Job) -> None:
-        if job.id in self._needs:
+        if job.id in self._needs and not job.handed:
             return
         content_ids = [one.content_id for one in self._commit_loop.reactor.contents_of(job) if not one.host_id]
-        if content_ids:
-            self._needs[job.id] = content_ids
-        for one in content_ids:
+        before = self._needs.get(job.id, [])
+        if content_ids == before:
+            return
+        if before:  # it was handed results in the meantime
+            content_ids = [*before, *(one for one in content_ids if one not in before)]
+        self._needs[job.id] = content_ids
+        for one in content_ids[len(before) :]:
             needed_by = self._needed_by.setdefault(one, set())
             if not needed_by:
                 self._process.pin(NEEDED_HOLDER + one, (one,))

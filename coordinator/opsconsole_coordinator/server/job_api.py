@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -14,13 +15,22 @@ from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.fair_semaphore import FairSemaphore
 from opsconsole_coordinator.server.identity import Caller
-from opsconsole_coordinator.server.job_lookup import check_task, load_job, release_job, resolve, with_whole_ids
+from opsconsole_coordinator.server.job_graph import graph_of
+from opsconsole_coordinator.server.job_lookup import (
+    check_task,
+    find_results,
+    load_job,
+    release_job,
+    resolve,
+    with_whole_ids,
+)
 from opsconsole_coordinator.server.log_service import LogService
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_coordinator.store.job_search import WORK_MAX, JobSearch, Place
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
+from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
 from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.ids import JobId
@@ -44,21 +54,27 @@ class JobApi:
 
     async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         commit_loop = self._commit_loop
-        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.after)
+        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.comes_after)
         batch = {one.job_id for one in request.submissions}
         resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
         submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
-        stored = await self._stored_states([*resolved.values(), *batch])
+        dependencies = {
+            one for submission in submissions for one in submission.spec.dependencies if one.job not in batch
+        }
+        stored = await self._standings(dependencies)
+        stored.update((await self._stored_states(list(batch))).items())
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
             await load_job(commit_loop, missing[0].job_id)  # and look again: another may have left memory meanwhile
-        while gone := [
-            job for job in resolved.values() if _has_left(stored, job) and job not in commit_loop.fleet.jobs
-        ]:
-            stored |= await self._stored_states(gone)  # they have ended since they were looked up
+        while gone := {
+            one for one in dependencies if _has_left(stored, one.job) and one.job not in commit_loop.fleet.jobs
+        }:
+            stored |= await self._standings(gone)  # they have ended since they were looked up
         try:
             jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
+            if any(job.spec.takes for job in jobs):
+                await find_results(commit_loop, [job.id for job in jobs])
             return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
         finally:
             for one in again:
@@ -66,6 +82,9 @@ class JobApi:
 
     async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
         return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
+
+    async def _standings(self, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
+        return await self._commit_loop.database.read(lambda connection: waiting.standings(connection, dependencies))
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         shown = job_filter.parse(request.filter, inverted=request.inverted)
@@ -128,7 +147,7 @@ class JobApi:
                 spec=_visible(found.job.spec, caller),
                 tasks=tuple(self._task_row(found, task) for task in found.tasks),
                 events=tuple(reversed(found.events)),
-                inputs=view.input_rows(found.job.spec),
+                inputs=view.input_rows(found.job.spec, found.job.uploads),
                 outputs=view.outputs_row(found.row),
             )
             return preencoded.answer(api.DetailAnswer(detail=detail))
@@ -232,6 +251,10 @@ class JobApi:
         commit_loop.changed()
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
 
+    async def graph(self, request: api.AskGraph, caller: Caller) -> api.GraphAnswer:
+        del caller
+        return await graph_of(self._commit_loop, request.id)
+
     async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
         """Every worker's verdict. Agents are asked about input files; those that haven't answered in time are shown as being asked."""
         del caller
@@ -258,7 +281,7 @@ def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
     return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
 
 
-def _has_left(stored: dict[JobId, TaskState], job_id: JobId) -> bool:
+def _has_left(stored: dict[str, TaskState], job_id: str) -> bool:
     """Whether the job was live when its state was looked up."""
     return job_id in stored and not is_task_finished(stored[job_id])
 

@@ -2,15 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-
-import msgspec
+from functools import partial
 
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, with_other_jobs
 from opsconsole_protocol.state import TaskState
 
 
@@ -39,10 +38,8 @@ def check_task(job_id: JobId, num_tasks: int, index: int | None) -> None:
 
 
 def with_whole_ids(spec: JobSpec, resolved: Mapping[JobId, JobId]) -> JobSpec:
-    """The spec with whole job ids in `after`, where prefixes were typed."""
-    if not spec.after:
-        return spec
-    return msgspec.structs.replace(spec, after=tuple(resolved.get(JobId(one), JobId(one)) for one in spec.after))
+    """The spec with whole job ids of the jobs that it comes after, where prefixes were typed."""
+    return with_other_jobs(spec, lambda job: resolved.get(JobId(job), JobId(job)))
 
 
 async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
@@ -54,9 +51,13 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
     if job is not None:
         return job
 
-    def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[JobId, TaskState]] | None:
+    def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[str, TaskState]] | None:
         stored = query.job(connection, job_id)
-        return (*stored, query.states(connection, stored[0].after)) if stored is not None else None
+        return (
+            (*stored, waiting.standings(connection, () if stored[0].fault else stored[0].spec.dependencies))
+            if stored is not None
+            else None
+        )
 
     found = await commit_loop.database.read(read)
     job = commit_loop.fleet.jobs.get(job_id)
@@ -66,6 +67,16 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
         raise NotFound(f"there is no job {job_id} (opsconsole jobs lists them)")
     commit_loop.reactor.on_job_loaded(*found)
     return found[0]
+
+
+async def find_results(commit_loop: CommitLoop, job_ids: Iterable[JobId]) -> None:
+    """Tell jobs that were just committed what the store has of the results that they take. What is kept later is told by itself."""
+    wanted = commit_loop.reactor.awaits_results()
+    for job_id in job_ids:
+        for other in sorted(wanted.get(job_id, ())):
+            copies = await commit_loop.database.read(partial(query.output_copies_of, job_id=other))
+            commit_loop.reactor.on_results_found(job_id, other, copies, commit_loop.clock.now_ms())
+    await commit_loop.committed()
 
 
 async def find_removable(commit_loop: CommitLoop, texts: Iterable[str]) -> list[JobId]:

@@ -61,6 +61,7 @@ class OperatorApi:
             api.SetPriority: Route(operator, jobs.set_priority),
             api.WaitJobs: Route(viewer, jobs.wait, is_waiting=lambda _: True),
             api.Why: Route(viewer, jobs.why),
+            api.AskGraph: Route(viewer, jobs.graph),
             api.AskCandidates: Route(viewer, jobs.candidates),
             api.ReadLog: Route(viewer, jobs.read_log, is_waiting=lambda request: request.wait_ms > 0),
             api.ReadMetrics: Route(

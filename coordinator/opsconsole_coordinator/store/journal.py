@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import msgspec
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Job, JobRecord, OutputCopy, Worker, WorkerRecord
+from opsconsole_coordinator.core.dependent import JobRecord
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker, WorkerRecord
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind

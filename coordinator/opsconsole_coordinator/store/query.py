@@ -7,10 +7,10 @@ from typing import NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
 
+from opsconsole_coordinator.core.dependent import JobRecord
 from opsconsole_coordinator.core.model import (
     Attempt,
     Job,
-    JobRecord,
     OutputCopy,
     Project,
     Task,
@@ -177,7 +177,7 @@ def attempts(
 def finished_at(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> dict[JobId, int | None]:
     """When these jobs ended, as far as there are such; None where one hasn't ended."""
     found: dict[JobId, int | None] = {}
-    for some, marks in _portions(job_ids):
+    for some, marks in portions(job_ids):
         sql = f"SELECT job_id, finished_at_ms FROM jobs WHERE job_id IN ({marks})"
         found |= {JobId(job_id): at_ms for job_id, at_ms in connection.execute(sql, some)}
     return found
@@ -186,7 +186,7 @@ def finished_at(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> d
 def ended(connection: sqlite3.Connection, attempt_ids: Collection[AttemptId]) -> set[AttemptId]:
     """Which of these attempts, none of them in memory, the store knows: those have ended."""
     found: set[AttemptId] = set()
-    for some, marks in _portions(attempt_ids):
+    for some, marks in portions(attempt_ids):
         sql = f"SELECT attempt_id FROM attempts WHERE attempt_id IN ({marks})"
         found.update(AttemptId(one) for (one,) in connection.execute(sql, some))
     return found
@@ -272,7 +272,7 @@ def task_state(connection: sqlite3.Connection, job_id: str, index: int) -> TaskS
     found = connection.execute(
         "SELECT state FROM tasks WHERE job_id = ? AND task_index = ?", (job_id, index)
     ).fetchone()
-    return _state(found[0]) if found is not None else None
+    return read_state(found[0]) if found is not None else None
 
 
 def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: int = 1_000_000) -> list[Task]:
@@ -292,6 +292,12 @@ def output_copies(
         "SELECT data FROM output_copies WHERE job_id = ? AND task_index >= ? AND task_index < ?",
         (job_id, first, first + limit),
     )
+    return {one.index: one for one in (_output_copy(data) for (data,) in rows)}
+
+
+def output_copies_of(connection: sqlite3.Connection, job_id: str) -> dict[int, OutputCopy]:
+    """The results of all tasks of a job that the coordinator keeps, or wants, or gave up."""
+    rows = connection.execute("SELECT data FROM output_copies WHERE job_id = ?", (job_id,))
     return {one.index: one for one in (_output_copy(data) for (data,) in rows)}
 
 
@@ -330,9 +336,9 @@ def detail(connection: sqlite3.Connection, job_id: str, first: int, limit: int, 
 def states(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[JobId, TaskState]:
     """The states of some jobs."""
     found: dict[JobId, TaskState] = {}
-    for some, marks in _portions(job_ids):
+    for some, marks in portions(job_ids):
         for job_id, state in connection.execute(f"SELECT job_id, state FROM jobs WHERE job_id IN ({marks})", some):
-            found[JobId(job_id)] = _state(state)
+            found[JobId(job_id)] = read_state(state)
     return found
 
 
@@ -401,7 +407,7 @@ def _head(connection: sqlite3.Connection, job_id: str) -> Job | None:
     return _job(row) if row is not None else None
 
 
-def _portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
+def portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """The values in portions that one statement takes, each with as many question marks."""
     rest = list(values)
     for start in range(0, len(rest), _PORTION):
@@ -429,12 +435,13 @@ def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
     """The spec's requirements, or why no worker may see it: what was once accepted must not stop a start."""
     try:
         check_bounds(spec)
+        spec.dependencies  # noqa: B018 - it raises where they can't be read
         return requirement.parse_all(spec.requirements), ""
     except InvalidRequest as error:
         return (), f"can't be placed: {error}. Cancel it and submit it anew"
 
 
-def _state(text: str) -> TaskState:
+def read_state(text: str) -> TaskState:
     try:
         return TaskState(text)
     except ValueError:

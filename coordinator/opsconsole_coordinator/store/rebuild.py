@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
-from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest
 
@@ -33,10 +34,12 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         worker.describe(_tellable(worker.properties))
         fleet.workers[worker.id] = worker
     jobs, attempts = query.live_jobs(connection)
-    others = {other for job in jobs for other in job.after}
-    loading.load_jobs(fleet, jobs, attempts, query.states(connection, list(others)))
+    job_ids: set[str] = {job.id for job in jobs}
+    awaited = {one for job in jobs if not job.fault for one in job.spec.dependencies if one.job not in job_ids}
+    loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited))
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
+    loading.load_results(fleet, partial(query.output_copies_of, connection), now_ms)
     fleet.job_seq = max((job.seq for job in jobs), default=0)
     fleet.note_all_changed()
     return fleet

@@ -4,6 +4,7 @@ import msgspec
 
 from opsconsole_protocol.api.row import (
     EventRow,
+    GraphRow,
     InvitationRow,
     JobDetail,
     JobRow,
@@ -83,6 +84,15 @@ class ActResult(Answered, frozen=True, kw_only=True, tag="acted"):
 
     results: tuple[tuple[str, str], ...]
     refused: tuple[str, ...] = ()
+
+
+class GraphAnswer(Answered, frozen=True, kw_only=True, tag="graph_answer"):
+    """Jobs that wait for each other, each after those that it waits for. `more`: there are others, further away."""
+
+    id: str
+    """The whole id of the job that was asked for."""
+    jobs: tuple[GraphRow, ...]
+    more: bool = False
 
 
 class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
@@ -253,7 +263,7 @@ class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
 
 
 AnyAnswer = (
-    Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | Candidates
+    Done | WorkerList | JobList | ProjectList | TemplateList | DetailAnswer | ActResult | WhyAnswer | GraphAnswer | Candidates
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer

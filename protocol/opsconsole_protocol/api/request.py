@@ -170,6 +170,12 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
     id: Id
 
 
+class AskGraph(Request, frozen=True, kw_only=True, tag="ask_graph"):
+    """The jobs that a job waits for and those that wait for it, and so on. Answered by GraphAnswer."""
+
+    id: Id
+
+
 class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
     """Ask every worker whether it would take this job now. Answered by Candidates.
 
@@ -415,7 +421,7 @@ class DescribeDataset(Request, frozen=True, kw_only=True, tag="describe_dataset"
 
 AnyRequest = (
     SubmitJobs | ListWorkers | ListJobs | ListProjects | ListTemplates | SetTemplate | SetProject | ShowJob | Act
-    | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
+    | SetPriority | WaitJobs | Why | AskGraph | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
     | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage

@@ -411,6 +411,21 @@ class Verdict(Row, frozen=True, kw_only=True):
     """How far the worker has that already, in words; empty where the job brings nothing along."""
 
 
+class NeedRow(Row, frozen=True, kw_only=True):
+    """What a job waits for of another. `end` is `after`, `after_failure`, `after_any` or `takes`; `part` is empty, a task's index, or `*`."""
+
+    id: str
+    end: str
+    part: str = ""
+
+
+class GraphRow(Row, frozen=True, kw_only=True):
+    """A job among those that wait for each other, and what it waits for of those beside it."""
+
+    job: JobRow
+    needs: tuple[NeedRow, ...] = ()
+
+
 class InputRow(Row, frozen=True, kw_only=True):
     """A file or folder that a job is given. `from` is `worker` (it lies there), `coordinator` (it is kept there), or the name of a host.
 

@@ -57,6 +57,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "worker": ("WorkerScreen", _line("worker gpu-a")),
     "events": ("EventScreen", _line("events")),
     "why": ("WhyScreen", _line("why 6a0")),
+    "graph": ("GraphScreen", _line("graph 6a0")),
     "why it failed": ("EndedScreen", _line("why c0p")),
     "describe": ("TextScreen", _line("describe 42f")),
     "properties": ("TextScreen", _properties),

@@ -57,6 +57,11 @@ class RecordedSource:
         self.files = RecordedFiles()
         self.datasets: dict[str, api.DatasetAnswer] = {}
         """What workers say of datasets, by URL or by label and path."""
+        self.needs: dict[str, tuple[api.NeedRow, ...]] = {
+            one.job.id: tuple(api.NeedRow(id=need.job, end=need.end) for need in one.spec.dependencies)
+            for one in recorded.DETAILS.values()
+        }
+        """What each job waits for of others."""
         self.connected = True
         self.join_line = recorded.JOIN_LINE
         self.people = list(recorded.people())
@@ -190,6 +195,30 @@ def _why(source: RecordedSource, request: api.Why) -> api.WhyAnswer:
     return replace(recorded.WHYS[job.id], job=source.fleet.jobs[job.id])
 
 
+def _graph(source: RecordedSource, request: api.AskGraph) -> api.GraphAnswer:
+    """What the recorded jobs wait for, as far as they hang together."""
+    asked = _detail(request.id).job.id
+    needs = source.needs
+    near = {asked}
+    while more := {
+        other
+        for one in needs
+        for need in needs[one]
+        for other in (one, need.id)
+        if {one, need.id} & near and other not in near
+    }:
+        near |= more
+    order = [one for one in source.fleet.jobs if one in near]
+    rows = sorted(order, key=lambda one: len(_before(one, needs)))
+    return api.GraphAnswer(
+        id=asked, jobs=tuple(api.GraphRow(job=source.fleet.jobs[one], needs=needs[one]) for one in rows)
+    )
+
+
+def _before(one: str, needs: dict[str, tuple[api.NeedRow, ...]]) -> set[str]:
+    return {need.id for need in needs[one]}.union(*(_before(need.id, needs) for need in needs[one]))
+
+
 def _candidates(source: RecordedSource, request: api.AskCandidates) -> api.Candidates:
     return recorded.candidates(request.spec)
 
@@ -287,5 +316,6 @@ ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.SetWorker: lambda _s, _r: api.WorkerList(workers=()),
     api.ShowJob: _show,
     api.SubmitJobs: _submit,
+    api.AskGraph: _graph,
     api.Why: _why,
 }

@@ -84,6 +84,7 @@ async def test_lines_lead_everywhere(source: RecordedSource) -> None:
             ("show train-lr3", "JobScreen"),
             ("worker gpu-a", "WorkerScreen"),
             ("why 6a0", "WhyScreen"),
+            ("graph 6a0", "GraphScreen"),
             ("describe 42f", "TextScreen"),
             ("again 42f", "NewJobScreen"),
             ("new", "NewJobScreen"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from msgspec.structs import replace
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Select
@@ -25,8 +26,10 @@ from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
 from opsconsole_console.screen.usage.usage_pane import UsagePane
 from opsconsole_console.widget.curve.curve_view import CurveView
+from opsconsole_protocol.api import NeedRow
 from tests.console.app.fake_board import FETCH, HISTORY, OFFER, row
 from tests.console.app.picture import picture
+from tests.console.app.recorded import JOBS
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 from tests.console.app.test_file import at, browse, view
@@ -128,6 +131,26 @@ async def why(there: Stage) -> None:
     """A waiting job against every worker."""
     await there.line("why 6a0")
     await there.until(lambda: "workers could take it" in there.text())
+
+
+async def graph(there: Stage) -> None:
+    """The jobs before and after one."""
+    there.source.needs |= chain()
+    await there.line("graph eval")
+    await there.until(lambda: "6 jobs before and after it" in there.text())
+
+
+def chain() -> dict[str, tuple[NeedRow, ...]]:
+    """Some of the recorded jobs as if they waited for each other."""
+    names = {
+        "sweep": (NeedRow(id="preprocess", end="takes"),),
+        "train-lr3": (NeedRow(id="preprocess", end="after"), NeedRow(id="build-env", end="after_any")),
+        "eval": (NeedRow(id="sweep", end="after", part="*"), NeedRow(id="train-lr3", end="takes")),
+        "nightly-eval": (NeedRow(id="train-lr3", end="after_failure"),),
+        "fold-0": (NeedRow(id="eval", end="after"),),
+    }
+    ids = {name: job.id for name, job in JOBS.items()}
+    return {ids[name]: tuple(replace(need, id=ids[need.id]) for need in needs) for name, needs in names.items()}
 
 
 async def events(there: Stage) -> None:
@@ -239,7 +262,7 @@ async def usage(there: Stage) -> None:
 
 
 SCENES: tuple[Scene, ...] = (
-    fleet, logs, filtered, job, worker, new_job, why, events, describe, help_, command, confirm, files, table_file,
+    fleet, logs, filtered, job, worker, new_job, why, graph, events, describe, help_, command, confirm, files, table_file,
     transfers, put, metrics, gpus, compare, usage,
 )  # fmt: skip
 

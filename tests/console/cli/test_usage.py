@@ -56,7 +56,7 @@ _FLAGS = {
     "--max-concurrent-jobs --tag --stop-tasks",
     "invite": "--ttl --uses --name --tag --role",
     "submit": "--json --wait --follow --name --project --priority --tasks --worker --require --gpus --cpus --memory "
-    "--input --after --max-retries-failure --max-retries-preemption --timeout --grace --lost-after --workdir --env "
+    "--input --after --after-failure --after-any --max-retries-failure --max-retries-preemption --timeout --grace --lost-after --workdir --env "
     "--template --set --sweep --fence-after",
     "run": "--name --project --priority --tasks --require --gpus --cpus --memory --input --timeout --grace --workdir --env",
     "logs": "-f --task --attempt --source --tail --start-line --grep --since",

@@ -1,16 +1,19 @@
 """What is true of a fleet after every batch, whatever happened."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from opsconsole_coordinator.core.checkpointing import awaits_report, bond_of, is_parked
 from opsconsole_coordinator.core.demand import PREFETCH_MAX, Demand, demand_of
+from opsconsole_coordinator.core.dependent import Root
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.quota import refusal
+from opsconsole_protocol.dependency import End
+from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
@@ -109,6 +112,52 @@ def _check_gang(fleet: Fleet, job: Job) -> Iterator[str]:
         yield f"gang {job.id}: {going_on} tasks go on though {ended} have ended without success"
 
 
+def _verdict(end: End, state: TaskState) -> str:
+    """Whether what is waited for is still open, can't end as asked any more, or has."""
+    if end is End.ANY:
+        return "met" if is_task_finished(state) else "open"
+    if end is End.FAILURE:
+        if state is TaskState.SUCCEEDED:
+            return "blocked"
+        return "met" if is_task_finished(state) else "open"
+    if state is TaskState.SUCCEEDED:
+        return "met"
+    return "blocked" if state is TaskState.BLOCKED or is_task_finished(state) else "open"
+
+
+def _check_needs(fleet: Fleet, job: Job) -> Iterator[str]:
+    """What a job waits for, what blocks it and what does in the end, worked out from the beginning."""
+    name = f"job {job.id}"
+    for one in job.spec.dependencies:
+        live = fleet.jobs.get(JobId(one.job))
+        if job.id not in fleet.dependents.get(JobId(one.job), ()):
+            yield f"{name}: {one.job} doesn't know that it comes after it"
+        if live is None or one.end is End.RESULTS:
+            continue
+        for index in range(len(job.tasks)) if one.each else [None]:
+            element = job.elements[index] if index is not None else None
+            waiting: Collection[str] = job.waiting_on if element is None else element.waiting_on
+            blocked: Collection[str] = job.blocked_by if element is None else element.blocked_by
+            other = one.task_index if index is None else index
+            key: str = live.id if other is None else live.task_id(other)
+            verdict = _verdict(one.end, live.state if other is None else live.tasks[other].state)
+            if (key in blocked) != (verdict == "blocked") or (key in waiting) != (verdict == "open"):
+                yield f"{name}: waits on {waiting}, blocked by {blocked}, while {key} is {verdict} after {one.end}"
+    counted = Counter(root for roots in job.blocked_by.values() for root in roots)
+    if job.roots != dict(counted):
+        yield f"{name}: its roots are {job.roots}, and those of what blocks it {counted}"
+    for key, roots in job.blocked_by.items():
+        live = fleet.jobs.get(JobId(key))
+        if live is not None and live.state is TaskState.BLOCKED and roots != all_roots(live):
+            yield f"{name}: {key} is blocked by {all_roots(live)}, and it thinks by {roots}"
+
+
+def all_roots(job: Job) -> set[Root]:
+    """What blocks a job or tasks of it in the end."""
+    own = (roots for element in job.elements.values() for roots in element.blocked_by.values())
+    return set(job.roots).union(*own)
+
+
 def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
     name = f"job {job.id}"
     if job.counts != dict(Counter(task.state for task in job.tasks)):
@@ -122,19 +171,13 @@ def _check_job(fleet: Fleet, job: Job) -> Iterator[str]:
         yield f"{name}: open attempts {job.open_attempts}, but {opened} are"
     if job.is_finished and not job.open_attempts:
         yield f"{name}: should have left memory"
-    for other in job.after:
-        live = fleet.jobs.get(other)
-        if job.id not in fleet.dependents.get(other, ()):
-            yield f"{name}: {other} doesn't know that it comes after it"
-        if live is None:
-            continue
-        blocks = live.state is TaskState.BLOCKED or (live.is_finished and live.state is not TaskState.SUCCEEDED)
-        if (other in job.blocked_by) != blocks or (other in job.waiting_on) != (not blocks and not live.is_finished):
-            yield f"{name}: waits on {job.waiting_on}, blocked by {job.blocked_by}, while {other} is {live.state}"
-    if job.blocked_by and job.counts.get(TaskState.PENDING):
-        yield f"{name}: blocked, yet tasks are pending"
-    if not job.blocked_by and job.counts.get(TaskState.BLOCKED):
-        yield f"{name}: nothing blocks it, yet tasks are blocked"
+    yield from _check_needs(fleet, job)
+    for task in job.tasks:
+        is_blocked = bool(job.blocked_by) or job.is_task_blocked(task.index)
+        if is_blocked and task.state in {TaskState.PENDING, TaskState.HELD}:
+            yield f"{name}: task {task.index} is blocked, yet {task.state}"
+        if not is_blocked and task.state is TaskState.BLOCKED:
+            yield f"{name}: nothing blocks task {task.index}, yet it is blocked"
 
 
 def _check_task(fleet: Fleet, job: Job, task: Task) -> Iterator[str]:
@@ -239,10 +282,11 @@ def _check_order(fleet: Fleet) -> Iterator[str]:
         pending = {task.index for task in job.tasks if task.state is TaskState.PENDING}
         if pending and job.id in order and (job.waiting_on or job.fault):
             yield f"job {job.id} has pending tasks and is in a queue though it waits for more than a worker"
-        if pending and job.id not in order and not fleet.waits_for(job):
+        if any(map(job.can_start, job.tasks)) and job.id not in order and not fleet.waits_for(job):
             yield f"job {job.id} has pending tasks and is in no queue"
-        if not pending <= set(job.ready):
-            yield f"job {job.id}: tasks {pending - set(job.ready)} would be pending for ever"
+        startable = {task.index for task in job.tasks if job.can_start(task)}
+        if not startable <= set(job.ready):
+            yield f"job {job.id}: tasks {startable - set(job.ready)} would be pending for ever"
         if any(job.ready[(place - 1) // 2] > job.ready[place] for place in range(1, len(job.ready))):
             yield f"job {job.id}: the heap of ready tasks is none: {job.ready}"
         if any(is_task_finished(task.state) and task.held for task in job.tasks if task.state is TaskState.SUCCEEDED):

@@ -176,8 +176,10 @@ class Storm:
 
     # --- what can happen ---------------------------------------------------------------------------------------
 
-    def submit(self, tasks: int, kind: str, after: list[int], **fields: Any) -> None:
-        """A job of some kind, after some of the earlier ones."""
+    def submit(
+        self, tasks: int, kind: str, after: list[int], end: str = "after", part: str = "job", **fields: Any
+    ) -> None:  # fmt: skip
+        """A job of some kind, after some end of some of the earlier ones, of a task of them, or task by task."""
         kinds: dict[str, dict[str, Any]] = {
             "plain": {},
             "gpu": {"resources": Resources(gpus=1)},
@@ -188,8 +190,14 @@ class Storm:
             "named": {"worker": "w3"},
             "urgent": {"priority": 105},
         }
-        earlier = [self.jobs[place % len(self.jobs)].id for place in after if self.jobs]
-        self.jobs.append(self.world.submit(num_tasks=tasks, after=tuple(earlier), **kinds[kind], **fields))
+        earlier = [self.jobs[place % len(self.jobs)] for place in after if self.jobs]
+        if part == "each" and not fields.get("gang"):
+            fields[end] = tuple(f"{job.id}:*" for job in earlier if len(job.tasks) == tasks)
+        elif part == "task":
+            fields[end] = tuple(job.task_id(after[0] % len(job.tasks)) for job in earlier)
+        else:
+            fields[end] = tuple(job.id for job in earlier)
+        self.jobs.append(self.world.submit(num_tasks=tasks, **kinds[kind], **fields))
 
     def submit_again(self, place: int) -> None:
         """The same submission once more."""

@@ -1,11 +1,13 @@
 """Jobs that wait for jobs."""
 
+from typing import Any
+
 import pytest
 
-from opsconsole_coordinator.core.dependency import check_cycle
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission
+from opsconsole_protocol.chain import check_cycle
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
@@ -168,3 +170,151 @@ def test_a_chain_names_the_job_at_its_root_that_can_be_retried(world: World) -> 
     assert world.why(second) == f"{first.id} didn't succeed (retry it to unblock)"
     expected = f"{first.id} didn't succeed (retry it to unblock); {second.id} is blocked by that, too"
     assert (world.why(third), world.rows[third.id].reason) == (expected, expected)
+
+
+def test_a_job_after_a_failure_starts_only_then(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_failure=(first,))
+    assert world.why(second) == f"waits for {first.id}"
+    worker.fail(worker.started())
+    worker.succeed(worker.started())
+    assert (state(first), state(second)) == ("failed", "succeeded")
+
+
+def test_a_job_after_a_failure_is_blocked_by_a_success_and_blocks_those_after_it(world: World) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_failure=(first,))
+    third = world.submit(after=(second,))
+    worker.succeed(worker.started())
+    assert (state(second), state(third)) == ("blocked", "blocked")
+    words = f"{first.id} succeeded, and a job after its failure never starts then"
+    assert world.why(second) == words
+    assert world.why(third) == f"{words}; {second.id} is blocked by that, too"
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_a_job_after_any_end_starts_however_the_other_ended(world: World, is_well: bool) -> None:
+    worker = world.worker()
+    first = world.submit()
+    second = world.submit(after_any=(first,))
+    (worker.succeed if is_well else worker.fail)(worker.started())
+    worker.succeed(worker.started())
+    assert state(second) == "succeeded"
+
+
+@pytest.mark.parametrize("kind", ["after_failure", "after_any"])
+def test_a_retry_of_the_other_job_is_waited_for_again(world: World, kind: str) -> None:
+    worker = world.worker()
+    first = world.submit()
+    waits: dict[str, Any] = {kind: (first,)}
+    second = world.submit(held=True, **waits)
+    attempt = worker.started()
+    worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})  # so that it stays in memory
+    world.act("retry", first)
+    assert second.waiting_on == {first.id}
+    worker.succeed(worker.started())
+    worker.rest(attempt)
+
+
+def test_one_job_is_not_named_in_two_kinds(world: World) -> None:
+    first = world.submit()
+    with pytest.raises(InvalidRequest, match="--after and --after-any both name"):
+        world.submit(after=(first,), after_any=(first,))
+
+
+def test_a_circle_of_several_kinds_is_refused(world: World) -> None:
+    a, b = world.new_id(), world.new_id()
+    batch = [
+        Submission(a, JobSpec(command=("a",), after_any=(b,))),
+        Submission(b, JobSpec(command=("a",), after_failure=(a,))),
+    ]
+    with pytest.raises(InvalidRequest, match="wait for each other"):
+        world.reactor.on_submit(batch, {}, "ana", world.now_ms)
+
+
+def test_a_job_after_one_task_starts_when_that_has_succeeded(world: World) -> None:
+    worker = world.worker(slots=3)
+    first = world.submit(num_tasks=3)
+    second = world.submit(after=(f"{first.id}/1",))
+    zero, one, two = worker.started(), worker.started(), worker.started()
+    worker.succeed(zero)
+    assert world.why(second) == f"waits for {first.id}/task-1"
+    worker.succeed(one)
+    worker.succeed(worker.started())
+    assert (state(second), first.counts[TaskState.SUCCEEDED]) == ("succeeded", 2)
+    worker.succeed(two)
+
+
+def test_task_by_task_each_starts_when_its_own_has_succeeded(world: World) -> None:
+    worker = world.worker(slots=2)
+    first = world.submit(num_tasks=2)
+    second = world.submit(num_tasks=2, after=(f"{first.id}:*",))
+    third = world.submit(num_tasks=2, after=(f"{second.id}:*",))
+    assert world.why(second) == f"waits for {first.id}/task-0"
+    zero, one = worker.started(), worker.started()
+    worker.succeed(zero)
+    for _ in range(2):
+        worker.succeed(worker.started())
+    assert [job.tasks[0].state for job in (first, second, third)] == ["succeeded"] * 3
+    assert world.why(third) == f"waits for {second.id}/task-1"
+    worker.fail(one)
+    assert (state(first), state(second), state(third)) == ("failed", "blocked", "blocked")
+    root = f"{first.id}/task-1 didn't succeed (retry it to unblock)"
+    assert task_of(second, 1).reason == root
+    assert task_of(third, 1).reason == f"{root}; {second.id}/task-1 is blocked by that, too"
+    assert world.why(third) == task_of(third, 1).reason
+
+
+def test_a_task_that_is_retried_is_waited_for_task_by_task(world: World) -> None:
+    worker = world.worker(slots=2)
+    first = world.submit(num_tasks=2)
+    second = world.submit(num_tasks=2, priority=1, after=(f"{first.id}:*",))
+    one, two = worker.started(), worker.started()
+    worker.fail(two)
+    assert second.counts == {TaskState.PENDING: 1, TaskState.BLOCKED: 1}
+    world.act("retry", first, 1)
+    assert second.counts == {TaskState.PENDING: 2}
+    again = worker.started()
+    worker.succeed(one)
+    worker.succeed(worker.started())
+    worker.succeed(again)
+    worker.succeed(worker.started())
+    assert state(second) == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"after": ("{0}/7",)}, r"--after \S+/task-7: that job has 2 tasks, from task-0 to task-1"),
+        (
+            {"after_any": ("{0}:*",), "num_tasks": 3},
+            r"--after-any \S+:\*: that job has 2 tasks and this one 3: task by task",
+        ),
+        ({"after": ("{0}:*",), "num_tasks": 2, "gang": True}, "tasks of a gang start all at once"),
+        ({"after": ("{0}:3",)}, "write JOB, JOB/3 for its task 3"),
+        ({"takes": ("{0}",)}, "nothing is collected of that job"),
+    ],
+)
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_nobody_can_wait_for_is_refused(world: World, fields: dict[str, Any], message: str, is_over: bool) -> None:
+    first = world.submit(num_tasks=2)
+    if is_over and "takes" not in fields:
+        world.act("cancel", first)
+        assert first.id not in world.fleet.jobs
+    wanted: dict[str, Any] = {
+        key: tuple(one.format(first.id) for one in value) if isinstance(value, tuple) else value
+        for key, value in fields.items()
+    }
+    with pytest.raises(InvalidRequest, match=message):
+        world.submit(**wanted)
+
+
+def test_many_that_failed_are_counted_and_some_named(world: World) -> None:
+    others = [world.submit() for _ in range(8)]
+    last = world.submit(after=tuple(others))
+    for one in others:
+        world.act("cancel", one)
+    named = ", ".join(one.id for one in others[:5])
+    assert world.why(last) == f"{named} and 3 more didn't succeed (retry them to unblock)"

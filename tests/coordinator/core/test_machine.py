@@ -33,6 +33,8 @@ class FleetMachine(RuleBasedStateMachine):
         tasks=st.integers(1, 3),
         kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent"]),
         after=st.lists(PLACE, max_size=2, unique=True),
+        end=st.sampled_from(["after", "after_failure", "after_any"]),
+        part=st.sampled_from(["job", "task", "each"]),
         retries=st.integers(0, 2),
         losses=st.sampled_from([0, 1, 100]),
         failures=st.integers(0, 2),
@@ -45,11 +47,11 @@ class FleetMachine(RuleBasedStateMachine):
         by=st.sampled_from(["ana", "ana", "ben"]),
     )
     def submit(
-        self, tasks: int, kind: str, after: list[int], retries: int, losses: int, failures: int, lost_after_ms: int,
+        self, tasks: int, kind: str, after: list[int], end: str, part: str, retries: int, losses: int, failures: int, lost_after_ms: int,
         held: bool, timeout_ms: int | None, gang: bool, job_timeout_ms: int | None, parallel: int | None, by: str,
     ) -> None:  # fmt: skip
         self.storm.submit(
-            tasks, kind, after, max_retries_failure=retries, max_retries_preemption=losses,
+            tasks, kind, after, end, part, max_retries_failure=retries, max_retries_preemption=losses,
             max_task_failures=0 if gang else failures, gang=gang, job_timeout_ms=job_timeout_ms, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
             max_parallel=None if gang else parallel, by=by,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.model import Attempt, Collect, Job, Task, Worke
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.api import EventRow, JobRow, Submission
+from opsconsole_protocol.dependency import End
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId, job_id
 from opsconsole_protocol.link import HEARTBEAT_MS, Mode, Observed
 from opsconsole_protocol.spec import JobSpec, Resources
@@ -42,6 +43,8 @@ class World:
         self.workers: dict[str, FakeWorker] = {}
         self.events: list[EventRow] = []
         self.rows: dict[JobId, JobRow] = {}
+        """As the store has them."""
+        self.task_states: dict[str, TaskState] = {}
         """As the store has them."""
         self.attempts: dict[AttemptId, Attempt] = {}
         """Every attempt that was ever committed."""
@@ -71,6 +74,9 @@ class World:
         batch = self.reactor.take_batch(self.now_ms)
         rows = {job.id: view.job_row(self.fleet, job) for job in batch.jobs}
         self.rows.update(rows)
+        for job in batch.jobs_added:
+            self.task_states |= {job.task_id(task.index): task.state for task in job.tasks}
+        self.task_states |= {f"{job_id}/task-{task.index}": task.state for job_id, task in batch.tasks}
         self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
         self.events += batch.events
         self.on_commit(batch, rows)
@@ -107,9 +113,10 @@ class World:
         wrong = invariant.check(self.fleet) + invariant.check_idle(self.fleet, self.now_ms)
         assert not wrong, "\n".join(wrong)
 
-    def stored_states(self, ids: Sequence[str]) -> dict[JobId, TaskState]:
-        """How jobs stand in the store."""
-        return {JobId(one): TaskState(self.rows[JobId(one)].state) for one in ids if one in self.rows}
+    def stored_states(self, ids: Sequence[str]) -> dict[str, TaskState]:
+        """How jobs and their tasks stand in the store."""
+        found: dict[str, TaskState] = {one: TaskState(self.rows[JobId(one)].state) for one in ids if one in self.rows}
+        return found | {name: state for name, state in self.task_states.items() if name.partition("/")[0] in ids}
 
     def known(self, observed: Sequence[Observed]) -> set[AttemptId]:
         """Which of the observed attempts are only in the store."""
@@ -128,10 +135,11 @@ class World:
         """Submit one job."""
         fields.setdefault("command", ("/bin/true",))
         fields.setdefault("resources", Resources(gpus=gpus))
-        fields["after"] = tuple(one.id if isinstance(one, Job) else one for one in fields.get("after", ()))
+        for kind in End:
+            fields[kind.value] = tuple(one.id if isinstance(one, Job) else one for one in fields.get(kind.value, ()))
         spec = JobSpec(**fields)
         one = Submission(id or self.new_id(), spec)
-        job = self.reactor.on_submit([one], self.stored_states(spec.after), by, self.now_ms)[0]
+        job = self.reactor.on_submit([one], self.stored_states(spec.comes_after), by, self.now_ms)[0]
         if turn:
             self.turn()
         return job

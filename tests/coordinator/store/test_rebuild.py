@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Project, Worker
 from opsconsole_coordinator.core.reactor import Reactor
@@ -19,11 +20,13 @@ from opsconsole_coordinator.store import rebuild
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord
-from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core import invariant
 from tests.coordinator.core.storm import Storm
+from tests.coordinator.core.test_collecting import TREE, collected, end
 from tests.coordinator.core.world import FakeWorker, World
 from tests.coordinator.store.direct import Direct
 
@@ -82,6 +85,19 @@ def as_stored(fleet: Fleet) -> dict[str, Any]:
     }
 
 
+def _extras(random: Random, steps: int) -> dict[str, Any]:
+    """Every third length of a history has gangs, time-outs and a paused project; every third waits for parts and other ends of jobs.
+
+    Without, chance is drawn as it always was.
+    """
+    if steps % 3 == 0:
+        return {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
+    if steps % 3 == 1:
+        end = random.choice(["after", "after_failure", "after_any"])
+        return {"end": end, "part": random.choice(["job", "task", "each"])}
+    return {}
+
+
 def history(random: Random, steps: int) -> tuple[Storm, Direct]:
     """A storm of so many steps, committed as it went."""
     storm, store = Storm(), Direct()
@@ -96,12 +112,13 @@ def history(random: Random, steps: int) -> tuple[Storm, Direct]:
             case "submit":
                 kind = random.choice(["plain", "gpu", "zone", "memory", "urgent"])
                 after = [random.randrange(6) for _ in range(random.randrange(3))]
-                # Every third length of a history has gangs, time-outs and a paused project; without, chance is drawn as it always was.
-                gangs: dict[str, Any] = {}
-                if steps % 3 == 0:
-                    gangs = {"gang": random.random() < 0.5, "job_timeout_ms": random.choice([None, 20_000])}
                 storm.submit(
-                    random.randint(1, 3), kind, after, max_retries_failure=1, held=random.random() < 0.1, **gangs
+                    random.randint(1, 3),
+                    kind,
+                    after,
+                    max_retries_failure=1,
+                    held=random.random() < 0.1,
+                    **_extras(random, steps),
                 )
             case "step":
                 storm.step(agent)
@@ -206,6 +223,57 @@ def test_a_job_time_out_goes_on_counting_after_a_restart() -> None:
     worker.report(attempt, AttemptState.KILLED)
     assert world.rows[job.id].state == "failed"
     store.connection.close()
+
+
+def test_what_blocks_a_chain_in_the_end_is_known_after_a_restart_whichever_came_first() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    ids = [world.new_id() for _ in range(4)]
+    chain = [
+        Submission(one, JobSpec(command=("a",), after=(ids[place - 1],) if place else ()))
+        for place, one in enumerate(ids)
+    ]
+    world.reactor.on_submit(chain[::-1], {}, "ana", world.now_ms)
+    world.turn()
+    worker.fail(worker.started())
+    fleet = world.fleet
+    rebuilt = rebuild.load(store.connection, fleet.random_bits, "lab", world.now_ms)
+    assert as_stored(rebuilt) == as_stored(fleet)
+    assert invariant.check(rebuilt) == []
+    assert view.why(rebuilt, rebuilt.jobs[ids[3]], 0)[0].startswith(f"{ids[0]} didn't succeed")
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_results_that_were_handed_over_or_refused_are_so_after_a_restart(is_kept: bool) -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    first = world.submit(collect=("models/*",))
+    second = world.submit(takes=(f"{first.id}:model",), held=True)
+    end(worker, worker.started())
+    world.reactor.on_kept([TREE], [], world.now_ms)
+    assert collected(world, content_id=TREE if is_kept else None)
+    assert first.id not in world.fleet.jobs
+    rebuilt = rebuild.load(store.connection, world.fleet.random_bits, "lab", world.now_ms)
+    assert as_stored(rebuilt) == as_stored(world.fleet)
+    assert [one.name for one in rebuilt.jobs[second.id].uploads] == ["model"] * is_kept
+    assert bool(rebuilt.jobs[second.id].blocked_by) is not is_kept
+
+
+def test_results_that_came_while_nobody_was_told_are_handed_over_at_the_start() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    first = world.submit(collect=("models/*",))
+    end(worker, worker.started())
+    world.reactor.on_kept([TREE], [], world.now_ms)
+    assert collected(world)
+    second = world.submit(takes=(first.id,))
+    assert second.waiting_on, "and here the coordinator dies"
+    rebuilt = rebuild.load(store.connection, world.fleet.random_bits, "lab", world.now_ms)
+    assert [one.content_id for one in rebuilt.jobs[second.id].uploads] == [TREE]
+    assert second.id in rebuilt.order
 
 
 def test_a_gang_that_starts_over_does_so_after_a_restart() -> None:

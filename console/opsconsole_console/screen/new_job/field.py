@@ -47,9 +47,11 @@ GROUPS: tuple[Group, ...] = (
         (
             (Field("workdir", "workdir", "the attempt's own folder"),),
             (Field("env", "env", "KEY=VALUE OTHER=VALUE"),),
-            (Field("after", "after", "ids of jobs"), Field("retries", "retries", "0")),
+            (Field("after", "after", "ids of jobs"), Field("takes", "takes", "JOB: its results")),
+            (Field("after_failure", "failure", "JOB: if it fails"), Field("after_any", "any end", "JOB: once it ends")),
+            (Field("retries", "retries", "0"), Field("job_timeout", "job time", "no time-out")),
             (Field("timeout", "timeout", "none"), Field("grace", "grace", "5s")),
-            (Field("job_timeout", "job time", "no time-out"), Field("gang", "gang", "no; yes: together")),
+            (Field("gang", "gang", "no; yes: together"),),
         ),
     ),
     Group(

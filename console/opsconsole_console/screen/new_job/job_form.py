@@ -55,7 +55,14 @@ class JobForm(VerticalScroll):
     def __init__(self, draft: Draft, projects: Iterable[str], jobs: Iterable[str]) -> None:
         super().__init__(id="job-form")
         self._draft = draft
-        self._suggestions = {"project": list(projects), "after": list(jobs)}
+        ids = list(jobs)
+        self._suggestions = {
+            "project": list(projects),
+            "after": ids,
+            "after_failure": ids,
+            "after_any": ids,
+            "takes": ids,
+        }
         self._templates: dict[str, TemplateRow] = {}
         self._touched: set[str] = set()
         self._complaining = False

@@ -23,6 +23,14 @@ JOB_BINDINGS: list[Binding] = [
     Binding("p", "job_pause", "Pause", tooltip="Pause what runs, resume what is paused", id="job.pause"),
     Binding("c", "job_cancel", "Cancel", tooltip="End it, after a question", id="job.cancel"),
     Binding("w", "job_why", "Why", tooltip="Why it stands where it stands", id="job.why"),
+    Binding(
+        "b",
+        "job_graph",
+        "Before and after",
+        show=False,
+        tooltip="What it waits for, and what waits for it",
+        id="job.graph",
+    ),
     Binding("d", "job_describe", "Describe", show=False, tooltip="The whole spec", id="job.describe"),
     Binding("e", "job_again", "Again", show=False, tooltip="A new job from this one, with changes", id="job.again"),
     Binding("r", "job_retry", "Retry", show=False, tooltip="Run what failed again", id="job.retry"),
@@ -100,6 +108,10 @@ class JobActions(Widget):
     def action_job_why(self) -> None:
         if (job := self._first_selected()) is not None:
             shell(self).navigation.open("why", job.id)
+
+    def action_job_graph(self) -> None:
+        if (job := self._first_selected()) is not None:
+            shell(self).navigation.open("graph", job.id)
 
     def action_job_describe(self) -> None:
         if (job := self._first_selected()) is not None:

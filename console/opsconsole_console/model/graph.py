@@ -1,0 +1,62 @@
+"""Jobs that wait for each other, drawn as a tree: each stands once, below the job that it waits for last. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from opsconsole_protocol.api import GraphRow, JobRow, NeedRow
+from opsconsole_protocol.dependency import End
+
+
+@dataclass(frozen=True)
+class GraphLine:
+    """A job, what is drawn before it, and what the drawing doesn't say of what it waits for."""
+
+    branch: str
+    job: JobRow
+    note: str
+
+
+def graph_lines(jobs: Sequence[GraphRow], title: Callable[[str], str]) -> list[GraphLine]:
+    """A line for each job. `jobs`: each after those that it waits for; `title`: what another job is called in a note."""
+    parents = _parents(jobs)
+    children: dict[str, list[GraphRow]] = {}
+    for row in jobs:
+        children.setdefault(parents[row.job.id], []).append(row)
+    lines: list[GraphLine] = []
+    left = [(row, "", "", "") for row in reversed(children.get("", ()))]
+    while left:
+        row, before, branch, below = left.pop()
+        lines.append(GraphLine(before + branch, row.job, _note(row, parents[row.job.id], title)))
+        some = children.get(row.job.id, ())
+        for place, one in reversed(list(enumerate(some))):
+            is_last = place == len(some) - 1
+            left.append((one, before + below, "└─ " if is_last else "├─ ", "   " if is_last else "│  "))
+    return lines
+
+
+def _parents(jobs: Sequence[GraphRow]) -> Mapping[str, str]:
+    """Below which job each stands: of those that it waits for, one that has most before it."""
+    depths: dict[str, int] = {}
+    parents: dict[str, str] = {}
+    for row in jobs:
+        parent = max((need.id for need in row.needs if need.id in depths), key=lambda one: depths[one], default="")
+        parents[row.job.id] = parent
+        depths[row.job.id] = depths[parent] + 1 if parent else 0
+    return parents
+
+
+def _note(row: GraphRow, parent: str, title: Callable[[str], str]) -> str:
+    """`task by task; also with the results of prepare`."""
+    own = [words for need in row.needs if need.id == parent and (words := need_words(need, ""))]
+    other = [need_words(need, title(need.id)) for need in row.needs if need.id != parent]
+    return "; ".join([*own, *(f"also {words}" for words in other)])
+
+
+def need_words(need: NeedRow, name: str) -> str:
+    """How a job waits for another. Without the name of that one, nothing is said of what goes without saying."""
+    end = End(need.end)
+    part = {"": "", "*": ", task by task"}.get(need.part, f", task {need.part}")
+    if name:
+        return f"{end.words} {name}{part}"
+    words = "" if end is End.SUCCESS else end.words.removesuffix(" of")
+    return f"{words}{part}".removeprefix(", ")

@@ -1,0 +1,1 @@
+"""The jobs before and after a job."""
