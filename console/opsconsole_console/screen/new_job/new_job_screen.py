@@ -37,6 +37,7 @@ from opsconsole_console.service.packing import Brought, Looked, Packing, look, w
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Choice, Dialog
 from opsconsole_protocol.api import (
     AskCandidates,
@@ -68,7 +69,7 @@ _Along = tuple[Wished, tuple[Upload, ...]]
 """What is wished for, and what the job brings along as the one did that it is made from."""
 
 
-class NewJobScreen(ModalScreen[None]):
+class NewJobScreen(SteadyScreen, ModalScreen[None]):
     """A form on the left, every worker's answer on the right, what will run below."""
 
     AUTO_FOCUS = "#field-command"
@@ -128,7 +129,6 @@ class NewJobScreen(ModalScreen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._form.query_one("#template-row").display = False
         shell(self).look_up(self._fetch_templates)
         self._start_asking()
 
@@ -136,7 +136,7 @@ class NewJobScreen(ModalScreen[None]):
         self.call_after_refresh(self._show_checked)
 
     async def _fetch_templates(self) -> None:
-        self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
+        await self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
 
     # -- what was typed ---------------------------------------------------------------------------------------------
 
@@ -384,7 +384,8 @@ class NewJobScreen(ModalScreen[None]):
             shell(self).navigation.choose_input(worker.id, self._form.add_input)
 
     def action_template(self) -> None:
-        self._form.query_one("#template").focus()
+        for choice in self._form.query("#template"):
+            choice.focus()
 
     @on(Button.Pressed, "#submit")
     def action_submit(self) -> None:
