@@ -65,7 +65,7 @@ class TextBox(Input):
             placeholder=clean(placeholder),
             suggester=SuggestFromList(names, case_sensitive=False) if names else None,
             id=id,
-            classes=classes,
+            classes=f"-valid {classes or ''}",  # Textual gives it that class once it is mounted, and styles it anew
             compact=True,
             select_on_focus=select_on_focus,
         )

@@ -152,7 +152,7 @@ class JobForm(VerticalScroll):
         if complaint is not None:
             complaint.display = bool(text)
             complaint.say(text)
-        elif text and last.parent is not None:
+        elif text and isinstance(last.parent, Widget):
             complaint = self._complaints[last] = Words(text)
             last.parent.mount(complaint, after=last)
 
