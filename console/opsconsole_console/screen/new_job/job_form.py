@@ -7,7 +7,8 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Select
@@ -31,14 +32,24 @@ class DatasetNote(LineView):
 
     DEFAULT_CSS = "DatasetNote { padding: 0 0 0 9; }"
 
-    def __init__(self, field: str) -> None:
-        super().__init__()
+    def __init__(self, field: str, *, classes: str = "") -> None:
+        super().__init__(classes=classes)
         self.field = field
 
     @property
     def cells(self) -> int:
         """How many a line may take."""
         return max(24, self.content_size.width)
+
+
+class Complaint(Words):
+    """What is wrong with the line above."""
+
+    DEFAULT_CSS = "Complaint { padding: 0 0 0 9; color: $error; }"
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As in the whole line: a grid measures all as high as in its first column."""
+        return super().get_content_height(container, viewport, max(width, container.width - self.gutter.width))
 
 
 class JobForm(VerticalScroll):
@@ -59,7 +70,7 @@ class JobForm(VerticalScroll):
         self._templates: dict[str, TemplateRow] = {}
         self._touched: set[str] = set()
         self._complaining = False
-        self._complaints: dict[FieldBox, Words] = {}
+        self._complaints: dict[FieldBox, Complaint] = {}
         """What stands under the last box of a line, where something was ever wrong with it."""
 
     @property
@@ -152,9 +163,11 @@ class JobForm(VerticalScroll):
         if complaint is not None:
             complaint.display = bool(text)
             complaint.say(text)
-        elif text and isinstance(last.parent, Widget):
-            complaint = self._complaints[last] = Words(text)
-            last.parent.mount(complaint, after=last)
+        elif text:
+            complaint = self._complaints[last] = Complaint(
+                text, classes="parameter" if last.has_class("parameter") else ""
+            )
+            self.mount(complaint, after=last)
 
     def describe(self, lines: Callable[[JobDataset, int], list[Line]], datasets: Iterable[JobDataset]) -> None:
         """Show under each field what is known of the datasets that stand in it; `lines` is told how many cells a line may take."""
@@ -192,10 +205,13 @@ class JobForm(VerticalScroll):
         self._draft = replace(self._draft, template="", parameters={}) if template is None else with_template(
             self._draft, template
         )  # fmt: skip
+        if self._command.has_focus and template is not None:
+            event.select.focus()
         self._command.display = template is None
-        await self.query("#parameters").remove()
+        await self.query(".parameter").remove()
+        self._complaints = {box: said for box, said in self._complaints.items() if not box.has_class("parameter")}
         if template is not None:
-            await self.mount(Container(*_parameter_rows(template.parameters), id="parameters"), after=self._command)
+            await self.mount_all(_parameter_rows(template.parameters), after=self._command)
             self._show_values()
         self.post_message(self.Changed(self._draft))
 
@@ -241,9 +257,9 @@ def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[Widget]:
         hint = "" if parameter.default is None else str(parameter.default)
         about = " | ".join(choices) or parameter.help or ("" if not parameter.required else parameter.kind)
         name = PARAMETER_PREFIX + parameter.name
-        yield FieldBox(Field(name, parameter.name, f"{hint}   {about}".strip()), "", choices, classes="line")
+        yield FieldBox(Field(name, parameter.name, f"{hint}   {about}".strip()), "", choices, classes="line parameter")
         if parameter.kind == DATASET_KIND:
-            yield DatasetNote(name)
+            yield DatasetNote(name, classes="parameter")
 
 
 def _about(template: TemplateRow) -> str:

@@ -73,7 +73,7 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
     """A form on the left, every worker's answer on the right, what will run below."""
 
     AUTO_FOCUS = "#field-command"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-tight"), (150, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
         Binding("escape,q", "app.pop_screen", "Cancel", id="new.cancel"),
