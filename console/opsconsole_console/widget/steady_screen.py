@@ -40,7 +40,8 @@ class SteadyScreen(_Screen):
             event.refresh_styles = False
 
     def _screen_resized(self, size: Size) -> None:
-        if size != self._compositor.size:
+        # Each layout in another size tells the screen of that size again: two on their way at once would go on for ever.
+        if size == self.app.size != self._compositor.size:
             super()._screen_resized(size)
 
     def _on_timer_update(self) -> None:
