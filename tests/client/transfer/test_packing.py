@@ -126,9 +126,10 @@ async def test_code_that_is_too_large_to_be_kept_is_refused(client: Client, far:
 async def test_it_is_said_which_wish_is_next_so_that_a_refusal_is_about_one(
     client: Client, far: FarEnd, here: Path
 ) -> None:
+    (here / "images" / "out.png").symlink_to("../data.csv")
     for name, wishes in (
         ("bundle", Wishes(uploads=("data.csv",), bundle=Path("code"), bundle_bytes_max=3, cwd=here)),
-        ("uploads", Wishes(uploads=("data.csv", "gone.csv"), bundle=Path("code"), cwd=here)),
+        ("uploads", Wishes(uploads=("data.csv", "images"), bundle=Path("code"), cwd=here)),
     ):
         begun: list[str] = []
         with pytest.raises(OpsconsoleError):
