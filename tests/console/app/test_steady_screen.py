@@ -75,7 +75,8 @@ async def test_two_sizes_on_their_way_at_once_come_to_an_end(
 
     def noted(self: Screen[Any], size: Size | None = None, scroll: bool = False) -> None:
         laid_out.append(size)
-        whole(self, size, scroll)
+        if len(laid_out) < 50:
+            whole(self, size, scroll)
 
     async with stage(source, (80, 25)) as there:
         monkeypatch.setattr(Screen, "_refresh_layout", noted)
