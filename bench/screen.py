@@ -28,7 +28,7 @@ from bench.row import Row
 SIZE = (160, 45)
 TIMES = 5
 BARE = "bare"
-BAR_MS = {"new job": 350}
+BAR_MS = {"new job": 350, "again": 350}
 _BAR_MS = 200
 
 
