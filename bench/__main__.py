@@ -1,6 +1,6 @@
 """`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
 
-Names: throughput, startup, logs, fleet, recovery, heavy, key, store, transfer, recognise, metrics, scheduler, filter. `--folder` decides which disk is measured. Every row is
+Names: throughput, startup, logs, fleet, recovery, heavy, key, screen, store, transfer, recognise, metrics, scheduler, filter. `--folder` decides which disk is measured. Every row is
 printed as it comes; `results.json` and `results.md` go to `--out`.
 """
 
@@ -23,6 +23,7 @@ NAMES = (
     "recovery",
     "heavy",
     "key",
+    "screen",
     "store",
     "transfer",
     "recognise",

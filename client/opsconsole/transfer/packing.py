@@ -57,24 +57,30 @@ async def pack(
     *,
     tell: Callable[[str], None],
     on_progress: OnChange | None = None,
+    on_wish: Callable[[str], None] | None = None,
     sends: bool = True,
 ) -> Packed:
     """Look at what is wished for, hash what isn't known yet, and send the coordinator what it lacks and takes.
 
     Without `sends` nothing is sent: all is looked at, refused and named as for a submission (`supplied` says what would be sent).
 
-    `tell` gets a line for each thing, on this loop; `on_progress` is called from threads. Raises OpsconsoleError, and
-    InvalidRequest for what can't be brought along.
+    `tell` gets a line for each thing, on this loop; `on_progress` is called from threads. `on_wish` is told which wish is next,
+    `bundle` or `uploads`: what is raised is about the last one. Raises OpsconsoleError, and InvalidRequest for what can't be
+    brought along.
     """
     wishes.check()
     if not wishes.bring_along:
         return Packed()
     carrier = Carrier(requester)
     packer = _Packer(carrier, tell, on_progress, sends=sends)
+    note_wish = on_wish or (lambda name: None)  # noqa: ARG005
     try:
         code = None
         if wishes.bundle is not None:
+            note_wish("bundle")
             code = await packer.bundle(wishes.cwd / wishes.bundle.expanduser(), wishes.bundle_bytes_max)
+        if wishes.uploads:
+            note_wish("uploads")
         uploads = [await packer.upload(wishes.upload(text)) for text in wishes.uploads]
     finally:
         carrier.close()

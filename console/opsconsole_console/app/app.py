@@ -175,12 +175,18 @@ class ConsoleApp(App[int]):
         if self._driver is not None and not self.is_headless:
             stop_and_continue(self._driver)
         self.app_resume_signal.subscribe(self, self._on_resume)
+        self.call_after_refresh(self._read_other_styles)
         self.call_after_refresh(self._saved_state.restore)
         self.call_after_refresh(
             run_exclusive, self, self._stay_connected, "link"
         )  # starting a coordinator can wait for the first paint
         self.set_interval(1 / REPAINT_HZ, self.repaint)
         self.set_interval(_TICK_S, self._tick)
+
+    def _read_other_styles(self) -> None:
+        """Read how the screens look that can be opened. None is, yet: keys wait for `restore`."""
+        self.stylesheet.read(themes.shipped_folder() / "opened_screen.tcss")
+        self.stylesheet.parse()
 
     # -- the console's own mistakes: see guard.py -------------------------------------------------------------------
 

@@ -1,17 +1,40 @@
-"""A style sheet that parses each source once for each set of colours, and looks for a widget's styles in few rules.
+"""A style sheet that parses each source once for each set of colours, looks for a widget's styles in few rules, and styles its parts late.
 
 Textual parses everything anew whenever a theme is set (twice at every start, for colours that haven't changed), and keeps
 only the 64 sources it used last: in a console with more kinds of widgets than that, each new kind parses all others again.
 For each widget it goes through all rules, and tries those that name it from the root of the screen down to it.
+It also styles all parts that a widget may have (a box to type into has four, a table nine) with the widget, which takes
+several times as long as the widget itself: here they are styled when they are first painted.
 """
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from textual.app import App
 from textual.css.model import RuleSet
+from textual.css.styles import RenderStyles
 from textual.css.stylesheet import Stylesheet
 from textual.css.types import Specificity3
 from textual.dom import DOMNode
+
+
+class Parts(dict[str, RenderStyles]):
+    """The styles of a widget's parts, each found when it is asked for."""
+
+    def __init__(self, sheet: Stylesheet, node: DOMNode, names: frozenset[str]) -> None:
+        super().__init__()
+        self._sheet, self._node, self._names = sheet, node, names
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __missing__(self, name: str) -> RenderStyles:
+        part = DOMNode(classes=name)
+        part._attach(self._node)  # noqa: SLF001
+        self._sheet.apply(part)
+        self[name] = part.styles
+        return part.styles
+
 
 _Parsed = dict[tuple[Any, ...], list[RuleSet]]
 
@@ -73,6 +96,18 @@ class SteadyStylesheet(Stylesheet):
             wanted = {id(rule) for name in names for rule in rules_map[name]}
             rules = self._narrowed[names] = [rule for rule in self.rules if id(rule) in wanted]
         return rules
+
+    def update_nodes(self, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+        """Style nodes. What isn't mounted yet is styled when it is."""
+        super().update_nodes((node for node in nodes if node.parent is not None or isinstance(node, App)), animate)
+
+    def _process_component_classes(self, node: DOMNode) -> None:
+        names = node._get_component_classes()  # noqa: SLF001
+        if not names:
+            return
+        if len(node._component_styles):  # noqa: SLF001
+            node.refresh()  # it was painted with others
+        node._component_styles = Parts(self, node, names)  # noqa: SLF001
 
     def _of(self, variables: dict[str, str]) -> _Parsed:
         return self._parsed.setdefault(frozenset(variables.items()), {})

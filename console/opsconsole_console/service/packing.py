@@ -1,7 +1,8 @@
 """What a job brings along from this machine: looked at while the form is filled in, and made ready when it is submitted."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING
 from opsconsole_console.format import plural, size
 from opsconsole_console.model.draft_wish import Wished
 from opsconsole_console.service.source import FleetSource
-from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
+from opsconsole_protocol.error import (
+    Forbidden,
+    InvalidRequest,
+    OpsconsoleError,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+)
 from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.spec import JobSpec
 
@@ -32,6 +40,14 @@ class Looked:
     errors: dict[str, str] = field(default_factory=dict)
     unread_bytes: int | None = 0
     """How much would have to be read to hash all of it; None where that is too much to be counted."""
+
+
+class FieldRefused(OpsconsoleError):
+    """What stands in a field of the form can't be brought along."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def look(wished: Wished) -> Looked:
@@ -111,12 +127,27 @@ class Brought:
 async def weigh(source: FleetSource, wished: Wished, spec: JobSpec) -> Brought:
     """Hash what is wished for, and send nothing: what `spec` would have more, so that workers can say what they have of it.
 
-    Raises OpsconsoleError; cancelled, it reads no more.
+    Raises FieldRefused, or another OpsconsoleError where that is about no field; cancelled, it reads no more.
     """
     from opsconsole.transfer import packing
 
-    packed = await packing.pack(source, _wishes(wished), tell=_unheard, sends=False)
+    with _refusing_fields() as on_wish:
+        packed = await packing.pack(source, _wishes(wished), tell=_unheard, on_wish=on_wish, sends=False)
     return Brought(packed, await packing.supplied(source, packed, packed.put_into(spec), _unheard))
+
+
+@contextmanager
+def _refusing_fields() -> Iterator[Callable[[str], None]]:
+    """Raise FieldRefused for what is wrong with what packing was at, of which it tells what it is given here."""
+    at: list[str] = []
+    try:
+        yield at.append
+    except (Unavailable, Unauthenticated, Forbidden, VersionMismatch):
+        raise  # which is about the coordinator
+    except OpsconsoleError as error:
+        if not at:
+            raise
+        raise FieldRefused(at[-1], error.message) from error
 
 
 def _unheard(line: str) -> None:
@@ -142,7 +173,7 @@ class Packing:
         self._written: list[Pending] = []
 
     async def pack(self, spec: JobSpec) -> JobSpec:
-        """The spec with what it brings along. Raises OpsconsoleError; cancelled, it sends no more."""
+        """The spec with what it brings along. Raises as `weigh` does; cancelled, it sends no more."""
         if self._wished.is_empty and not any(one.host_id for one in spec.uploads):
             return spec
         from opsconsole.transfer import packing
@@ -153,7 +184,8 @@ class Packing:
         def show(row: "TransferRow") -> None:
             loop.call_soon_threadsafe(self._say, _progress(row))
 
-        packed = await packing.pack(self._source, wishes, tell=self._say, on_progress=show)
+        with _refusing_fields() as on_wish:
+            packed = await packing.pack(self._source, wishes, tell=self._say, on_progress=show, on_wish=on_wish)
         self._written = await packing.note(self._source, self._job_id, packed, wishes, spec, self._say)
         return packed.put_into(spec)
 

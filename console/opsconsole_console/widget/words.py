@@ -57,7 +57,7 @@ class TextBox(Input):
 
     def __init__(
         self, value: str | None = None, *, placeholder: str = "", suggestions: Iterable[str] = (), id: str | None = None,  # noqa: A002 - Textual's
-        select_on_focus: bool = True,
+        select_on_focus: bool = True, classes: str | None = None,
     ) -> None:  # fmt: skip
         names = [name for name in suggestions if is_clean(name)]
         super().__init__(
@@ -65,6 +65,7 @@ class TextBox(Input):
             placeholder=clean(placeholder),
             suggester=SuggestFromList(names, case_sensitive=False) if names else None,
             id=id,
+            classes=f"-valid {classes or ''}",  # Textual gives it that class once it is mounted, and styles it anew
             compact=True,
             select_on_focus=select_on_focus,
         )

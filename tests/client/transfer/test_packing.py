@@ -14,7 +14,7 @@ from opsconsole.transfer.row import TransferKind, TransferPhase
 from opsconsole.transfer.this_host import this_host
 from opsconsole.transfer.wish import Wishes
 from opsconsole_protocol.content.error import ContentChanged
-from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound
+from opsconsole_protocol.error import InvalidRequest, LimitExceeded, NotFound, OpsconsoleError
 from opsconsole_protocol.host.content.scan import scan
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.ids import JobId
@@ -121,6 +121,20 @@ async def test_code_that_is_too_large_to_be_kept_is_refused(client: Client, far:
         await packed(client, Wishes(bundle=Path("code"), cwd=here))
     with pytest.raises(LimitExceeded, match=r"has 11 B, more than 9 B; the largest: train.py 7 B, lib/run.sh 4 B"):
         await packed(client, Wishes(bundle=Path("code"), bundle_bytes_max=9, cwd=here))
+
+
+async def test_it_is_said_which_wish_is_next_so_that_a_refusal_is_about_one(
+    client: Client, far: FarEnd, here: Path
+) -> None:
+    (here / "images" / "out.png").symlink_to("../data.csv")
+    for name, wishes in (
+        ("bundle", Wishes(uploads=("data.csv",), bundle=Path("code"), bundle_bytes_max=3, cwd=here)),
+        ("uploads", Wishes(uploads=("data.csv", "images"), bundle=Path("code"), cwd=here)),
+    ):
+        begun: list[str] = []
+        with pytest.raises(OpsconsoleError):
+            await pack(client, wishes, tell=lambda line: None, on_wish=begun.append)  # noqa: ARG005
+        assert begun[-1] == name
 
 
 async def test_a_link_that_leads_out_of_the_code_is_refused(client: Client, far: FarEnd, here: Path) -> None:

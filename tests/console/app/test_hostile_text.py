@@ -119,10 +119,10 @@ async def new_job(there: Stage, text: str) -> None:
     await there.press("n")
     screen = there.app.screen
     await there.until(lambda: screen.query_one(CandidateTable).total)
-    await there.until(lambda: screen.query_one("#template-row").display)
+    await there.until(lambda: screen.query("#template"))
     select = screen.query_one("#template", Select)
     select.value = text + "train"
-    await there.until(lambda: len(screen.query("FormRow")) > 12)
+    await there.until(lambda: screen.query(".parameter"))
     select.focus()
     await there.press("enter")
     await there.until(lambda: screen.query_one(OptionList).display)

@@ -161,7 +161,7 @@ async def test_a_refused_submission_keeps_the_dialog_and_its_id(source: Recorded
 async def test_a_template_brings_its_parameters_and_defaults(source: RecordedSource) -> None:
     async with stage(source) as there:
         screen = await dialog(there)
-        await there.until(lambda: screen.query_one("#template-row").display)
+        await there.until(lambda: screen.query("#template"))
         screen.query_one("#template", Select).value = "train"
         await there.until(lambda: screen.query("#field-parameter-epochs"))
         assert screen.query_one("#field-project", Input).value == "pose"

@@ -1,5 +1,6 @@
 """The new-job form and files: an input picked on a worker, and what is sent from this machine."""
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,11 @@ from opsconsole_console.model.draft_wish import Wished
 from opsconsole_console.screen.file.file_pane import FilePane
 from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
+from opsconsole_console.screen.new_job.job_form import Complaint, JobForm
+from opsconsole_console.screen.part.field_box import FieldBox
 from opsconsole_console.service.packing import look
 from opsconsole_protocol import api
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, OpsconsoleError, Unavailable
 from opsconsole_protocol.host.content.arriving import INCOMING_PREFIX
 from opsconsole_protocol.host.content.hash_cache import HashCache, signature
 from opsconsole_protocol.ids import ContentId, JobId
@@ -55,7 +58,11 @@ class Packer:
         self.wishes: list[Wishes] = []
         self.noted: list[JobId] = []
         self.removed: list[object] = []
-        self.error: InvalidRequest | None = None
+        self.error: OpsconsoleError | None = None
+        self.refused = ""
+        """Which wish the error is about, if it is about one."""
+        self.refuses_early = False
+        """Whether that is found before anything is sent."""
         monkeypatch.setattr(client_packing, "pack", self.pack)
         monkeypatch.setattr(client_packing, "note", self.note)
         monkeypatch.setattr(pending, "remove", self.removed.append)
@@ -67,17 +74,20 @@ class Packer:
         *,
         tell: Callable[[str], None],
         on_progress: Callable[[TransferRow], None] | None = None,
+        on_wish: Callable[[str], None],
         sends: bool = True,
     ) -> Packed:
         del requester
+        if self.error is not None and (sends or self.refuses_early):
+            if self.refused:
+                on_wish(self.refused)
+            raise self.error
         if not sends:
             return Packed((UPLOAD,), BUNDLE)
         assert on_progress is not None
         self.wishes.append(wishes)
         on_progress(row("one", title="a.csv"))
         tell("upload a.csv")
-        if self.error is not None:
-            raise self.error
         return Packed((UPLOAD,), BUNDLE, (OFFER,))
 
     async def note(
@@ -275,3 +285,57 @@ def test_looking_reads_nothing_and_names_everything(here: Path) -> None:
     assert found.errors == {"uploads": "--upload gone: there is no file or folder 'gone' here"}
     assert look(Wished(fetches=("/etc/*",))).errors.keys() == {"fetch"}
     assert look(Wished()).words == ()
+
+
+@pytest.mark.parametrize("field", ["bundle", "uploads"])
+async def test_what_only_packing_finds_is_said_at_its_field_and_looked_at_anew(
+    source: RecordedSource, here: Path, packer: Packer, field: str
+) -> None:
+    packer.error, packer.refused = LimitExceeded("it is too large"), field
+    async with stage(source, (120, 45)) as there:
+        await fill(there, command="train", bundle="code", uploads="a.csv")
+        await there.press("ctrl+s")
+        form = there.app.screen.query_one(JobForm)
+        await there.until(lambda: said_at(form) == {field: "it is too large"})
+        focused = there.app.focused
+        assert focused is not None
+        assert focused.id == f"field-{field}"
+        assert not source.asked(api.SubmitJobs)
+        packer.error = None
+        await there.press("ctrl+s")
+        await there.until(lambda: there.screen_name == "MainScreen")
+        assert submitted(source).spec.bundle == BUNDLE
+
+
+async def test_what_hashing_finds_is_said_before_the_job_is_submitted(
+    source: RecordedSource, here: Path, packer: Packer
+) -> None:
+    packer.error, packer.refused, packer.refuses_early = Conflict("train.py can't be read"), "bundle", True
+    async with stage(source, (120, 45)) as there:
+        await fill(there, command="train", bundle="code")
+        form = there.app.screen.query_one(JobForm)
+        await there.until(lambda: said_at(form) == {"bundle": "train.py can't be read"})
+        await there.type("x")
+        await there.until(lambda: "can't be read" not in there.text())
+
+
+async def test_a_coordinator_that_is_gone_is_no_fields_fault(
+    source: RecordedSource, here: Path, packer: Packer
+) -> None:
+    packer.error, packer.refused = Unavailable("the coordinator is not reached"), "bundle"
+    async with stage(source, (120, 45)) as there:
+        await fill(there, command="train", bundle="code")
+        await there.press("ctrl+s")
+        await there.until(lambda: "the coordinator is not reached" in there.text())
+        assert said_at(there.app.screen.query_one(JobForm)) == {}
+
+
+def said_at(form: JobForm) -> dict[str, str]:
+    """What is complained about, by the field above."""
+    children = list(form.children)
+    pairs = itertools.pairwise(children)
+    return {
+        box.field.name: str(said.render())
+        for box, said in pairs
+        if isinstance(box, FieldBox) and isinstance(said, Complaint) and said.display
+    }

@@ -122,7 +122,7 @@ async def template(there: Stage) -> None:
     await there.press("n")
     screen = there.app.screen
     await there.until(lambda: screen.query_one(CandidateTable).total == 14)
-    await there.until(lambda: screen.query_one("#template-row").display)
+    await there.until(lambda: screen.query("#template"))
     screen.query_one("#template", Select).value = "train"
     await there.until(lambda: screen.query("#field-parameter-epochs"))
 

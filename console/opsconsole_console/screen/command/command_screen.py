@@ -13,13 +13,14 @@ from opsconsole_console.model import command as commands
 from opsconsole_console.model.command import Completion, Names
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Caption, TextBox
 
 _SHOWN_MAX = 12
 _history: list[str] = []
 
 
-class CommandScreen(ModalScreen[str]):
+class CommandScreen(SteadyScreen, ModalScreen[str]):
     """Returns the line that was entered, or an empty one. Up and down choose, tab completes."""
 
     AUTO_FOCUS = "Input"

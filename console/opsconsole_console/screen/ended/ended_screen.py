@@ -22,6 +22,7 @@ from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import DetailAnswer, JobDetail, JobRow, ShowJob
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
@@ -32,7 +33,7 @@ _MARGIN_CELLS = 14
 _OFFERED = ("job.retry", "job.again", "job.logs", "ended.open")
 
 
-class EndedScreen(ModalScreen[None], JobActions, inherit_bindings=False):
+class EndedScreen(SteadyScreen, ModalScreen[None], JobActions, inherit_bindings=False):
     """Offers the keys that act on the job right below what is said about its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,10 +6,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog, Words
 
 
-class FaultScreen(Screen[Any]):
+class FaultScreen(SteadyScreen, Screen[Any]):
     """Covers the whole terminal, so that nothing of what fails is painted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -22,6 +22,7 @@ from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
 from opsconsole_console.widget.words import Dialog
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_protocol.api import AskGraph, GraphAnswer
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
@@ -30,7 +31,7 @@ _REASON_LINES = 3
 """The rest is on the why screen."""
 
 
-class GraphScreen(ModalScreen[None]):
+class GraphScreen(SteadyScreen, ModalScreen[None]):
     """Asks anew every two seconds while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

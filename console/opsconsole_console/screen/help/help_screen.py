@@ -15,6 +15,7 @@ from opsconsole_console.screen.part.facts import side_by_side, wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
 from opsconsole_console.widget.cell import cell
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.filter import SYNTAX
 
@@ -52,7 +53,7 @@ class Key(NamedTuple):
     does: str
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(SteadyScreen, ModalScreen[None]):
     """Two columns where there is room for them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

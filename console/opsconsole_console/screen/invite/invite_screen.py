@@ -22,6 +22,7 @@ from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.drop_down import DropDown
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Caption, Choice, Dialog
 from opsconsole_protocol import quantity
 from opsconsole_protocol.api import Invite, Invited
@@ -36,7 +37,7 @@ _FOR = {
 _MARGIN_CELLS = 14
 
 
-class InviteScreen(ModalScreen[None]):
+class InviteScreen(SteadyScreen, ModalScreen[None]):
     """Nothing is made before enter says so: an invitation is a secret that opens something."""
 
     AUTO_FOCUS = "#make"
@@ -84,9 +85,9 @@ class InviteScreen(ModalScreen[None]):
         try:
             request = Invite(
                 role=self._chosen,
-                ttl_ms=quantity.duration_ms(self._ttl.input.value.strip() or "1h"),
-                uses=_whole(self._uses.input.value),
-                name=self._called.input.value.strip(),
+                ttl_ms=quantity.duration_ms(self._ttl.value.strip() or "1h"),
+                uses=_whole(self._uses.value),
+                name=self._called.value.strip(),
             )
         except InvalidRequest as error:
             self._complain(error)
@@ -130,7 +131,7 @@ class InviteScreen(ModalScreen[None]):
             return
         where = "the GPU host" if self._chosen == "worker" else "their machine"
         left_ms = max(0, invited.expires_at_ms - self._model.wall_clock())
-        uses = _whole(self._uses.input.value)
+        uses = _whole(self._uses.value)
         often = "once" if uses == 1 else f"{uses:,} times"
         advice = wrapped(loopback_advice(invited.line), self._cells, "state-silent")
         self._result.show(

@@ -22,9 +22,10 @@ from opsconsole_console.screen.part.log_message import LogLeft
 from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.steady_screen import SteadyScreen
 
 
-class MainScreen(Screen[None]):
+class MainScreen(SteadyScreen, Screen[None]):
     """Lays out its panes, and leaves to them what they show."""
 
     AUTO_FOCUS = "#job-table"

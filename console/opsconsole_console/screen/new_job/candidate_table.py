@@ -10,7 +10,7 @@ from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.wide_row_table import WideRowTable
-from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.column import Column
 from opsconsole_protocol.api import Candidates, InputCheck, InputState, Verdict, WorkerRow
 
@@ -20,6 +20,7 @@ _STATES = (
     (InputState.UNREACHABLE, "text-muted"),
     (InputState.ASKING, "text-muted"),
 )
+_NARROW_CELLS = 64
 _WORDS: Mapping[str, str] = {
     InputState.UNREACHABLE: "not reached", InputState.ASKING: "asking …",
 }  # fmt: skip
@@ -72,11 +73,32 @@ class CandidateTable(WideRowTable[str, Candidate]):
     def __init__(self) -> None:
         super().__init__(
             _columns(),
-            wide_cell=_refusal,
-            wide_from=lambda row: "verdict" if row.verdict is None else "start",
+            wide_cell=self._refusal,
+            wide_from=self._refusal_from,
             empty="asking every worker …",
             id="candidate-table",
         )
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether a worker's reason has no room behind its answer about the inputs: then both stand in one place."""
+        return self.size.width < _NARROW_CELLS
+
+    def _refusal_from(self, row: Candidate) -> str:
+        if row.verdict is None:
+            return "verdict"
+        return "input" if self._is_narrow else "start"
+
+    def _refusal(self, row: Candidate) -> Cell | None:
+        if row.verdict is None:
+            return cell(row.text, "text-muted")
+        if row.verdict.accepted or row.is_open:
+            return None
+        starts_in_ms = row.verdict.estimated_start_ms or 0
+        later = f"; {_start(row)}" if starts_in_ms > 0 else ""
+        reason = Cell(((row.verdict.reason, ""), (later, "text-muted")))
+        keeps_away = [check for check in row.checks if check.state != InputState.FOUND] if self._is_narrow else []
+        return joined((input_cell(keeps_away), reason), " · ") if keeps_away else reason
 
 
 def _columns() -> Sequence[Column[Candidate]]:
@@ -146,13 +168,3 @@ def _takes(row: Candidate) -> str:
     if row.verdict is None or row.verdict.estimated_duration_ms is None:
         return ""
     return f"~{fmt.duration(row.verdict.estimated_duration_ms)}"
-
-
-def _refusal(row: Candidate) -> Cell | None:
-    if row.verdict is None:
-        return cell(row.text, "text-muted")
-    if row.verdict.accepted or row.is_open:
-        return None
-    starts_in_ms = row.verdict.estimated_start_ms or 0
-    later = f"; {_start(row)}" if starts_in_ms > 0 else ""
-    return Cell(((row.verdict.reason, ""), (later, "text-muted")))

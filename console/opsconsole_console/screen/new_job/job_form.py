@@ -1,29 +1,30 @@
 """The left side of the new-job dialog: everything that makes a job, as texts."""
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Select
 
 from opsconsole_console.model.draft import PARAMETER_PREFIX, Draft, with_template
 from opsconsole_console.screen.new_job.field import COMMAND, DATASETS, GROUPS
-from opsconsole_console.screen.new_job.form_row import FormRow
 from opsconsole_console.screen.part.field_box import Field, FieldBox, widget_id
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.widget.drop_down import DropDown
-from opsconsole_console.widget.words import Caption
+from opsconsole_console.widget.words import Caption, Words
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.api.template import DATASET_KIND
 from opsconsole_protocol.dataset import JobDataset
 
 _NO_TEMPLATE = "a command"
+_COLUMNS = 2
 
 
 class DatasetNote(LineView):
@@ -31,8 +32,8 @@ class DatasetNote(LineView):
 
     DEFAULT_CSS = "DatasetNote { padding: 0 0 0 9; }"
 
-    def __init__(self, field: str) -> None:
-        super().__init__()
+    def __init__(self, field: str, *, classes: str = "") -> None:
+        super().__init__(classes=classes)
         self.field = field
 
     @property
@@ -41,8 +42,18 @@ class DatasetNote(LineView):
         return max(24, self.content_size.width)
 
 
+class Complaint(Words):
+    """What is wrong with the line above."""
+
+    DEFAULT_CSS = "Complaint { padding: 0 0 0 9; color: $error; }"
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As in the whole line: a grid measures all as high as in its first column."""
+        return super().get_content_height(container, viewport, max(width, container.width - self.gutter.width))
+
+
 class JobForm(VerticalScroll):
-    """Posts the whole draft at every change."""
+    """Posts the whole draft at every change. Two columns; what takes a line of its own has the class `line`."""
 
     can_focus = False
 
@@ -66,6 +77,8 @@ class JobForm(VerticalScroll):
         self._templates: dict[str, TemplateRow] = {}
         self._touched: set[str] = set()
         self._complaining = False
+        self._complaints: dict[FieldBox, Complaint] = {}
+        """What stands under the last box of a line, where something was ever wrong with it."""
 
     @property
     def draft(self) -> Draft:
@@ -78,30 +91,41 @@ class JobForm(VerticalScroll):
         return self._templates.get(self._draft.template)
 
     def compose(self) -> ComposeResult:
-        yield Caption("run", classes="heading")
-        with Horizontal(id="template-row"):
-            yield Caption("template")
-            yield DropDown([(_NO_TEMPLATE, "")], value="", id="template")
-        values = _values(self._draft)
-        yield FormRow((COMMAND,), values, id="command-row")
-        yield Container(id="parameters")
+        yield Caption("run", classes="heading first")
+        yield FieldBox(COMMAND, self._draft.command, classes="line")
         for group in GROUPS:
             yield Caption(group.heading, classes="heading")
             for fields in group.rows:
-                yield FormRow(fields, values, self._suggestions)
+                yield from self._boxes(fields)
                 if DATASETS in fields:
                     yield DatasetNote(DATASETS.name)
 
-    def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
-        """Offer these templates."""
+    def _boxes(self, fields: Sequence[Field]) -> Iterator[FieldBox]:
+        for field in fields:
+            value: str = getattr(self._draft, field.name)
+            yield FieldBox(
+                field, value, self._suggestions.get(field.name, ()), classes="line" if len(fields) == 1 else ""
+            )
+
+    async def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
+        """Offer these templates, if there are any."""
         self._templates = {template.name: template for template in templates}
-        select = self.query_one("#template", DropDown)
-        select.offer(
-            [(_NO_TEMPLATE, ""), *((_about(template), template.name) for template in self._templates.values())]
+        if not self._templates:
+            return
+        entries = [(_about(template), template.name) for template in self._templates.values()]
+        chosen = self._draft.template if self._draft.template in self._templates else ""
+        await self.mount(
+            Horizontal(
+                Caption("template"),
+                DropDown([(_NO_TEMPLATE, ""), *entries], value=chosen, id="template"),
+                id="template-row",
+            ),
+            before=self._command,
         )
-        self.query_one("#template-row").display = bool(self._templates)
-        if self._draft.template in self._templates:
-            select.value = self._draft.template
+
+    @property
+    def _command(self) -> FieldBox:
+        return self.query_one(f"#{_box_id(COMMAND.name)}", FieldBox)
 
     def choose_worker(self, worker: str) -> None:
         """Set the worker to run on; empty for automatic placement."""
@@ -124,8 +148,33 @@ class JobForm(VerticalScroll):
         shown = {
             name: text for name, text in errors.items() if self._complaining or name in self._touched
         }  # fmt: skip
-        for row in self.query(FormRow):
-            row.complain(shown)
+        for line in self._lines():
+            self._complain_under(line, shown)
+
+    def _lines(self) -> Iterator[list[FieldBox]]:
+        """The boxes, line by line."""
+        line: list[FieldBox] = []
+        for box in self.query(FieldBox):
+            line.append(box)
+            if box.has_class("line") or len(line) == _COLUMNS:
+                yield line
+                line = []
+
+    def _complain_under(self, line: Sequence[FieldBox], errors: Mapping[str, str]) -> None:
+        wrong = [(box, errors[box.field.name]) for box in line if box.field.name in errors]
+        for box in line:
+            box.mark_wrong(box.field.name in errors)
+        text = "; ".join(f"{box.field.label}: {said}" if len(line) > 1 else said for box, said in wrong)
+        last = line[-1]
+        complaint = self._complaints.get(last)
+        if complaint is not None:
+            complaint.display = bool(text)
+            complaint.say(text)
+        elif text:
+            complaint = self._complaints[last] = Complaint(
+                text, classes="parameter" if last.has_class("parameter") else ""
+            )
+            self.mount(complaint, after=last)
 
     def describe(self, lines: Callable[[JobDataset, int], list[Line]], datasets: Iterable[JobDataset]) -> None:
         """Show under each field what is known of the datasets that stand in it; `lines` is told how many cells a line may take."""
@@ -150,7 +199,7 @@ class JobForm(VerticalScroll):
         wanted = set(names)
         for box in self.query(FieldBox):
             if box.field.name in wanted:
-                box.input.focus()
+                box.focus()
                 return
 
     @on(Select.Changed, "#template")
@@ -163,18 +212,20 @@ class JobForm(VerticalScroll):
         self._draft = replace(self._draft, template="", parameters={}) if template is None else with_template(
             self._draft, template
         )  # fmt: skip
-        self.query_one("#command-row").display = template is None
-        place = self.query_one("#parameters", Container)
-        await place.remove_children()
+        if self._command.has_focus and template is not None:
+            event.select.focus()
+        self._command.display = template is None
+        await self.query(".parameter").remove()
+        self._complaints = {box: said for box, said in self._complaints.items() if not box.has_class("parameter")}
         if template is not None:
-            await place.mount_all(_parameter_rows(template.parameters))
+            await self.mount_all(_parameter_rows(template.parameters), after=self._command)
             self._show_values()
         self.post_message(self.Changed(self._draft))
 
     @on(Input.Changed)
     def _take_over_text(self, event: Input.Changed) -> None:
         event.stop()
-        box = event.input.parent
+        box = event.input
         if not isinstance(box, FieldBox):
             return
         name = box.field.name
@@ -197,19 +248,14 @@ class JobForm(VerticalScroll):
         self.screen.focus_next()
 
     def _show_values(self) -> None:
-        values = _values(self._draft)
         for box in self.query(FieldBox):
-            if box.field.name in values and box.input.value != values[box.field.name]:
-                box.input.value = values[box.field.name]
+            name = box.field.name
+            if not name.startswith(PARAMETER_PREFIX) and box.value != getattr(self._draft, name):
+                box.value = getattr(self._draft, name)
 
 
 def _box_id(field: str) -> str:
     return "field-" + widget_id(field)
-
-
-def _values(draft: Draft) -> dict[str, str]:
-    fields = (field.name for group in GROUPS for row in group.rows for field in row)
-    return {name: getattr(draft, name) for name in ("command", *fields)}
 
 
 def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[Widget]:
@@ -218,11 +264,9 @@ def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[Widget]:
         hint = "" if parameter.default is None else str(parameter.default)
         about = " | ".join(choices) or parameter.help or ("" if not parameter.required else parameter.kind)
         name = PARAMETER_PREFIX + parameter.name
-        yield FormRow(
-            (Field(name, parameter.name, f"{hint}   {about}".strip()),), {}, {name: choices} if choices else None
-        )
+        yield FieldBox(Field(name, parameter.name, f"{hint}   {about}".strip()), "", choices, classes="line parameter")
         if parameter.kind == DATASET_KIND:
-            yield DatasetNote(name)
+            yield DatasetNote(name, classes="parameter")
 
 
 def _about(template: TemplateRow) -> str:

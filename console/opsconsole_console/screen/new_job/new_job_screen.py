@@ -33,10 +33,11 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
-from opsconsole_console.service.packing import Brought, Looked, Packing, look, weigh
+from opsconsole_console.service.packing import Brought, FieldRefused, Looked, Packing, look, weigh
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.live_table import LiveTable
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Choice, Dialog
 from opsconsole_protocol.api import (
     AskCandidates,
@@ -68,11 +69,11 @@ _Along = tuple[Wished, tuple[Upload, ...]]
 """What is wished for, and what the job brings along as the one did that it is made from."""
 
 
-class NewJobScreen(ModalScreen[None]):
+class NewJobScreen(SteadyScreen, ModalScreen[None]):
     """A form on the left, every worker's answer on the right, what will run below."""
 
     AUTO_FOCUS = "#field-command"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-tight"), (150, "-wide")]  # noqa: RUF012 - Textual's own type
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "submit", "Submit", priority=True, id="new.submit"),
         Binding("escape,q", "app.pop_screen", "Cancel", id="new.cancel"),
@@ -107,6 +108,8 @@ class NewJobScreen(ModalScreen[None]):
         """What a worker is being asked of the datasets."""
         self._looked: tuple[Wished, Looked] = (NOTHING, Looked())
         """What is wished for, and what was found of it."""
+        self._unpacked: dict[str, str] = {}
+        """What packing that found wrong, by the names of fields."""
         self._looking: _Along | None = None
         """What is being looked at and hashed, or was."""
         self._weighed: tuple[_Along, Brought] | None = None
@@ -128,7 +131,6 @@ class NewJobScreen(ModalScreen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self._form.query_one("#template-row").display = False
         shell(self).look_up(self._fetch_templates)
         self._start_asking()
 
@@ -136,7 +138,7 @@ class NewJobScreen(ModalScreen[None]):
         self.call_after_refresh(self._show_checked)
 
     async def _fetch_templates(self) -> None:
-        self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
+        await self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
 
     # -- what was typed ---------------------------------------------------------------------------------------------
 
@@ -159,7 +161,9 @@ class NewJobScreen(ModalScreen[None]):
     def _errors(self) -> Mapping[str, str]:
         """What is wrong with what was typed, and with what it names on this machine."""
         wished, looked = self._looked
-        return {**looked.errors, **self._checked.errors} if wished == self._checked.wished else self._checked.errors
+        if wished != self._checked.wished:
+            return self._checked.errors
+        return {**self._unpacked, **looked.errors, **self._checked.errors}
 
     @property
     def _along(self) -> _Along:
@@ -178,6 +182,7 @@ class NewJobScreen(ModalScreen[None]):
         """See what there is of what is wished for."""
         wished = self._checked.wished
         if wished != self._looked[0]:
+            self._unpacked = {}
             self._looked = wished, await asyncio.to_thread(look, wished)
             self._show_checked()
 
@@ -192,10 +197,16 @@ class NewJobScreen(ModalScreen[None]):
             return
         try:
             self._weighed = along, await weigh(self._source, along[0], spec)
+        except FieldRefused as refused:
+            self._refuse_field(refused)
         except OpsconsoleError:
             self._looking = None  # what is wrong is said when it is submitted
         else:
             run_exclusive(self, self._ask_repeatedly, "candidates")
+
+    def _refuse_field(self, refused: FieldRefused) -> None:
+        self._unpacked = {refused.field: refused.message}
+        self._show_checked()
 
     def _show_checked(self) -> None:
         self._form.complain(self._errors)
@@ -384,14 +395,14 @@ class NewJobScreen(ModalScreen[None]):
             shell(self).navigation.choose_input(worker.id, self._form.add_input)
 
     def action_template(self) -> None:
-        self._form.query_one("#template").focus()
+        for choice in self._form.query("#template"):
+            choice.focus()
 
     @on(Button.Pressed, "#submit")
     def action_submit(self) -> None:
         spec = self._checked.spec
         if spec is None:
-            self._form.complain(self._checked.errors, everywhere=True)
-            self._form.focus_first(self._checked.errors)
+            self._complain_everywhere()
             return
         run_exclusive(self, self._submit, "submit")
 
@@ -404,10 +415,10 @@ class NewJobScreen(ModalScreen[None]):
         if spec is None:
             return
         self._stop_looking()
+        self._looked, self._unpacked = (NOTHING, Looked()), {}  # what was wrong on this machine may have been put right
         await self._look()
         if self._errors:
-            self._form.complain(self._errors, everywhere=True)
-            self._form.focus_first(self._errors)
+            self._complain_everywhere()
             return
         broken = self._datasets.broken(self._dataset_worker()[0], spec.datasets)
         if broken is not None:
@@ -420,11 +431,19 @@ class NewJobScreen(ModalScreen[None]):
             spec = await packing.pack(spec)
             request = SubmitJobs(submissions=(Submission(self._job_id, spec),))
             jobs = (await ask(self._source, request, JobList)).jobs
+        except FieldRefused as refused:
+            await packing.withdraw()
+            self._refuse_field(refused)
+            self._complain_everywhere()
         except OpsconsoleError as error:
             if not isinstance(error, Unavailable):  # else it may have been submitted
                 await packing.withdraw()
             self._refusal = error.message
             self._show_status()
-            return
-        shell(self).navigation.show_submitted(jobs)
-        self.dismiss()
+        else:
+            shell(self).navigation.show_submitted(jobs)
+            self.dismiss()
+
+    def _complain_everywhere(self) -> None:
+        self._form.complain(self._errors, everywhere=True)
+        self._form.focus_first(self._errors)

@@ -9,10 +9,11 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Choice, Words
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(SteadyScreen, ModalScreen[bool]):
     """Returns True for yes. The safe answer has the focus; `y` and `n` answer too."""
 
     AUTO_FOCUS = "#no"

@@ -7,9 +7,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from opsconsole_console.widget.pane import Pane
+from opsconsole_console.widget.steady_screen import SteadyScreen
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(SteadyScreen, Screen[None]):
     """Escape goes back, once nothing is zoomed, filtered or marked any more; `q` does at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

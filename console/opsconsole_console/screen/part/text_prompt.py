@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from opsconsole_console.screen.part.shell_access import run_exclusive
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import TextBox, Words
 from opsconsole_protocol.error import OpsconsoleError
 
@@ -20,7 +21,7 @@ Use: TypeAlias = Callable[[str], Awaitable[str]]
 where there is nothing. Raises OpsconsoleError for what can't be."""
 
 
-class TextPrompt(ModalScreen[str]):
+class TextPrompt(SteadyScreen, ModalScreen[str]):
     """Returns the text that was entered, or an empty one.
 
     What `use` refuses is said below the text, which stays as it was typed.

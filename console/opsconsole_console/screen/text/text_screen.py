@@ -15,11 +15,12 @@ from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
 from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.screen.part.spec_text import spec_lines
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import JobDetail, WorkerRow
 
 
-class TextScreen(ModalScreen[None]):
+class TextScreen(SteadyScreen, ModalScreen[None]):
     """`lines` makes the page for a width in cells; `copied` is what `y` puts into the clipboard, called `what`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

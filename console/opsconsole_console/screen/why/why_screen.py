@@ -21,6 +21,7 @@ from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
+from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import Verdict, Why, WhyAnswer
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
@@ -29,7 +30,7 @@ _ASK_AGAIN_S = 2.0
 _CHECK_CELLS_MAX = 22
 
 
-class WhyScreen(ModalScreen[None]):
+class WhyScreen(SteadyScreen, ModalScreen[None]):
     """Asks anew every two seconds while it is open; the cursor's worker is explained in full."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
