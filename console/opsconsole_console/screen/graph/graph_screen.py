@@ -21,8 +21,8 @@ from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
-from opsconsole_console.widget.words import Dialog
 from opsconsole_console.widget.steady_screen import SteadyScreen
+from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import AskGraph, GraphAnswer
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
