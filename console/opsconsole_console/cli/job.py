@@ -126,7 +126,7 @@ def _command(detail: JobDetail, index: int | None) -> str:
     spec = detail.spec
     if index is not None:
         return shlex.join(spec.command_of(index))
-    return shlex.join(spec.command) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
+    return shlex.join(spec.command_of(0)) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
 
 
 def _hint(detail: JobDetail) -> str:
