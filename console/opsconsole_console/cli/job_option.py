@@ -187,7 +187,7 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
         fields |= _set_anew(base, args, template)
     elif args.tasks is not None and args.tasks != base.num_tasks:
         if base.task_commands:
-            raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
+            raise InvalidRequest("a sweep has a task for each point: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
     return _checked(fields, template)
 
