@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opsconsole_protocol import requirement
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, task_range
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.state import TaskState
@@ -38,10 +38,15 @@ class TaskSelection(NamedTuple):
     states: frozenset[TaskState] = frozenset()
     conditions: tuple[Requirement, ...] = ()
 
+    @classmethod
+    def of(cls, index: int) -> "TaskSelection":
+        """One task."""
+        return cls(((index, index),))
+
     def pick(self, states: Sequence[TaskState], parameters: Sequence[Mapping[str, Any]]) -> list[int]:
         """The indices of the tasks that are meant, in order; `states` has each task's, `parameters` too or nothing.
 
-        Raises InvalidRequest where an index is beyond the last task, or a condition is on what no task has.
+        Raises NotFound where an index is beyond the last task, and InvalidRequest for a condition on what no task has.
         """
         if self.conditions:
             self._check_keys(parameters)
@@ -52,7 +57,7 @@ class TaskSelection(NamedTuple):
         found: set[int] = set()
         for first, last in self.ranges:
             if last >= len(states):
-                raise InvalidRequest(f"the job has {len(states)} tasks, from task-0 to task-{len(states) - 1}")
+                raise NotFound(f"the job has {len(states)} tasks, from task-0 to task-{len(states) - 1}")
             found.update(range(first, last + 1))
         if self.states:
             found.update(index for index, state in enumerate(states) if state in self.states)

@@ -54,7 +54,9 @@ def test_task_ids_split_into_what_they_were_made_of(bits: int, index: int) -> No
     assert split_task_id(job) == (job, None)
 
 
-@pytest.mark.parametrize("text", ["/", "/task-0", "ab/", "ab/task-", "ab/task-01", "ab/task--1", "ab/task-0/x", "ab/0-1"])
+@pytest.mark.parametrize(
+    "text", ["/", "/task-0", "ab/", "ab/task-", "ab/task-01", "ab/task--1", "ab/task-0/x", "ab/0-1"]
+)
 def test_what_is_no_task_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="JOB/task-N"):
         split_task_id(text)

@@ -42,6 +42,7 @@ _STAND_IN = ("true",)
 _CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
 """Stands for the code in a folder until that has been looked at."""
 _NO_WORDS: tuple[str, ...] = ()
+_NO_COMMANDS: tuple[tuple[str, ...], ...] = ()
 _NO_DATASETS: tuple[JobDataset, ...] = ()
 _NO_POINTS: list[Point] = []
 _NO_VARIABLES: dict[str, str] = {}
@@ -241,7 +242,7 @@ def _sweep_fields(
 ) -> dict[str, Any]:
     """The fields of a spec that give each task its command and values."""
     if template is None:
-        commands = reader.read("sweep", lambda: unfold(command, points), ())
+        commands = reader.read("sweep", lambda: unfold(command, points), _NO_COMMANDS)
         parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
         first = command or _STAND_IN
     else:

@@ -191,6 +191,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When the last copy was made."""
     held: bool = False
     """An operator wants it to wait, whatever else keeps it from running at the moment."""
+    priority: int | None = None
+    """Its own, where that isn't its job's."""
     collected: AttemptId | None = None
     """The attempt whose results the coordinator wants, or has."""
     output_files: int = 0
@@ -236,7 +238,7 @@ class Job(JobRecord, kw_only=True, omit_defaults=True):
     waiting_on: set[JobId] = set()
     blocked_by: set[JobId] = set()
     ready: list[int] = []
-    """A heap of the indices of pending tasks."""
+    """A heap of the ranks of pending tasks (`ready.py`)."""
     requirements: tuple[Requirement, ...] = ()
     fault: str = ""
     """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""

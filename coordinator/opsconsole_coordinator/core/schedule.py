@@ -1,7 +1,6 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
@@ -17,6 +16,7 @@ from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
+from opsconsole_coordinator.core.ready import add_ready, next_priority, next_ready, ready_tasks, take_ready
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
@@ -150,13 +150,19 @@ class _Pass:
         if not job.ready:
             self._fleet.order.discard(job)
         elif self._fleet.waits_for(job) or not group.suits(job):
-            other = self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
-            if other is not None:
-                self._turns.add(other)
+            self._move(job)
         elif job.spec.gang:
             self._place_gang(group, job)
         else:
             self._place(group, job)
+            if self._fleet.order.group_of(job.id) is group and not group.suits(job):
+                self._move(job)
+
+    def _move(self, job: Job) -> None:
+        """It asks for something else by now, or with another priority, and has its turn with others."""
+        other = self._fleet.queue(job)
+        if other is not None:
+            self._turns.add(other)
 
     def _place_gang(self, group: Group, job: Job) -> None:
         words = refusal(
@@ -186,8 +192,11 @@ class _Pass:
         later: list[int] = []
         limit = ""
         is_placed = is_refused = False
-        while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
-            task = job.tasks[heappop(job.ready)]
+        while (
+            job.ready and not is_refused and not (is_placed and not self._turns.is_alone)
+            and (later or next_priority(job) == group.line.priority)
+        ):  # fmt: skip
+            task = take_ready(job)
             if task.state is not TaskState.PENDING:
                 continue
             if self._is_early(task):
@@ -206,7 +215,7 @@ class _Pass:
             is_refused = not is_particular(task)
         is_tried = is_refused or not job.ready
         for index in later:
-            heappush(job.ready, index)
+            add_ready(job, index)
         if job.id not in self._fleet.order:
             self._fleet.note_reason(job, "")
         elif limit:
@@ -244,7 +253,7 @@ class _Pass:
 
     def _wait(self, group: Group, job: Job) -> None:
         """All tasks that are left wait for a time, or for news of a checkpoint."""
-        first_ms = min(job.tasks[index].not_before_ms for index in job.ready)
+        first_ms = min(task.not_before_ms for task in ready_tasks(job))
         self._fleet.note_reason(job, "")
         self._turns.pass_by()
         if first_ms > self._now_ms:
@@ -317,8 +326,8 @@ class _Pass:
 
 def _drop_stale(job: Job) -> None:
     """Drop the indices of tasks from the heap that no longer wait."""
-    while job.ready and job.tasks[job.ready[0]].state is not TaskState.PENDING:
-        heappop(job.ready)
+    while (task := next_ready(job)) is not None and task.state is not TaskState.PENDING:
+        take_ready(job)
 
 
 def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker | None:

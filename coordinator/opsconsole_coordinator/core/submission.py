@@ -70,19 +70,24 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[JobId
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
         if known is None:
             check_takes_work(fleet, submission.spec.project)
-            _check_contents(fleet, submission.spec)
+            check_contents(fleet, submission.spec)
         for other in submission.spec.after:
             if other not in batch and JobId(other) not in after and JobId(other) not in fleet.jobs:
                 raise InvalidRequest(f"--after {other}: there is no such job")
         new_tasks += submission.spec.num_tasks if known is None else 0
     check_cycle({job: [JobId(other) for other in spec.after] for job, spec in batch.items()})
+    check_room_for(fleet, new_tasks)
+
+
+def check_room_for(fleet: Fleet, new_tasks: int) -> None:
+    """Raise LimitExceeded where more tasks would wait than may."""
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 
 
-def _check_contents(fleet: Fleet, spec: JobSpec) -> None:
+def check_contents(fleet: Fleet, spec: JobSpec) -> None:
     """Raise InvalidRequest for a job with a tree that nobody has and nobody will send: it would wait for ever."""
     for one in contents_of(spec):
         if not one.host_id and not fleet.contents.can_be_had(one.content_id, fleet.workers):

@@ -133,7 +133,7 @@ class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
 
 
 class Act(Request, frozen=True, kw_only=True, tag="act"):
-    """Pause, resume, cancel, retry, hold or release jobs or single tasks (`JOB/task-N`). Answered by ActResult."""
+    """Pause, resume, cancel, retry, hold or release jobs, or some of their tasks (`task_selection.py`). Answered by ActResult."""
 
     verb: Label
     ids: Ids
@@ -143,11 +143,20 @@ class Act(Request, frozen=True, kw_only=True, tag="act"):
 
 
 class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
-    """Change a waiting job's priority; with `relative`, add to it. Answered by Done."""
+    """Change the priority of a waiting job, or of some of its tasks; with `relative`, add to it. Answered by Done."""
 
     id: Id
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
     relative: bool = False
+
+
+class AddTasks(Request, frozen=True, kw_only=True, tag="add_tasks"):
+    """Add a task to a sweep for each of these points that it hasn't yet. Answered by Done."""
+
+    id: Id
+    points: Annotated[
+        tuple[dict[Label, str | int | float | bool | None], ...], Meta(min_length=1, max_length=NUM_TASKS_MAX)
+    ]
 
 
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
@@ -405,5 +414,5 @@ AnyRequest = (
     | SetPriority | WaitJobs | Why | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
-    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage
+    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage | AddTasks
 )  # fmt: skip

@@ -4,11 +4,10 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from pathlib import Path
-
 import pytest
 
 from opsconsole_console.model.draft import Draft, check, with_template
@@ -155,7 +154,9 @@ def test_points_of_a_file_each_twice(run: Run, server: FakeServer, tmp_path: Pat
     spec = submitted(server)
     assert spec.task_commands[2:] == (("train", "0.2", "1e-4"),) * 2
     assert spec.parameters[3] == {"lr": "0.2", "wd": "1e-4", "repeat": "1"}
-    refused = run("submit", "--sweep-file", str(tmp_path / "points.csv"), "--sweep", "wd=1,2", "--", "train", "{lr}", "{wd}")
+    refused = run(
+        "submit", "--sweep-file", str(tmp_path / "points.csv"), "--sweep", "wd=1,2", "--", "train", "{lr}", "{wd}"
+    )
     assert (refused.code, refused.err) == (2, "opsconsole: --sweep: wd is swept twice\n")
 
 

@@ -30,7 +30,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(
         tasks=st.integers(1, 3),
-        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent"]),
+        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent", "sweep"]),
         after=st.lists(PLACE, max_size=2, unique=True),
         retries=st.integers(0, 2),
         losses=st.sampled_from([0, 1, 100]),
@@ -61,9 +61,13 @@ class FleetMachine(RuleBasedStateMachine):
     def act(self, verb: str, place: int, index: int | None) -> None:
         self.storm.act(verb, place, index)
 
-    @rule(place=PLACE, priority=st.integers(-3, 3))
-    def set_priority(self, place: int, priority: int) -> None:
-        self.storm.set_priority(place, priority)
+    @rule(place=PLACE, priority=st.integers(-3, 3), index=st.none() | st.integers(0, 2))
+    def set_priority(self, place: int, priority: int, index: int | None) -> None:
+        self.storm.set_priority(place, priority, index)
+
+    @rule(place=PLACE, values=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    def add_tasks(self, place: int, values: list[int]) -> None:
+        self.storm.add_tasks(place, values)
 
     @rule(person=st.sampled_from(["ana", "ben"]), tasks=st.sampled_from([-1, 1, 2]), weight=st.sampled_from([1.0, 3.0]))
     def set_person(self, person: str, tasks: int, weight: float) -> None:
