@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.state import TaskState
 from opsconsole_protocol.task_selection import read_selection, split_selection, words_of
 
@@ -54,7 +54,7 @@ def test_tasks_that_are_meant(text: str, indices: list[int]) -> None:
     ],
 )
 def test_what_says_no_tasks_is_refused_and_never_taken_for_others(text: str, message: str) -> None:
-    with pytest.raises(InvalidRequest, match=message):
+    with pytest.raises((InvalidRequest, NotFound), match=message):
         read_selection(text).pick(STATES, POINTS)
 
 

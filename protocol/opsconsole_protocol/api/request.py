@@ -7,11 +7,13 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
+from opsconsole_protocol.api.template import PARAMETERS_MAX
 from opsconsole_protocol.bound import (
     CONTENTS_MAX,
     ID_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     PROJECT_CHARACTERS_MAX,
+    TREE_BYTES_MAX,
     BoundedContentId,
     Id,
     Label,
@@ -49,6 +51,8 @@ TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
 _Wait = Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)]
+Point = Annotated[dict[Label, Annotated[str, Meta(max_length=TREE_BYTES_MAX)]], Meta(max_length=PARAMETERS_MAX)]
+"""The values of a task's parameters, by their names."""
 Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=IDS_MAX)]
 
 
@@ -154,9 +158,7 @@ class AddTasks(Request, frozen=True, kw_only=True, tag="add_tasks"):
     """Add a task to a sweep for each of these points that it hasn't yet. Answered by Done."""
 
     id: Id
-    points: Annotated[
-        tuple[dict[Label, str | int | float | bool | None], ...], Meta(min_length=1, max_length=NUM_TASKS_MAX)
-    ]
+    points: Annotated[tuple[Point, ...], Meta(min_length=1, max_length=NUM_TASKS_MAX)]
 
 
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
