@@ -125,23 +125,19 @@ def words_of(indices: Sequence[int]) -> str:
     """Tasks in few words: `task-3`, `tasks 1, 3-7`, or where these are many how many."""
     if len(indices) == 1:
         return f"task-{indices[0]}"
-    runs = list(_runs(indices))
-    if len(runs) > _RUNS_SHOWN:
-        return f"{len(indices)} tasks"
-    return "tasks " + ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    spans = spans_of(indices)
+    return f"{len(indices)} tasks" if len(spans) > _SPANS_SHOWN else f"tasks {', '.join(spans)}"
 
 
-_RUNS_SHOWN = 4
+_SPANS_SHOWN = 4
 
 
-def _runs(indices: Iterable[int]) -> Iterable[tuple[int, int]]:
-    first = last = -1
+def spans_of(indices: Iterable[int]) -> list[str]:
+    """Indices in their order as few pieces: `3`, `5-7`."""
+    spans: list[list[int]] = []
     for index in indices:
-        if first >= 0 and index == last + 1:
-            last = index
-            continue
-        if first >= 0:
-            yield first, last
-        first = last = index
-    if first >= 0:
-        yield first, last
+        if spans and index == spans[-1][1] + 1:
+            spans[-1][1] = index
+        else:
+            spans.append([index, index])
+    return [str(first) if first == last else f"{first}-{last}" for first, last in spans]
