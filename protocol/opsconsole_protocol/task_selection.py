@@ -82,6 +82,11 @@ def task_properties(index: int, state: str, parameters: Mapping[str, Any]) -> di
     return {"index": index, "state": str(state), **{name: as_number(value) for name, value in parameters.items()}}
 
 
+def point_words(parameters: Mapping[str, Any]) -> str:
+    """What tells a task from the others of its sweep: `lr=0.1 seed=2`."""
+    return " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
 def as_number(value: Any) -> Any:
     """The number that a text is written as, and anything else as it is. The parameters of a sweep are texts."""
     if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:

@@ -90,11 +90,6 @@ def fact_of(runs: Sequence[Run], metric: str | None, of: Of) -> CellFact:
     return CellFact(job_state(counts), len(runs), sum(values) / len(values) if values else None)
 
 
-def words_of(run: Run) -> str:
-    """A task by its parameters: `lr=0.1 seed=2`."""
-    return " ".join(f"{name}={value}" for name, value in run.parameters.items())
-
-
 def _value(run: Run, name: str) -> str:
     return str(run.parameters.get(name, "")) if name else ""
 

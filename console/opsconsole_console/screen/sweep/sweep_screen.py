@@ -14,9 +14,9 @@ from opsconsole_console.model.comparison import Kind as FieldKind
 from opsconsole_console.model.comparison import Of, Run, fields
 from opsconsole_console.model.metric import first_shown
 from opsconsole_console.model.model import Model
-from opsconsole_console.model.sweep_grid import Grid, fact_of, grid_of, pairs, varying, words_of
+from opsconsole_console.model.sweep_grid import Grid, fact_of, grid_of, pairs, varying
 from opsconsole_console.screen.part.detail_screen import DetailScreen
-from opsconsole_console.screen.part.job_action import JobActions
+from opsconsole_console.screen.part.job_action import JobActions, job_bindings
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.screen.part.shell_access import run_exclusive, shell
@@ -30,7 +30,7 @@ from opsconsole_console.widget.sign import sign, tally
 from opsconsole_protocol.api import JobRow
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
 from opsconsole_protocol.state import TaskState, is_task_finished
-from opsconsole_protocol.task_selection import read_selection
+from opsconsole_protocol.task_selection import point_words, read_selection
 
 _ASK_AGAIN_S = 2.0
 _NOTHING = "none of its tasks has a parameter: see `opsconsole submit --sweep`"
@@ -48,6 +48,7 @@ class SweepScreen(DetailScreen, JobActions):
         Binding("slash", "only", "Filter", key_display="/", tooltip="Only tasks such as failed, 3-7 or lr=0.1", id="sweep.filter"),
         Binding("escape", "undo", "Undo", show=False, id="sweep.undo"),
         Binding("enter", "job_metrics", "Curves", show=False, tooltip="Of the marked cells", id="sweep.curves"),
+        *job_bindings("job.new", "job.logs", "job.why", show=False),
     ]  # fmt: skip
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
@@ -164,7 +165,7 @@ class SweepScreen(DetailScreen, JobActions):
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
         parts = [
             cell(f"{run.name}{more}", "bold"),
-            cell(words_of(run)),
+            cell(point_words(run.parameters)),
             cell(f"{shown.glyph} {shown.word}", shown.tone),
         ]
         return [first, Line(joined(parts, "  "), cell(values, "text-muted"))]
