@@ -8,9 +8,10 @@ from typing import Any
 
 from opsconsole_console.model.comparison import Of, Run
 from opsconsole_protocol.spec import REPEAT
-from opsconsole_protocol.state import TaskState, job_state
+from opsconsole_protocol.state import TaskState, is_task_finished, job_state
 from opsconsole_protocol.task_selection import as_number
 
+_ENDED_BADLY = frozenset(state for state in TaskState if is_task_finished(state) and state is not TaskState.SUCCEEDED)
 Place = tuple[int, int]
 """A row and a column."""
 
@@ -39,12 +40,16 @@ class CellFact:
     state: str
     count: int
     value: float | None
+    failed: int = 0
+    """How many of several tasks ended badly, where the state doesn't say that."""
 
     @property
     def text(self) -> str:
         """Without the state's sign."""
         parts = [] if self.value is None else [f"{self.value:.4g}"]
-        return " ".join([*parts, f"×{self.count}"] if self.count > 1 else parts)
+        if self.count > 1:
+            parts.append(f"×{self.count}")
+        return " ".join([*parts, f"✗{self.failed}"] if self.failed else parts)
 
 
 def varying(runs: Iterable[Run]) -> list[str]:
@@ -87,7 +92,9 @@ def fact_of(runs: Sequence[Run], metric: str | None, of: Of) -> CellFact:
         counts[state] = counts.get(state, 0) + 1
     rows = (run.metrics.get(metric or "") for run in runs)
     values = [value for row in rows if row is not None and math.isfinite(value := getattr(row, of))]
-    return CellFact(job_state(counts), len(runs), sum(values) / len(values) if values else None)
+    state = job_state(counts)
+    failed = 0 if state in _ENDED_BADLY else sum(counts.get(one, 0) for one in _ENDED_BADLY)
+    return CellFact(state, len(runs), sum(values) / len(values) if values else None, failed)
 
 
 def _value(run: Run, name: str) -> str:

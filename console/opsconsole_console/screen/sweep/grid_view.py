@@ -16,7 +16,7 @@ from opsconsole_console.widget.virtual_view import VirtualView
 
 _HEADER_LINES = 1
 _LABEL_CELLS_MAX = 24
-_CELL_CELLS_MIN, _CELL_CELLS_MAX = 6, 16
+_CELL_CELLS_MIN, _CELL_CELLS_MAX = 6, 18
 _GAP = 1
 
 
