@@ -6,10 +6,9 @@ A point gives each parameter its value, as a text that goes into the command as 
 
 import itertools
 import math
-import random
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -26,6 +25,7 @@ _FIGURES = 6
 _EXAMPLE = "write for example lr=0.1,0.01"
 _CALL = re.compile(r"(range|uniform|loguniform|randint|choice)\((.*)\)", re.DOTALL)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
+_WORD = (1 << 64) - 1
 _OPTIONS = ("--zip", "--samples", "--sample-seed", "--repeat")
 
 
@@ -74,7 +74,7 @@ class Sweep:
     seed: int = 0
     """The same seed gives the same draws."""
     repeat: int | None = None
-    """Each point so many times, with `repeat` from 0 as one more parameter."""
+    """How often each point is run, with `repeat` from 0 as one more parameter."""
 
     @property
     def is_empty(self) -> bool:
@@ -132,13 +132,24 @@ class Sweep:
         side_by_side = zip(*self.together.values(), strict=True) if self.together else ((),)
         zipped = [dict(zip(self.together, values, strict=True)) for values in side_by_side]
         grid = [dict(zip(fixed, values, strict=True)) for values in itertools.product(*fixed.values())]
-        chance = random.Random(self.seed)  # noqa: S311 - a search, no secret
-        drawn = [{name: axis.draw(chance.random()) for name, axis in draws.items()} for _ in range(self.samples or 1)]
+        chance = _shares(self.seed)
+        drawn = [{name: axis.draw(next(chance)) for name, axis in draws.items()} for _ in range(self.samples or 1)]
         again = [{}] if self.repeat is None else [{REPEAT: str(number)} for number in range(self.repeat)]
         return [
             {name: value for part in parts for name, value in part.items()}
             for parts in itertools.product(self.rows or [{}], zipped, grid, drawn, again)
         ]
+
+
+def _shares(seed: int) -> Iterator[float]:
+    """Numbers from 0 up to, not with, 1, as if at random: the same for a seed in every version (SplitMix64)."""
+    state = seed
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & _WORD
+        mixed = state
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _WORD
+        yield ((mixed ^ (mixed >> 31)) >> 11) / (1 << 53)
 
 
 def read_axis(text: str) -> tuple[str, Axis]:

@@ -190,3 +190,14 @@ def test_each_point_has_a_command_and_other_braces_stay() -> None:
     with pytest.raises(InvalidRequest, match=r"write \{seed\} in the command"):
         unfold(["train", "{lr}"], [{"lr": "1", "seed": "7"}])
     assert unfold(["train"], [{"repeat": "0"}, {"repeat": "1"}]) == (), "a task finds its number in its environment"
+
+
+def test_draws_are_spread_over_the_whole_distribution_and_never_change() -> None:
+    found = [float(one["x"]) for one in points("x=uniform(0,1) --samples 2000")]
+    tenths = [sum(tenth <= 10 * value < tenth + 1 for value in found) for tenth in range(10)]
+    assert all(140 < count < 260 for count in tenths)
+    assert points("x=uniform(0,1) --samples 3 --sample-seed 7") == [
+        {"x": "0.38983"},
+        {"x": "0.0167883"},
+        {"x": "0.900761"},
+    ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opsconsole.sweep import Point, unfold
 from opsconsole_console.cli.content_option import add_content_options
 from opsconsole_console.cli.option import at_least, key_value, typed
-from opsconsole_console.cli.sweep_option import add_sweep_options, named_option, swept_points
+from opsconsole_console.cli.sweep_option import add_sweep_options, swept_points
 from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
@@ -343,7 +343,7 @@ def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateR
         raise InvalidRequest("--set gives a template's parameters: name it with --template")
     if not points:
         return {"command": words}
-    commands = named_option(unfold, words, points)
+    commands = unfold(words, points)
     return {"command": words, "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)}
 
 

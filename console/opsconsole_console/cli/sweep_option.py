@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from opsconsole.sweep import Point, read_sweep
 from opsconsole_console.cli.option import Options, at_least
-from opsconsole_protocol.error import InvalidRequest
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def add_sweep_options(group: Options) -> None:
@@ -31,22 +25,9 @@ def add_sweep_options(group: Options) -> None:
 
 def swept_points(args: argparse.Namespace) -> list[Point]:
     """The points that the options make; none where nothing is swept. Raises InvalidRequest."""
-    return named_option(_points, args)
-
-
-def _points(args: argparse.Namespace) -> list[Point]:
     rows: list[Point] = []
     if args.sweep_file is not None:
         from opsconsole.sweep_file import read_points_file
 
         rows = read_points_file(args.sweep_file)
     return read_sweep(args.sweep, args.zip, rows, args.samples, args.sample_seed, args.repeat).points()
-
-
-def named_option(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `do` gives. A refusal of it names an option."""
-    try:
-        return do(*args, **kwargs)
-    except InvalidRequest as error:
-        is_named = error.message.startswith("--")
-        raise InvalidRequest(error.message if is_named else f"--sweep: {error.message}") from None

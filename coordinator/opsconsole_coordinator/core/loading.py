@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_dependency
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.seal import MARK_BITS
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
@@ -24,6 +25,7 @@ def load_jobs(
     for job in loaded:
         fleet.jobs[job.id] = job
         fleet.index_job(job)
+        rank_ready(job)
         for task in job.tasks:
             if task.latest is not None:
                 hurry(fleet, job, task, 0)

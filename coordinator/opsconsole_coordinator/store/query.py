@@ -17,7 +17,6 @@ from opsconsole_coordinator.core.model import (
     Worker,
     WorkerRecord,
 )
-from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
@@ -425,7 +424,6 @@ def _fill(connection: sqlite3.Connection, found: Job) -> list[Attempt]:
     for task in found.tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
     found.counts = counts
-    rank_ready(found)
     current = {task.current for task in found.tasks if task.current is not None}
     rows = connection.execute("SELECT data FROM attempts WHERE job_id = ? ORDER BY task_index, number", (found.id,))
     everything = (_attempt(data) for (data,) in rows)

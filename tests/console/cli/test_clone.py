@@ -86,7 +86,7 @@ def test_a_templates_parameters_are_set_anew(run: Run, server: FakeServer) -> No
     [
         (SWEEP, ["--tasks", "5"], "a sweep has a task for each point"),
         (BASE, ["--set", "lr=1"], "this job has none, name one with --template"),
-        (BASE, ["--sweep", "lr=1,2"], "--sweep: write {lr} in the command where its values go"),
+        (BASE, ["--sweep", "lr=1,2"], "write {lr} in the command where its values go"),
         (SWEEP, ["--dry-run", "--wait"], "--dry-run and --wait exclude each other"),
     ],
 )

@@ -125,7 +125,7 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
         (["--port", "a-b"], "ports"),
         (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and a sweep exclude each other"),
         (["--gang", "--tasks", "2", "--max-task-failures", "1"], "a gang ends with its first failed task"),
-        (["--sweep", "lr=1,2"], "--sweep: write {lr} in the command"),
+        (["--sweep", "lr=1,2"], "write {lr} in the command"),
         (["--set", "lr=1"], "name it with --template"),
     ],
 )
@@ -157,7 +157,7 @@ def test_points_of_a_file_each_twice(run: Run, server: FakeServer, tmp_path: Pat
     refused = run(
         "submit", "--sweep-file", str(tmp_path / "points.csv"), "--sweep", "wd=1,2", "--", "train", "{lr}", "{wd}"
     )
-    assert (refused.code, refused.err) == (2, "opsconsole: --sweep: wd is swept twice\n")
+    assert (refused.code, refused.err) == (2, "opsconsole: wd is swept twice\n")
 
 
 def test_a_template_with_parameters_and_defaults(run: Run, server: FakeServer) -> None:
