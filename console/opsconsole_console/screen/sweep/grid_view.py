@@ -46,11 +46,15 @@ class GridView(VirtualView):
         Binding("end,G", "edge(1)", "Last", show=False, id="grid.last"),
         Binding("space", "mark", "Mark", tooltip="Mark the cell, or take its mark off", id="grid.mark"),
         Binding("a", "mark_all", "Mark all", show=False, tooltip="All cells, or none", id="grid.mark_all"),
+        Binding("escape", "undo", "Undo", show=False, tooltip="Take off the marks, then the filter", id="grid.undo"),
     ]
     # fmt: on
 
     class Moved(Message):
         """The cursor is on another cell, or other cells are marked."""
+
+    class Unfiltered(Message):
+        """Nobody wants only some tasks any more."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(flush_hz=None, id=id, classes=None)
@@ -61,6 +65,7 @@ class GridView(VirtualView):
         self._label_cells = self._cell_cells = 1
         self._empty = ""
         self.marked: set[Place] = set()
+        self.is_filtered = False
 
     @property
     def cursor(self) -> Place:
@@ -192,6 +197,18 @@ class GridView(VirtualView):
         if self._cursor in self._facts:
             self.marked ^= {self._cursor}
             self._changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let escape bubble up where there is nothing to undo here."""
+        if action == "undo":
+            return bool(self.marked) or self.is_filtered
+        return super().check_action(action, parameters)
+
+    def action_undo(self) -> None:
+        if self.marked:
+            self.clear_marks()
+        else:
+            self.post_message(self.Unfiltered())
 
     def action_mark_all(self) -> None:
         self.marked = set() if self.marked == set(self._facts) else set(self._facts)

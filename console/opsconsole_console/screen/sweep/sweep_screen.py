@@ -46,7 +46,6 @@ class SweepScreen(DetailScreen, JobActions):
         Binding("M", "metric(-1)", "Metric before", show=False, tooltip="Show the metric before", id="sweep.metric_before"),
         Binding("o", "of", "Value", show=False, tooltip="The last, least or greatest of the metric", id="sweep.of"),
         Binding("slash", "only", "Filter", key_display="/", tooltip="Only tasks such as failed, 3-7 or lr=0.1", id="sweep.filter"),
-        Binding("escape", "undo", "Undo", show=False, id="sweep.undo"),
         Binding("enter", "job_metrics", "Curves", show=False, tooltip="Of the marked cells", id="sweep.curves"),
         *job_bindings("job.new", "job.logs", "job.why", show=False),
     ]  # fmt: skip
@@ -125,6 +124,7 @@ class SweepScreen(DetailScreen, JobActions):
         if self._metric not in metrics:
             self._metric = first_shown(metrics)
         facts = {place: fact_of(runs, self._metric, self._of) for place, runs in self._grid.cells.items()}
+        self._view.is_filtered = bool(self._only)
         self._view.show(self._grid, facts)
         self._show_state()
 
@@ -240,17 +240,10 @@ class SweepScreen(DetailScreen, JobActions):
         self._of = self._of.next
         self._show()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "undo":
-            return bool(self._view.marked or self._only)
-        return super().check_action(action, parameters)
-
-    def action_undo(self) -> None:
-        if self._view.marked:
-            self._view.clear_marks()
-        else:
-            self._only = ""
-            self._show()
+    @on(GridView.Unfiltered)
+    def _show_all(self) -> None:
+        self._only = ""
+        self._show()
 
     @work(exclusive=True, group="only")
     async def action_only(self) -> None:
