@@ -100,3 +100,15 @@ async def test_what_has_no_parameters_says_so(source: RecordedSource) -> None:
         await there.until(lambda: "none of its tasks has a parameter" in there.text())
         await there.press("c", "plus", "space", "u")
         assert there.screen_name == "SweepScreen"
+
+
+async def test_values_of_any_text_are_data(source: RecordedSource) -> None:
+    async with stage(source, SMALL) as there:
+        source.points = tuple(
+            {"a": f"\x1b[31m[red]{number}\n" + "w" * 200, "b\t": "模型" * number} for number in range(3)
+        )
+        await there.line("sweep 51c")
+        await there.until(lambda: "3 tasks" in there.text())
+        assert "[red]" in there.text()
+        assert not set("\x1b\t") & set(there.text())
+        assert all(strip.cell_length == SMALL[0] for strip in there.strips())
