@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opsconsole.formatter import CommandLine, RunAI, Slurm
     from opsconsole.function import PythonFunction
     from opsconsole.result import TaskError
+    from opsconsole.sweep import Sweep
     from opsconsole.sync_client import SyncClient
     from opsconsole.target import Target
     from opsconsole.task import (
@@ -60,6 +61,7 @@ _WHERE = {
     "RunAI": "opsconsole.formatter",
     "ShareChange": "opsconsole_protocol.share",
     "Slurm": "opsconsole.formatter",
+    "Sweep": "opsconsole.sweep",
     "SyncClient": "opsconsole.sync_client",
     "TaskError": "opsconsole.result",
     "Target": "opsconsole.target",
@@ -91,6 +93,7 @@ __all__ = [
     "RunAI",
     "ShareChange",
     "Slurm",
+    "Sweep",
     "SyncClient",
     "Target",
     "TaskError",

@@ -26,6 +26,7 @@ from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_set
 from opsconsole.pipeline import named_specs
 from opsconsole.place_requests import PlaceRequests
 from opsconsole.resolver import resolve
+from opsconsole.sweep_requests import SweepRequests
 from opsconsole.target import TargetSource, current
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
@@ -56,7 +57,7 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
 
 
-class Client(FunctionRequests, PlaceRequests, FleetRequests):
+class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
     """Everything that can be asked of a coordinator. Use it as `async with await Client.connect() as client`.
 
     A call whose connection is lost is tried again for `retry_for_s` seconds, then it raises Unavailable; `on_retry` is told

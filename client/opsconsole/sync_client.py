@@ -105,6 +105,7 @@ class SyncClient:
     # --- the calls of `Client` ---------------------------------------------------------------------------------
 
     act = Plain(Client.act)
+    add_tasks = Plain(Client.add_tasks)
     backup = Plain(Client.backup)
     cancel = Plain(Client.cancel)
     candidates = Plain(Client.candidates)
@@ -149,6 +150,7 @@ class SyncClient:
     submit = Plain(Client.submit)
     submit_now = Plain(Client.submit_now)
     submit_pipeline = Plain(Client.submit_pipeline)
+    sweep = Plain(Client.sweep)
     templates = Plain(Client.templates)
     usage = Plain(Client.usage)
     wait = Plain(Client.wait)

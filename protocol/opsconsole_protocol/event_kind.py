@@ -18,6 +18,8 @@ class EventKind(StrEnum):
     RELEASE = "release"
     RETRY = "retry"
     PRIORITY = "priority"
+    ADD = "add"
+    """A sweep is given more tasks."""
     TIMEOUT = "timeout"
     """The job's own time limit ended it."""
     BLOCKED = "blocked"

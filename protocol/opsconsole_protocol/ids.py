@@ -23,7 +23,9 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 JOB_ID_LENGTH = 10
 _JOB_ID = re.compile(f"[{ALPHABET}]{{{JOB_ID_LENGTH}}}")
 _ATTEMPT_ID = re.compile(r"([0-9a-z]+)\.([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-z]+", re.ASCII)
-_TASK_ID = re.compile(rf"([{ALPHABET}]{{1,{JOB_ID_LENGTH}}})/task-(0|[1-9][0-9]{{0,8}})")
+_INDEX = "(0|[1-9][0-9]{0,8})"
+_TASK_ID = re.compile(rf"([{ALPHABET}]{{1,{JOB_ID_LENGTH}}})/(?:task-)?{_INDEX}")
+_TASK_RANGE = re.compile(rf"(?:tasks?-)?{_INDEX}(?:-{_INDEX})?")
 
 
 def spell(number: int, length: int) -> str:
@@ -49,13 +51,25 @@ def task_id(job: JobId, index: int) -> TaskId:
 
 
 def split_task_id(text: str) -> tuple[str, int | None]:
-    """Split `JOB` or `JOB/task-N`, where JOB may be a prefix, into JOB and N or None. Raises InvalidRequest for a bad task id."""
+    """Split `JOB`, `JOB/task-N` or `JOB/N`, where JOB may be a prefix, into JOB and N or None. Raises InvalidRequest for a bad task id."""
     if "/" not in text:
         return text, None
     match = _TASK_ID.fullmatch(text)
     if match is None:
         raise InvalidRequest(f"{text[:60]!r} is neither a job id nor a task id of the form JOB/task-N")
     return match[1], int(match[2])
+
+
+def task_range(text: str) -> tuple[int, int] | None:
+    """The first and the last index in `3`, `task-3` or `3-7`; None where it is none. Raises InvalidRequest for `7-3`."""
+    match = _TASK_RANGE.fullmatch(text)
+    if match is None:
+        return None
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
+    if last < first:
+        raise InvalidRequest(f"{text[:40]}: the first task of a range comes before the last one")
+    return first, last
 
 
 def attempt_id(job: JobId, index: int, attempt: int, random_bits: int) -> AttemptId:

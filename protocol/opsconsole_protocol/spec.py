@@ -50,6 +50,9 @@ DURATION_MS_MAX = 10_000_000_000_000
 FENCE_AFTER_MIN_MS = 10_000
 """Two heartbeats: from an idle coordinator an agent hears once a heartbeat, and a fence must not take that for silence."""
 
+REPEAT = "repeat"
+"""The parameter that tells the repeats of one point from each other. It needs no place in the command: tasks find it in their environment."""
+
 PAUSE_SIGNALS = ("USR1", "USR2", "HUP", "INT", "TERM")
 
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
@@ -81,6 +84,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
+    """Of a sweep: with `{name}` where the values of its parameters go, so that tasks can be added."""
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
     project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = "default"
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1

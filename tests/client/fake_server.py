@@ -291,6 +291,8 @@ class FakeServer:
                 return api.ActResult(results=tuple((self._find(one), f"{verb} done") for one in ids))
             case api.SetPriority(id=id_, priority=priority):
                 return api.Done(text=f"{id_} now {priority}")
+            case api.AddTasks(id=id_, points=points):
+                return api.Done(text=f"{len(points)} added to {self._find(id_)}")
             case api.Why(id=id_):
                 return api.WhyAnswer(job=self.jobs[self._find(id_)], text="because")
             case api.AskCandidates():

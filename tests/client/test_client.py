@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from opsconsole.client import Client, new_job_id
+from opsconsole.sweep import Sweep
+from opsconsole.sweep_requests import Points
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
@@ -54,6 +56,27 @@ async def test_the_same_id_again_is_the_same_job(server: FakeServer, client: Cli
     first, second = await client.submit(SPEC, job_id), await client.submit(SPEC, job_id)
     assert first[0].id == second[0].id == job_id
     assert len(server.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "points",
+    ["lr=0.1,1 --repeat 1", Sweep({"lr": ("0.1", "1")}, repeat=1), [{"lr": 0.1, "repeat": 0}, {"lr": 1, "repeat": 0}]],
+)
+async def test_a_sweep_is_one_job_and_takes_more_points(server: FakeServer, client: Client, points: Points) -> None:
+    row = await client.sweep(("train", "--lr={lr}"), points, name="lr", resources=Resources(gpus=1))
+    spec = server.specs[row.id]
+    assert spec.parameters == ({"lr": "0.1", "repeat": "0"}, {"lr": "1", "repeat": "0"})
+    assert spec.task_commands == (("train", "--lr=0.1"), ("train", "--lr=1"))
+    assert (spec.num_tasks, spec.command, spec.name, spec.resources.gpus) == (2, ("train", "--lr={lr}"), "lr", 1)
+    assert await client.add_tasks(row.id, points) == f"2 added to {row.id}"
+
+
+async def test_a_sweep_of_nothing_is_refused(client: Client) -> None:
+    for wrong, message in (("", "no points"), ([{"lr": 1}, {"wd": 1}], "same parameters"), ("wd=1,2", r"write \{wd\}")):
+        with pytest.raises(InvalidRequest, match=message):
+            await client.sweep(("train", "{lr}"), wrong)
+    with pytest.raises(InvalidRequest, match="no points to add"):
+        await client.add_tasks(JOB, [])
 
 
 async def test_a_bad_spec_is_refused_before_anything_is_sent(server: FakeServer, client: Client) -> None:

@@ -32,6 +32,7 @@ METHODS = {
     "hold": "hold",
     "release": "release",
     "priority": "set_priority",
+    "add": "add_tasks",
     "wait": "wait",
     "why": "why",
     "worker": "set_worker",

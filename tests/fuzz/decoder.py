@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, result, saved_coordinator, sweep
+from opsconsole import endpoint, result, saved_coordinator, sweep, sweep_file
 from opsconsole.transfer import history, line_file, results_here
 from opsconsole.transfer.pending import PendingFetch
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
@@ -90,6 +90,10 @@ class Decoder:
 # --- words and lines ---------------------------------------------------------------------------------------------
 
 
+def _read_points(text: str) -> None:
+    sweep_file.read_points(text.encode(), is_json=text.startswith("{"))
+
+
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: read(data.decode(errors="surrogateescape"))
 
@@ -120,7 +124,8 @@ def _words() -> Iterator[Decoder]:
         ("size", quantity, quantity.size_mb, (b"1.5T", b"8G", b"512M", b"9" * 400 + b"G")),
         ("job id", ids, ids.check_job_id, (b"7k3m9q2w4t",)),
         ("task id", ids, ids.split_task_id, (b"7k3m9q2w4t/task-3", b"7k/task-99999999999999999999")),
-        ("sweep", sweep, sweep.read_axis, (b"lr=0.1,0.01",)),
+        ("sweep", sweep, sweep.read_line, (b"lr=0.1,0.01 x=loguniform(1e-5,1) --samples 3 --zip a=1,2 --repeat 2",)),
+        ("sweep file", sweep_file, _read_points, (b"lr,seed\n0.1,2\n", b'{"lr": 1e-3}\n{"lr": 1}\n')),
         ("parameter", template, read_parameter, (b"lr:float=0.1", b"opt:adam|sgd=adam", b"n:int=" + b"9" * 5_000)),
     ):
         yield Decoder(name, module.__name__, _text(read), refused, samples)

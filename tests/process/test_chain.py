@@ -90,6 +90,27 @@ def test_a_sweep_has_a_task_for_each_combination(house: Lab) -> None:
     assert said == {f"lr {lr} {seed}" for lr in ("0.1", "0.2") for seed in (1, 2, 3)}
 
 
+def test_a_sweep_is_one_thing_of_which_parts_are_retried_and_to_which_points_are_added(house: Lab) -> None:
+    fixed = house.folder / "lr-fixed"
+    script = 'echo "$OPSCONSOLE_PARAMETERS" $OPSCONSOLE_REPEAT; test "$0" != 1 || test -e $FIXED'
+    job_id = house.submit(
+        "--sweep", "lr=1,0.1", "--repeat", "2", "--env", f"FIXED={fixed}", "--", "sh", "-c", script, "{lr}"
+    )
+    job = house.wait_state(job_id, "failed")
+    assert [task["state"] for task in job["tasks"]] == ["failed", "failed", "succeeded", "succeeded"]
+    assert house.lines(job_id, task=3) == ['{"lr": "0.1", "repeat": "1"} 1']
+    fixed.touch()
+    assert "no task of job" in house.run("retry", f"{job_id}/running", code=1).stderr
+    assert "(tasks 0-1)" in house.run("retry", f"{job_id}/lr=1").stdout
+    house.wait_state(job_id, "succeeded")
+    assert house.run("add", job_id, "--sweep", "lr=0.1,0.01", "--repeat", "2").stdout.startswith("tasks 4-5 added by")
+    assert "nothing to add" in house.run("add", job_id, "--sweep", "lr=0.01", "--repeat", "1").stdout
+    job = house.wait_state(job_id, "succeeded")
+    assert [len(task["attempts"]) for task in job["tasks"]] == [2, 2, 1, 1, 1, 1]
+    assert {task["state"] for task in job["tasks"]} == {"succeeded"}
+    assert "has ended" in house.run("priority", f"{job_id}/3", "5", code=1).stderr
+
+
 def test_a_template_is_a_command_with_typed_parameters(house: Lab) -> None:
     house.run(
         "template", "set", "greet", "--param", "name", "--param", "times:int=2", "--", "echo", "{name}", "{times}"

@@ -374,6 +374,7 @@ REQUESTS: dict[str, Any] = {
     "set_project_share": api.SetProject(name="vision", share=SHARE_CHANGE),
     "set_person": api.SetPerson(name="ana", share=SHARE_CHANGE),
     "usage": api.AskUsage(days=30),
+    "add_tasks": api.AddTasks(id="7k3", points=({"lr": "0.1"}, {"lr": "0.01"})),
 }
 TRUST_REQUESTS: dict[str, Any] = {
     "people": api.ListPeople(),
@@ -578,6 +579,11 @@ ANSWERS: dict[str, Any] = {
     "worker_list_avoided": api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, avoided_until_ms=AT),)),
     "project_list_share": api.ProjectList(projects=(PROJECT_ROW_SHARE,)),
     "usage_answer": api.UsageAnswer(from_ms=AT, half_life_ms=1, rows=(USAGE_ROW,), lines=(LINE_ROW,)),
+    "detail_priority": api.DetailAnswer(
+        detail=api.JobDetail(
+            job=JOB_ROW, spec=SPEC, tasks=(msgspec.structs.replace(TASK_ROW, priority=5),), events=(EVENT_ROW,)
+        )
+    ),
 }  # fmt: skip
 TRUST_ANSWERS: dict[str, Any] = {
     "person_list": api.PersonList(

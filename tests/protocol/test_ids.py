@@ -54,14 +54,16 @@ def test_task_ids_split_into_what_they_were_made_of(bits: int, index: int) -> No
     assert split_task_id(job) == (job, None)
 
 
-@pytest.mark.parametrize("text", ["/", "/task-0", "ab/", "ab/task-", "ab/task-01", "ab/task--1", "ab/task-0/x", "ab/0"])
+@pytest.mark.parametrize(
+    "text", ["/", "/task-0", "ab/", "ab/task-", "ab/task-01", "ab/task--1", "ab/task-0/x", "ab/0-1"]
+)
 def test_what_is_no_task_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="JOB/task-N"):
         split_task_id(text)
 
 
 def test_a_prefix_of_a_job_names_a_task_too() -> None:
-    assert split_task_id("7k3/task-12") == ("7k3", 12)
+    assert split_task_id("7k3/task-12") == split_task_id("7k3/12") == ("7k3", 12)
 
 
 def test_an_attempt_id_is_a_file_name_and_differs_after_a_restored_backup() -> None:

@@ -36,6 +36,7 @@ NO_LIMITS = {
     "protocol.spec.DURATION_MS_MAX": "a time",
     "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_subscription.BACKOFF_MAX_S": "a time",
+    "client.sweep.SEED_MAX": "a number that anything fits",
     "protocol.session.frame.CHANNEL_MAX": "the highest number of a channel",
     "protocol.session.frame.SIGNAL_MAX": "the highest number of a signal",
     "protocol.session.frame.EXIT_CODE_MAX": "the highest exit code there is",

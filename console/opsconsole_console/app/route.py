@@ -96,6 +96,12 @@ def _compare(shell: Shell, ids: str) -> Made:
     return CompareScreen(shell.model, shell.source, ids.split())
 
 
+def _sweep(shell: Shell, job_id: str) -> Made:
+    from opsconsole_console.screen.sweep.sweep_screen import SweepScreen
+
+    return SweepScreen(shell.model, shell.source, job_id)
+
+
 def _invite(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.invite.invite_screen import InviteScreen
 
@@ -155,6 +161,7 @@ ROUTES: Mapping[str, Maker] = {
     "people": _people,
     "properties": _properties,
     "spec": _spec,
+    "sweep": _sweep,
     "transfers": _transfers,
     "usage": _usage,
     "why": _why,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.option import add_job, add_json
+from opsconsole_console.cli.option import add_json, add_tasks
 from opsconsole_console.cli.output import put, put_json
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
@@ -23,7 +23,7 @@ def add(group: Group) -> None:
     for verb in _VERBS:
         parser = group.verb(verb, act)
         parser.set_defaults(verb=verb)
-        add_job(parser, or_task=True, many=True)
+        add_tasks(parser, many=True)
         parser.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at the job later")
         if verb == "pause":
             parser.add_argument(
@@ -33,7 +33,7 @@ def add(group: Group) -> None:
             )
         add_json(parser, "one JSON object a line: id, result")
     parser = group.verb("priority", set_priority)
-    add_job(parser)
+    add_tasks(parser, many=False)
     parser.add_argument("priority", metavar="N", help="the new priority; +N or -N changes it by so much")
 
 

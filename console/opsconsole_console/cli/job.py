@@ -16,6 +16,7 @@ from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.ids import split_task_id
 from opsconsole_protocol.quantity import size_words, spell_duration
 from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.task_selection import point_words
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -126,7 +127,7 @@ def _command(detail: JobDetail, index: int | None) -> str:
     spec = detail.spec
     if index is not None:
         return shlex.join(spec.command_of(index))
-    return shlex.join(spec.command) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
+    return shlex.join(spec.command_of(0)) + (f"   and {detail.job.num_tasks - 1} more" if spec.task_commands else "")
 
 
 def _hint(detail: JobDetail) -> str:
@@ -240,10 +241,20 @@ def _put_tasks(tasks: tuple[TaskRow, ...]) -> None:
     if not tasks:
         return
     put("")
-    header = ("TASK", "STATE", "WORKER", "ATTEMPT", "EXIT", "TIME", "MEMORY", "WHAT")
-    put_table(header, (_task_cells(task) for task in tasks[:_TASKS_SHOWN]))
+    header: tuple[str, ...] = ("TASK", "STATE", "WORKER", "ATTEMPT", "EXIT", "TIME", "MEMORY", "WHAT")
+    rows = [_task_cells(task) for task in tasks[:_TASKS_SHOWN]]
+    more = [("POINT", [point_words(task.parameters) for task in tasks]), ("PRIO", [_priority(task) for task in tasks])]
+    for title, values in more:
+        if any(values):
+            header = (*header[:1], title, *header[1:])
+            rows = [(*row[:1], value, *row[1:]) for row, value in zip(rows, values, strict=False)]
+    put_table(header, rows)
     if len(tasks) > _TASKS_SHOWN:
         put(f"… and {len(tasks) - _TASKS_SHOWN:,} more (--json prints all)")
+
+
+def _priority(task: TaskRow) -> str:
+    return "" if task.priority is None else str(task.priority)
 
 
 def _task_cells(task: TaskRow) -> tuple[str, ...]:

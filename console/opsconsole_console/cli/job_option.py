@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from opsconsole.sweep import combinations, read_axes, unfold
+from opsconsole.sweep import Point, unfold
 from opsconsole_console.cli.content_option import add_content_options
 from opsconsole_console.cli.option import at_least, key_value, typed
+from opsconsole_console.cli.sweep_option import add_sweep_options, swept_points
 from opsconsole_protocol.api.template import DEFAULTS, filled
 from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from opsconsole_protocol.api import TemplateRow
     from opsconsole_protocol.spec import JobSpec
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _milliseconds = typed(duration_ms)
 _mebibytes = typed(size_mb)
 
@@ -60,8 +59,6 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--set", metavar="K=V", type=key_value, action="append", default=[], help="a template's parameter"
     )
-    what.add_argument("--sweep", metavar="K=A,B,C", action="append", default=[],
-                      help="a task for each value of {K} in the command; repeated: for each combination")  # fmt: skip
     what.add_argument(
         "--workdir", metavar="DIR", help="run in this folder of the worker, from / or ~/; else in the attempt's own"
     )
@@ -78,6 +75,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--metric-pattern", metavar="REGEX",
                       help="how metrics look in what it prints: 'loss=(?P<loss>\\S+)'; '' for none, "
                       "where a template or a cloned job has one")  # fmt: skip
+    add_sweep_options(parser.add_argument_group("a task for each point of a sweep"))
     add_content_options(parser.add_argument_group("what it brings along"))
     parser.set_defaults(packed=None, folder=None)
     _add_where(parser.add_argument_group("where and when"))
@@ -185,18 +183,29 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     fields |= {name: value for name, value in _fields(args).items() if value or (value == 0 and value is not False)}
     fields["resources"] = {**msgspec.to_builtins(base.resources), **msgspec.to_builtins(_resources(args))}
     fields["environment"] = {**base.environment, **environment_of(args.env, os.environ)}
-    if command or args.template is not None or args.sweep:
-        if template is None and not command:
-            raise InvalidRequest("--sweep needs a command with {K} in it: give it after --")
+    points = swept_points(args)
+    if points and args.template is None and not command and not args.set:
+        command = _swept_command(base, points[0])
+    if command or args.template is not None or points:
         fields |= {"num_tasks": args.tasks or 1, "template": None, "parameters": (), "task_commands": ()}
         fields |= _tasks(args, _command(command, template), template)
     elif args.set:
         fields |= _set_anew(base, args, template)
     elif args.tasks is not None and args.tasks != base.num_tasks:
         if base.task_commands:
-            raise InvalidRequest("a sweep has a task for each combination: give --sweep, or a command after --")
+            raise InvalidRequest("a sweep has a task for each point: give --sweep, or a command after --")
         fields["parameters"] = base.parameters[:1] * args.tasks
     return _checked(fields, template)
+
+
+def _swept_command(base: JobSpec, point: Point) -> Sequence[str] | None:
+    """The command of the job that is cloned, for another sweep; None where that is its template's. Raises InvalidRequest."""
+    if base.template is not None:
+        return None
+    there = base.parameters[0].keys() if base.task_commands and base.parameters else set()
+    if missing := [name for name in there if name not in point]:
+        raise InvalidRequest(f"the job sweeps {missing[0]}: give values for it too, or a command after --")
+    return base.command
 
 
 def _checked(fields: dict[str, Any], template: TemplateRow | None) -> JobSpec:
@@ -331,31 +340,20 @@ def _command(command: Sequence[str] | None, template: TemplateRow | None) -> tup
 
 def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateRow | None) -> dict[str, Any]:
     """Command, parameters and number of tasks."""
-    if args.sweep and args.tasks is not None:
-        raise InvalidRequest("--tasks and --sweep exclude each other: a sweep has a task for each combination")
-    axes = _swept(read_axes, args.sweep)
-    if both := axes.keys() & dict(args.set).keys():
+    points: list[Point] = swept_points(args)
+    if points and args.tasks is not None:
+        raise InvalidRequest("--tasks and a sweep exclude each other: a sweep has a task for each point")
+    if points and (both := points[0].keys() & dict(args.set).keys()):
         raise InvalidRequest(f"{min(both)} is both set and swept: leave one out")
-    points: list[dict[str, Any]] = [dict(point) for point in combinations(axes)] if axes else [{}]
     if template is not None:
-        points = [{**dict(args.set), **point} for point in points]
-        return _of_template(template, points if axes else points * (args.tasks or 1))
+        sets: list[dict[str, Any]] = [{**dict(args.set), **point} for point in points or [{}]]
+        return _of_template(template, sets if points else sets * (args.tasks or 1))
     if args.set:
         raise InvalidRequest("--set gives a template's parameters: name it with --template")
-    if not axes:
+    if not points:
         return {"command": words}
-    commands = _swept(unfold, words, points)
-    return {
-        "command": commands[0], "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)
-    }  # fmt: skip
-
-
-def _swept(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `do` gives. A refusal of it names the option."""
-    try:
-        return do(*args, **kwargs)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"--sweep: {error.message}") from None
+    commands = unfold(words, points)
+    return {"command": words, "num_tasks": len(points), "task_commands": commands, "parameters": tuple(points)}
 
 
 def _resources(args: argparse.Namespace) -> Resources:

@@ -24,6 +24,12 @@ def add_job(parser: Options, *, or_task: bool = False, many: bool = False) -> No
         parser.add_argument("id", metavar="ID", help=text)
 
 
+def add_tasks(parser: Options, *, many: bool) -> None:
+    """ID, or `ids` of several: jobs, or some of their tasks."""
+    text = "a job, its first characters, or some of its tasks: JOB/3, JOB/3-7, JOB/failed, JOB/lr=0.1"
+    parser.add_argument("ids" if many else "id", nargs="+" if many else None, metavar="ID", help=text)
+
+
 def add_action(parser: argparse.ArgumentParser, actions: Mapping[str, str], *, or_none: bool = False) -> None:
     """ACTION, one of several, each with a line below the options."""
     parser.add_argument("action", nargs="?" if or_none else None, choices=tuple(actions), metavar="ACTION",

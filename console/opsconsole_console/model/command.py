@@ -42,6 +42,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("worker", "worker", "open a worker", route="worker"),
     CommandKind("metrics", "jobs", "what the tasks of jobs have reported, as curves", route="metrics"),
     CommandKind("compare", "jobs", "the tasks of jobs side by side: parameters and metrics", route="compare"),
+    CommandKind("sweep", "job", "the tasks of a sweep as a grid", route="sweep"),
     CommandKind("files", "job", "a job's files", route="files"),
     CommandKind("mounts", "worker", "a worker's files", route="files"),
     CommandKind("why", "job", "why a job stands where it stands", route="why"),

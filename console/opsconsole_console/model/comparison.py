@@ -1,7 +1,6 @@
 """Runs side by side: the parameters in which they differ and one value of each metric as columns, sorted by any. Pure."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 from opsconsole_protocol.api import MetricRow, RunRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.state import JOB_STATE_ORDER_FINISHED
+from opsconsole_protocol.task_selection import as_number
 
 SortValue: TypeAlias = tuple[int, float, str]
 
@@ -91,7 +91,7 @@ class Field:
             case Kind.STATE:
                 return run.state
             case Kind.PARAMETER:
-                return _as_number(run.parameters.get(self.name))
+                return as_number(run.parameters.get(self.name))
             case Kind.METRIC:
                 row = run.metrics.get(self.name)
                 value = math.nan if row is None else getattr(row, of)
@@ -116,8 +116,6 @@ class Field:
 
 
 _DIGITS = 12
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?|-?\.[0-9]+")
-"""As people write numbers: `007`, `1_000` and `nan` are texts."""
 
 
 def runs_of(rows: Iterable[RunRow]) -> dict[str, Run]:
@@ -180,12 +178,6 @@ def ordered(runs: Iterable[Run], field: Field, of: Of, *, reverse: bool = False)
             there.append((value, run))
     there.sort(key=itemgetter(0), reverse=reverse)
     return [*(run for _, run in there), *missing]
-
-
-def _as_number(value: Any) -> Any:
-    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
-        return value
-    return int(value) if value.lstrip("-").isdecimal() else float(value)
 
 
 def table(runs: Iterable[Run], among: Sequence[Field], of: Of) -> tuple[list[str], list[list[Any]]]:

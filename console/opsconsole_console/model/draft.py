@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from opsconsole.sweep import unfold
+from opsconsole.sweep import Point, unfold
 from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value, with_datasets
+from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value, with_datasets, with_repeat
 from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
@@ -24,6 +24,7 @@ from opsconsole_protocol.spec import (
     GPUS_OF_TASK_MAX,
     NUM_TASKS_MAX,
     PRIORITY_MAX,
+    REPEAT,
     RETRIES_MAX,
     JobSpec,
     PauseBy,
@@ -41,8 +42,9 @@ _STAND_IN = ("true",)
 _CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
 """Stands for the code in a folder until that has been looked at."""
 _NO_WORDS: tuple[str, ...] = ()
+_NO_COMMANDS: tuple[tuple[str, ...], ...] = ()
 _NO_DATASETS: tuple[JobDataset, ...] = ()
-_NO_POINTS: list[sweeps.Point] = []
+_NO_POINTS: list[Point] = []
 _NO_VARIABLES: dict[str, str] = {}
 
 
@@ -199,7 +201,7 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         None if reader.errors else spec,
         reader.errors,
         likely,
-        spec.command if points or spec.task_commands else command,
+        spec.command_of(0) if points or spec.task_commands else command,
         wished,
         spec.datasets,
     )
@@ -236,26 +238,29 @@ def _from_template(draft: Draft, template: TemplateRow, reader: _Reader) -> tupl
     return fill(template.command, {**values, **missing}), values
 
 
-def _with_point(draft: Draft, point: sweeps.Point) -> Draft:
+def _with_point(draft: Draft, point: Point) -> Draft:
     """The draft with a point's values typed into its parameters."""
     return replace(draft, parameters={**draft.parameters, **point})
 
 
 def _sweep_fields(
-    draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[sweeps.Point]
+    draft: Draft, template: TemplateRow | None, reader: _Reader, command: tuple[str, ...], points: list[Point]
 ) -> dict[str, Any]:
     """The fields of a spec that give each task its command and values."""
     if template is None:
-        commands = reader.read("sweep", lambda: unfold(command, points), (command,) * len(points))
+        commands = reader.read("sweep", lambda: unfold(command, points), _NO_COMMANDS)
         parameters: tuple[dict[str, Any], ...] = tuple(dict(point) for point in points)
+        first = command or _STAND_IN
     else:
         known = {parameter.name for parameter in template.parameters}
         for name in points[0]:
-            if name not in known:
+            if name not in known and name != REPEAT:
                 reader.errors.setdefault("sweep", f"{template.name} has no parameter {name}")
         each = [_from_template(_with_point(draft, point), template, reader) for point in points]
-        commands, parameters = tuple(words for words, _ in each), tuple(values for _, values in each)
-    return {"command": commands[0], "task_commands": commands, "parameters": parameters,
+        commands = tuple(words for words, _ in each)
+        parameters = tuple(with_repeat(values, point) for (_, values), point in zip(each, points, strict=True))
+        first = commands[0]
+    return {"command": first, "task_commands": commands, "parameters": parameters,
             "template": None if template is None else template.name}  # fmt: skip
 
 

@@ -32,13 +32,17 @@ def again(command: tuple[str, ...], num_tasks: int, base: JobSpec) -> dict[str, 
     if not is_same_number:
         raise InvalidRequest(f"it has {base.num_tasks} sets of values, one for each task: leave the number of tasks")
     commands = tuple(fill(command, values) for values in base.parameters)
-    return {"command": commands[0], "task_commands": commands, "template": None}
+    return {"command": command, "task_commands": commands, "template": None}
 
 
 def _with_places(spec: JobSpec) -> tuple[str, ...] | None:
     """The one command that becomes each task's once its values are filled in, or None where there is none."""
     commands, values = spec.task_commands, spec.parameters
-    if not commands or len(commands) != len(values) or len({len(command) for command in commands}) != 1:
+    if not commands or len(commands) != len(values):
+        return None
+    if all(fill(spec.command, point) == command for point, command in zip(values, commands, strict=True)):
+        return spec.command
+    if len({len(command) for command in commands}) != 1:
         return None
     columns = list(zip(*commands, strict=True))
     words = tuple(column[0] if len(set(column)) == 1 else _place(column, values) for column in columns)

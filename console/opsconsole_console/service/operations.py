@@ -11,6 +11,7 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import Act, ActResult, Done, JobRow, SetPriority, SetWorker, WorkerList, WorkerRow
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.spec import PauseBy
+from opsconsole_protocol.task_selection import spans_of
 
 Severity = Literal["information", "warning", "error"]
 
@@ -98,6 +99,21 @@ class Operations:
             ]
             notice = notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(notices)} jobs"
             return notice + (f"; {plan.left_out}" if plan.left_out else "")
+
+        return await self._do_and_say(change)
+
+    async def change_task_priority(self, job_id: str, indices: Sequence[int], by: int) -> bool:
+        """Raise or lower the priority of some tasks of a job."""
+        if not indices:
+            self._dialog.say("these tasks have ended: a priority does nothing any more", "warning")
+            return False
+
+        async def change() -> str:
+            notices = [
+                (await ask(self._source, SetPriority(id=f"{job_id}/{span}", priority=by, relative=True), Done)).text
+                for span in spans_of(indices)
+            ]
+            return notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(indices)} tasks"
 
         return await self._do_and_say(change)
 

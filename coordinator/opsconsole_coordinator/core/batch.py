@@ -27,6 +27,8 @@ class Batch:
     seq: int
     jobs_added: list[Job] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+    specs: list[Job] = field(default_factory=list)
+    """Jobs among `jobs` whose spec is another than before."""
     tasks: list[tuple[JobId, Task]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)

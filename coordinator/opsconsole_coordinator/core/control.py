@@ -19,8 +19,9 @@ from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.quantity import spell_duration
-from opsconsole_protocol.spec import PRIORITY_MAX, PauseBy
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
+from opsconsole_protocol.task_selection import TaskSelection, words_of
 
 VERBS = ("pause", "resume", "cancel", "retry", "hold", "release")
 
@@ -33,8 +34,10 @@ class Order(NamedTuple):
     by: PauseBy | None = None
 
 
-def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, order: Order, now_ms: int) -> str:
-    """Do a verb to a job, or to one of its tasks, and return in one line what was done.
+def act(
+    fleet: Fleet, verb: str, job_id: JobId, selection: TaskSelection | None, order: Order, now_ms: int
+) -> str:  # fmt: skip
+    """Do a verb to a job, or to some of its tasks, and return in one line what was done.
 
     What is done to one task of a gang is done to all of them. Raises NotFound, InvalidRequest or Conflict, and then
     nothing changed.
@@ -42,17 +45,37 @@ def act(fleet: Fleet, verb: str, job_id: JobId, index: int | None, order: Order,
     job = fleet.jobs.get(job_id)
     if job is None:
         raise NotFound(f"there is no live job {job_id}")
-    if index is not None and index >= len(job.tasks):
-        raise NotFound(f"job {job_id} has {len(job.tasks)} tasks, from task-0 to task-{len(job.tasks) - 1}")
+    chosen = None if selection is None else picked(job, selection)
     if verb not in _ACTIONS:
         raise InvalidRequest(f"{verb!r} is not a verb: use one of {', '.join(VERBS)}")
     if verb in {"retry", "release", "resume"}:
         check_takes_work(fleet, job.spec.project)
-    is_whole = index is None or job.spec.gang
-    tasks = job.tasks if is_whole or index is None else [job.tasks[index]]
+    is_whole = chosen is None or job.spec.gang
+    tasks = job.tasks if is_whole or chosen is None else chosen
     words = _ACTIONS[verb](fleet, job, tasks, is_whole, order, now_ms)
     settle_job(fleet, job, now_ms)
-    return words if index is None or not is_whole else f"{words} (all tasks of its gang)"
+    if chosen is not None and is_whole:
+        return f"{words} (all tasks of its gang)"
+    return words
+
+
+def picked(job: Job, selection: TaskSelection) -> list[Task]:
+    """The tasks that are meant, one at least. Raises NotFound or InvalidRequest."""
+    indices = selection.pick([task.state for task in job.tasks], job.spec.parameters)
+    if not indices:
+        raise NotFound(f"no task of job {job.id} is meant: none is in that state, or meets that condition")
+    return [job.tasks[index] for index in indices]
+
+
+def _note(
+    fleet: Fleet, job: Job, tasks: Sequence[Task], order: Order, kind: EventKind, words: str, now_ms: int
+) -> str:  # fmt: skip
+    """Note in the audit log what was done to a job, or to some of its tasks, and return that in words."""
+    is_one = len(tasks) == 1 < len(job.tasks)
+    if 1 < len(tasks) < len(job.tasks):
+        words = f"{words} ({words_of([task.index for task in tasks])})"
+    fleet.audit(now_ms, order.actor, kind, words, job.task_id(tasks[0].index) if is_one else job.id)
+    return words
 
 
 def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -62,10 +85,11 @@ def _cancel(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
     if is_whole:
         stop_job(fleet, job, words, order.actor, now_ms)
         return f"{words}; {job.state}" if job.is_finished else f"{words}; ending"
-    task = tasks[0]
-    fleet.audit(now_ms, order.actor, EventKind.CANCEL, words, job.task_id(task.index))
-    stop_task(fleet, job, task, words, now_ms)
-    return words
+    doomed = [task for task in tasks if not is_task_finished(task.state)]
+    told = _note(fleet, job, doomed, order, EventKind.CANCEL, words, now_ms)
+    for task in doomed:
+        stop_task(fleet, job, task, words, now_ms)
+    return told
 
 
 def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -88,7 +112,7 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
         raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
     if is_again:
         words = f"given {spell_duration(job.spec.save_within_ms)} more by {order.actor} to save a checkpoint"
-    fleet.audit(now_ms, order.actor, EventKind.PAUSE, words, job.id)
+    words = _note(fleet, job, tasks, order, EventKind.PAUSE, words, now_ms)
     return words + (f" ({held} waiting tasks held)" if held and live else "")
 
 
@@ -131,8 +155,7 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
         restart_broken_round(fleet, job, now_ms, words)
     if not paused and not parked and not released:
         raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
-    fleet.audit(now_ms, order.actor, EventKind.RESUME, words, job.id)
-    return words
+    return _note(fleet, job, tasks, order, EventKind.RESUME, words, now_ms)
 
 
 def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -140,8 +163,7 @@ def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: 
     words = f"held by {order.actor}{': ' + order.reason if order.reason else ''}"
     if not _hold_waiting(fleet, job, tasks, words):
         raise Conflict(_nothing(job, "hold", "none of its tasks is waiting (pause stops running ones)"))
-    fleet.audit(now_ms, order.actor, EventKind.HOLD, words, job.id)
-    return words
+    return _note(fleet, job, tasks, order, EventKind.HOLD, words, now_ms)
 
 
 def _release(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -149,8 +171,7 @@ def _release(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, orde
     if not _release_held(fleet, job, tasks, now_ms):
         raise Conflict(_nothing(job, "release", "none of its tasks is held"))
     words = f"released by {order.actor}"
-    fleet.audit(now_ms, order.actor, EventKind.RELEASE, words, job.id)
-    return words
+    return _note(fleet, job, tasks, order, EventKind.RELEASE, words, now_ms)
 
 
 def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
@@ -172,9 +193,10 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
         task.pending_since_ms = now_ms
         task.avoid = ()
         fleet.set_task(job, task, TaskState.PENDING)
-    count = f" ({len(again)} task{'s' if len(again) > 1 else ''})" if len(job.tasks) > 1 else ""
-    words = f"retried by {order.actor}{count}"
-    fleet.audit(now_ms, order.actor, EventKind.RETRY, words, job.id)
+    words = f"retried by {order.actor}"
+    if len(tasks) == len(job.tasks) > 1:
+        words += f" ({len(again)} task{'s' if len(again) > 1 else ''})"
+    words = _note(fleet, job, tasks if len(tasks) == len(job.tasks) else again, order, EventKind.RETRY, words, now_ms)
     if job.needs:
         apply_dependencies(fleet, job, now_ms)
     return words
@@ -188,24 +210,6 @@ _ACTIONS: dict[str, Callable[[Fleet, Job, Sequence[Task], bool, Order, int], str
     "hold": _hold,
     "release": _release,
 }
-
-
-def set_priority(fleet: Fleet, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
-    """Change a job's priority, and return in one line what was done. Raises Conflict or InvalidRequest."""
-    job = fleet.jobs.get(job_id)
-    if job is None or job.is_finished:
-        raise Conflict(f"job {job_id} has ended: its priority means nothing any more")
-    wanted = job.priority + priority if relative else priority
-    if abs(wanted) > PRIORITY_MAX:
-        raise InvalidRequest(f"a priority lies between -{PRIORITY_MAX} and {PRIORITY_MAX}, not at {wanted}")
-    job.priority = wanted
-    if job.id in fleet.order:
-        fleet.queue(job)
-        fleet.must_schedule = True
-    fleet.touch_job(job)
-    words = f"priority set to {job.priority} by {actor}"
-    fleet.audit(now_ms, actor, EventKind.PRIORITY, words, job.id)
-    return words
 
 
 class Drain(NamedTuple):

@@ -5,12 +5,12 @@ What blocks a job in the end, its roots, is kept beside what blocks it, so that 
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from heapq import heappush
 from typing import NamedTuple
 
 from opsconsole_coordinator.core.dependent import Element, Root, RootKind, some_names
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import SYSTEM, Job
+from opsconsole_coordinator.core.ready import add_ready
 from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, task_id
@@ -254,7 +254,7 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
             unblocked += 1
         elif task.state is TaskState.PENDING and task.index in change.of_tasks and not job.is_task_waiting(task.index):
             task.pending_since_ms = now_ms
-            heappush(job.ready, task.index)
+            add_ready(job, task.index)
     job.reason = reason
     if blocked:
         fleet.audit(now_ms, SYSTEM, EventKind.BLOCKED, reason or f"task by task: {why}", job.id)

@@ -1,9 +1,12 @@
 """A worker's desired set: which attempts it should have and how, and the messages that tell it so."""
 
+import json
+
 from opsconsole_coordinator.core.collecting import want_outputs
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import LOCAL_FILESYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
+from opsconsole_protocol.spec import REPEAT, JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState
 
 
@@ -33,7 +36,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             attempt=attempt.number,
             command=spec.command_of(attempt.index),
             name=spec.title,
-            environment=spec.environment,
+            environment={**_parameters(spec, attempt.index), **spec.environment},
             workdir=spec.workdir,
             resources=spec.resources,
             gpu_ids=attempt.gpu_ids,
@@ -54,6 +57,15 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )
+
+
+def _parameters(spec: JobSpec, index: int) -> dict[str, str]:
+    """How a task finds the values of its parameters, and the number of its repeat."""
+    if not spec.parameters:
+        return {}
+    values = spec.parameters[index]
+    told = {"OPSCONSOLE_PARAMETERS": json.dumps(values, ensure_ascii=True, default=str)}
+    return told | ({"OPSCONSOLE_REPEAT": str(values[REPEAT])} if REPEAT in values else {})
 
 
 def _follows(fleet: Fleet, task: Task, attempt: Attempt) -> bool:

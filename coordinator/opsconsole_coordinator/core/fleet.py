@@ -1,7 +1,6 @@
 """The fleet in memory, and notes of what has changed. The rules are in the modules beside this one."""
 
 from collections.abc import Callable, Iterable
-from heapq import heappush
 
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Contents
@@ -23,6 +22,7 @@ from opsconsole_coordinator.core.model import (
 from opsconsole_coordinator.core.order import Group, Order
 from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
+from opsconsole_coordinator.core.ready import add_ready, drop_stale
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
@@ -31,6 +31,7 @@ from opsconsole_protocol.bound import cut
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
 from opsconsole_protocol.share import EQUAL_SHARE, Share
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import (
     AttemptState,
     TaskState,
@@ -110,6 +111,7 @@ class Fleet:
     def _reset_notes(self) -> None:
         self._jobs_added: dict[JobId, None] = {}
         self._jobs: dict[JobId, None] = {}
+        self._specs: dict[JobId, None] = {}
         self._tasks: dict[tuple[JobId, int], None] = {}
         self._attempts: dict[AttemptId, Attempt] = {}
         self._workers: dict[WorkerId, None] = {}
@@ -155,6 +157,7 @@ class Fleet:
             seq=self.seq,
             jobs_added=[self.jobs[job] for job in self._jobs_added],
             jobs=[self.jobs[job] for job in self._jobs],
+            specs=[self.jobs[job] for job in self._specs],
             tasks=[(job, self.jobs[job].tasks[index]) for job, index in self._tasks if job not in self._jobs_added],
             attempts=list(self._attempts.values()),
             workers=[self.workers[worker] for worker in self._workers if worker in self.workers],
@@ -307,6 +310,17 @@ class Fleet:
         self._jobs[job.id] = None
         self.index_job(job)
 
+    def add_tasks(self, job: Job, spec: JobSpec, now_ms: int) -> None:
+        """Give a job another spec, with more tasks, which wait: for an operator, where all that is left of it does."""
+        held = job.state in {TaskState.HELD, TaskState.PAUSED}
+        job.spec = spec
+        self._specs[job.id] = None
+        for index in range(len(job.tasks), spec.num_tasks):
+            task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
+            job.tasks.append(task)
+            job.counts[TaskState.HELD] = job.counts.get(TaskState.HELD, 0) + 1
+            self.set_task(job, task, TaskState.HELD if held else TaskState.PENDING)
+
     def index_job(self, job: Job) -> None:
         """Note a job where other jobs, the clock and those who have its data look for it."""
         self.contents.add_job(job)
@@ -358,7 +372,7 @@ class Fleet:
         if job.id in self.dependents:
             self.moved.setdefault(job.id, set()).add(task.index)
         if state is TaskState.PENDING and not job.is_task_waiting(task.index):
-            heappush(job.ready, task.index)
+            add_ready(job, task.index)
             group = self.queue(job)
             if group is not None and job.spec.gang:
                 group.look_again()
@@ -396,7 +410,7 @@ class Fleet:
         """What all pending tasks of a job wait for, each on its own, that isn't a worker; empty where one of them could start."""
         if not job.elements or TaskState.PENDING not in job.counts:
             return ""
-        job.drop_stale()
+        drop_stale(job)
         if job.ready:
             return ""
         return next((words for task in job.tasks if (words := self.task_waits_for(job, task))), "")

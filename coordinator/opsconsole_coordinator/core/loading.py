@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.dependency import note_loaded
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy
+from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.seal import MARK_BITS
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
@@ -30,8 +31,7 @@ def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], st
         load_attempt(fleet, attempt)
     note_loaded(fleet, loaded, stored)
     for job in loaded:
-        if job.elements:
-            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
+        rank_ready(job)
         if job.fault:
             job.reason = job.fault
         elif job.ready and not fleet.waits_for(job):

@@ -1,7 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
 from enum import StrEnum
-from heapq import heappop
 from typing import Any, NamedTuple
 
 import msgspec
@@ -197,6 +196,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When the last copy was made."""
     held: bool = False
     """An operator wants it to wait, whatever else keeps it from running at the moment."""
+    priority: int | None = None
+    """Its own, where that isn't its job's."""
     collected: AttemptId | None = None
     """The attempt whose results the coordinator wants, or has."""
     output_files: int = 0
@@ -215,7 +216,7 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     tasks: list[Task] = msgspec.field(default_factory=list)
     counts: dict[TaskState, int] = msgspec.field(default_factory=dict)
     ready: list[int] = msgspec.field(default_factory=list)
-    """A heap of the indices of those pending tasks that don't wait for others on their own."""
+    """A heap of the ranks of those pending tasks that don't wait for others on their own (`ready.py`)."""
     requirements: tuple[Requirement, ...] = ()
     fault: str = ""
     """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
@@ -248,11 +249,6 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
             for index in range(self.expected.get(JobId(one.job), len(self.handed)))
         )
         return (*self.spec.uploads, *filter(None, found))
-
-    def drop_stale(self) -> None:
-        """Drop the indices of tasks from the heap that no longer wait for a worker."""
-        while self.ready and not self.can_start(self.tasks[self.ready[0]]):
-            heappop(self.ready)
 
     def can_start(self, task: Task) -> bool:
         """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""

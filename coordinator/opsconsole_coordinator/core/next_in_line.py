@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
 from opsconsole_coordinator.core.offer import ask
 from opsconsole_coordinator.core.order import needs_room
+from opsconsole_coordinator.core.ready import next_ready
 from opsconsole_coordinator.core.reservation import put_reservation
 
 KEPT_ROOMS_MAX = 16
@@ -33,7 +34,8 @@ def reserve_room(
         return None
     if before is None and len(fleet.reserved) >= KEPT_ROOMS_MAX:
         return None
-    avoid = job.tasks[job.ready[0]].avoid if job.ready else ()
+    following = next_ready(job)
+    avoid = () if following is None else following.avoid
     full = [one.worker for one in offers if one.soon and one.worker.reserved is None and one.worker.id not in avoid]
     memory_mb, count = demand.spec.resources.gpu_memory_mb, demand.gpus
     for worker in [before] if before is not None and before in full else _best_first(full, demand):

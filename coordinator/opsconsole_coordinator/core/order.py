@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
 from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.ready import next_priority, next_ready
 from opsconsole_protocol.ids import JobId
 
 Standing = tuple[float, float]
@@ -93,7 +94,7 @@ class Group:
 
     def suits(self, job: Job) -> bool:
         """Whether one of its jobs, with other tasks than before, still belongs into it."""
-        return self.ask.is_alone == _is_alone(job)
+        return self.ask.is_alone == _is_alone(job) and self.line.priority == next_priority(job)
 
     @property
     def is_stuck(self) -> bool:
@@ -190,7 +191,7 @@ class Order:
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        key = ((job.priority, job.spec.project, job.submitted_by), _ask_key(job))
+        key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
             if known[0] == key:
@@ -271,7 +272,7 @@ class Order:
     def sleep(self, job: Job, until_ms: int) -> None:
         """None of the job's tasks may start before this time."""
         self.discard(job)
-        self._asleep[job.id] = (until_ms, job.priority, job.seq)
+        self._asleep[job.id] = (until_ms, next_priority(job), job.seq)
         heappush(self._alarms, (until_ms, job.id))
 
     def due(self, now_ms: int) -> list[JobId]:
@@ -382,7 +383,8 @@ _Entry = tuple[int, Standing, int, int]
 def _is_alone(job: Job) -> bool:
     if job.spec.gang or prefetch_of(job) > 0:
         return True
-    return bool(job.ready) and is_particular(job.tasks[job.ready[0]])
+    following = next_ready(job)
+    return following is not None and is_particular(following)
 
 
 def _ask_key(job: Job) -> _AskKey:

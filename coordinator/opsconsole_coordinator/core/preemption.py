@@ -17,6 +17,7 @@ from opsconsole_coordinator.core.gang import living_attempts
 from opsconsole_coordinator.core.leaving import can_save, leave, live_attempts
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.offer import collect_offer
+from opsconsole_coordinator.core.ready import next_priority, priority_of
 from opsconsole_coordinator.core.reservation import keep_claims
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.link import Mode
@@ -58,7 +59,7 @@ class Preemption:
 
         Returns that in words, and an empty text where none can. Of a gang `count` is all of its tasks, or none is given room.
         """
-        band = band_of(job.priority)
+        band = band_of(next_priority(job))
         moving = [one for one in self._moving.get(job.id, ()) if one.id not in self._told]
         if not moving and not any(unit.loss[0] < band for units in self._units.values() for unit in units):
             return ""
@@ -143,7 +144,8 @@ class Preemption:
         if not may_save and not job.spec.max_retries_preemption:
             return None
         lost = 0.0 if may_save else sum(self._spent(one) for one in attempts)
-        return _Unit(tuple(attempts), (band_of(job.priority), lost))
+        band = max(band_of(priority_of(job, job.tasks[one.index])) for one in attempts)
+        return _Unit(tuple(attempts), (band, lost))
 
     def _spent(self, attempt: Attempt) -> float:
         return max(0, self._now_ms - attempt.assigned_at_ms) * (len(attempt.gpu_ids) or 1 / 16)
@@ -193,7 +195,7 @@ class Preemption:
         """Tell an attempt to make way for a job."""
         self._told.add(attempt.id)
         attempt.makes_way_for = job.id
-        leave(self._fleet, attempt, f"makes way for job {job.id} of priority {job.priority}", self._now_ms)
+        leave(self._fleet, attempt, f"makes way for job {job.id} of priority {next_priority(job)}", self._now_ms)
 
 
 def _loss(units: Iterable[_Unit]) -> tuple[int, float]:

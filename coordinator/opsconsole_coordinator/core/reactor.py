@@ -5,6 +5,7 @@ and messages to release once they are committed. `on_committed` lets go of what 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from opsconsole_coordinator.core import (
     checkpointing,
@@ -23,6 +24,7 @@ from opsconsole_coordinator.core import (
     template,
     view,
 )
+from opsconsole_coordinator.core.adding import add_tasks
 from opsconsole_coordinator.core.adoption import find_task
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Content, contents_of
@@ -32,6 +34,7 @@ from opsconsole_coordinator.core.liveness import TICK_MS
 from opsconsole_coordinator.core.loading import load_jobs
 from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import collect_offers
+from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission, TemplateRow
@@ -41,6 +44,7 @@ from opsconsole_protocol.report import Reported
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.task_selection import TaskSelection
 
 __all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
 
@@ -274,18 +278,30 @@ class Reactor:
             handing.note_stored_copies(self.fleet, job, other, copies, now_ms)
 
     def on_act(
-        self, verb: str, job_id: JobId, index: int | None, actor: str, reason: str, now_ms: int,
+        self, verb: str, job_id: JobId, selection: TaskSelection | None, actor: str, reason: str, now_ms: int,
         by: PauseBy | None = None,
     ) -> str:  # fmt: skip
-        """An operator does something to a job, or to one of its tasks. Raises NotFound, InvalidRequest or Conflict.
+        """An operator does something to a job, or to some of its tasks. Raises NotFound, InvalidRequest or Conflict.
 
         Returns in one line what was done.
         """
-        return control.act(self.fleet, verb, job_id, index, control.Order(actor, reason, by), now_ms)
+        return control.act(self.fleet, verb, job_id, selection, control.Order(actor, reason, by), now_ms)
 
-    def on_set_priority(self, job_id: JobId, priority: int, actor: str, now_ms: int, *, relative: bool) -> str:
-        """An operator changes a job's priority. Raises Conflict or InvalidRequest. Returns in one line what was done."""
-        return control.set_priority(self.fleet, job_id, priority, actor, now_ms, relative=relative)
+    def on_set_priority(
+        self, job_id: JobId, selection: TaskSelection | None, priority: int, actor: str, now_ms: int, *, relative: bool
+    ) -> str:
+        """An operator changes the priority of a job, or of some of its tasks. Raises Conflict, NotFound or InvalidRequest.
+
+        Returns in one line what was done.
+        """
+        return set_priority(self.fleet, job_id, selection, priority, actor, now_ms, relative=relative)
+
+    def on_add_tasks(self, job_id: JobId, points: Sequence[Mapping[str, Any]], actor: str, now_ms: int) -> str:
+        """An operator adds tasks to a sweep, one for each point. Raises NotFound, InvalidRequest, Conflict or LimitExceeded.
+
+        Returns in one line what was done.
+        """
+        return add_tasks(self.fleet, job_id, points, actor, now_ms)
 
     def on_ask_candidates(self, spec: JobSpec, now_ms: int) -> None:
         """Somebody wants to know what workers say to a job: they are asked about its files. Raises InvalidRequest."""

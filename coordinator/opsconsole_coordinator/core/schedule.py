@@ -1,7 +1,6 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
@@ -18,6 +17,7 @@ from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
+from opsconsole_coordinator.core.ready import add_ready, drop_stale, next_priority, next_ready, ready_tasks, take_ready
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
@@ -150,17 +150,23 @@ class _Pass:
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
         self._visited.add(job.id)
-        job.drop_stale()
+        drop_stale(job)
         if not job.ready:
             self._leave_out(job)
         elif self._fleet.waits_for(job) or not group.suits(job):
-            other = self._fleet.queue(job)  # it asks for something else by now, and has its turn with others
-            if other is not None:
-                self._turns.add(other)
+            self._move(job)
         elif job.spec.gang:
             self._place_gang(group, job)
         else:
             self._place(group, job)
+            if self._fleet.order.group_of(job.id) is group and not group.suits(job):
+                self._move(job)
+
+    def _move(self, job: Job) -> None:
+        """It asks for something else by now, or with another priority, and has its turn with others."""
+        other = self._fleet.queue(job)
+        if other is not None:
+            self._turns.add(other)
 
     def _leave_out(self, job: Job) -> None:
         """None of its tasks waits for a worker."""
@@ -196,8 +202,11 @@ class _Pass:
         later: list[int] = []
         limit = ""
         is_placed = is_refused = False
-        while job.ready and not is_refused and not (is_placed and not self._turns.is_alone):
-            task = job.tasks[heappop(job.ready)]
+        while (
+            job.ready and not is_refused and not (is_placed and not self._turns.is_alone)
+            and (later or next_priority(job) == group.line.priority)
+        ):  # fmt: skip
+            task = take_ready(job)
             if not job.can_start(task):
                 continue
             if self._is_early(task):
@@ -216,7 +225,7 @@ class _Pass:
             is_refused = not is_particular(task)
         is_tried = is_refused or not job.ready
         for index in later:
-            heappush(job.ready, index)
+            add_ready(job, index)
         if job.id not in self._fleet.order:
             self._fleet.note_reason(job, "")
         elif not job.ready:
@@ -256,7 +265,7 @@ class _Pass:
 
     def _wait(self, group: Group, job: Job) -> None:
         """All tasks that are left wait for a time, or for news of a checkpoint."""
-        first_ms = min(job.tasks[index].not_before_ms for index in job.ready)
+        first_ms = min(task.not_before_ms for task in ready_tasks(job))
         self._fleet.note_reason(job, "")
         self._turns.pass_by()
         if first_ms > self._now_ms:
@@ -309,8 +318,8 @@ class _Pass:
             count = min(count, job.spec.max_parallel - len(self._fleet.live_attempts(job)))
         while count > 1 and refusal(self._fleet, group.line.project, group.line.person, demand, count):
             count -= 1
-        task = job.tasks[job.ready[0]]
-        if is_particular(task):
+        task = next_ready(job)
+        if task is not None and is_particular(task):
             demand, count = demand_of(job, task, checkpointing.bond_of(self._fleet, task)), 1
         words = self._preemption.make_way(job, demand, count)
         for worker_id, reserved in self._fleet.reserved.items():

@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.dependency import apply_dependencies, count_tas
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_coordinator.core.project import check_takes_work
+from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import Submission
@@ -45,7 +46,7 @@ def submit(
     for job in added:
         note_stored(fleet, job, after)
         if job.elements:
-            job.ready = [index for index in job.ready if not job.is_task_waiting(index)]
+            rank_ready(job)
         if job.blocked_by or job.waiting_on or job.elements:
             apply_dependencies(fleet, job, now_ms)
         if job.ready:
@@ -72,11 +73,16 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, 
             raise Conflict(f"job {submission.job_id} exists already with another spec: a new job needs a new id")
         if known is None:
             check_takes_work(fleet, submission.spec.project)
-            _check_contents(fleet, submission.spec)
+            check_contents(fleet, submission.spec)
         for one in submission.spec.dependencies:
             _check_dependency(fleet, submission.spec, one, batch, after)
         new_tasks += submission.spec.num_tasks if known is None else 0
     check_cycle({job: spec.comes_after for job, spec in batch.items()})
+    check_room_for(fleet, new_tasks)
+
+
+def check_room_for(fleet: Fleet, new_tasks: int) -> None:
+    """Raise LimitExceeded where more tasks would wait than may."""
     counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
     waiting = sum(count for state, count in counts if is_task_waiting(state))
     if waiting + new_tasks > PENDING_TASKS_MAX:
@@ -97,7 +103,7 @@ def _check_dependency(
     check_dependency(spec, one, other, count)
 
 
-def _check_contents(fleet: Fleet, spec: JobSpec) -> None:
+def check_contents(fleet: Fleet, spec: JobSpec) -> None:
     """Raise InvalidRequest for a job with a tree that nobody has and nobody will send: it would wait for ever."""
     for one in contents_of(spec):
         if not one.host_id and not fleet.contents.can_be_had(one.content_id, fleet.workers):

@@ -311,6 +311,7 @@ def task_row(job: Job, task: Task, attempts: Sequence[Attempt], copy: OutputCopy
         checkpoint=_newest_checkpoint(task, rows),
         hint=last.hint if last is not None else "",
         recognised=last.recognised if last is not None else (),
+        priority=task.priority,
     )
 
 

@@ -22,6 +22,7 @@ from opsconsole_coordinator.server.job_lookup import (
     load_job,
     release_job,
     resolve,
+    resolve_tasks,
     with_whole_ids,
 )
 from opsconsole_coordinator.server.log_service import LogService
@@ -31,7 +32,7 @@ from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.dependency import Dependency
-from opsconsole_protocol.error import Conflict, NotFound, OpsconsoleError
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, check_spec
@@ -171,20 +172,20 @@ class JobApi:
 
     async def act(self, request: api.Act, caller: Caller) -> api.ActResult:
         commit_loop = self._commit_loop
-        targets = [await resolve(commit_loop, text) for text in request.ids]
+        targets = [await resolve_tasks(commit_loop, text) for text in request.ids]
         results: list[tuple[str, str]] = []
         refused: list[str] = []
         errors: list[OpsconsoleError] = []
-        for job_id, index in targets:
+        for (job_id, selection), text in zip(targets, request.ids, strict=True):
             await load_job(commit_loop, job_id)  # a job in memory isn't cleaned
-            name = job_id if index is None else f"{job_id}/task-{index}"
+            name = _result_name(job_id, text)
             try:
                 if job_id in self._cleaning.removing:
                     raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
                 words = commit_loop.reactor.on_act(
                     request.verb,
                     job_id,
-                    index,
+                    selection,
                     caller.actor,
                     request.reason,
                     commit_loop.clock.now_ms(),
@@ -206,15 +207,32 @@ class JobApi:
 
     async def set_priority(self, request: api.SetPriority, caller: Caller) -> api.Done:
         commit_loop = self._commit_loop
-        job_id, _ = await resolve(commit_loop, request.id)
+        job_id, selection = await resolve_tasks(commit_loop, request.id)
         words = commit_loop.reactor.on_set_priority(
             job_id,
+            selection,
             request.priority,
             caller.actor,
             commit_loop.clock.now_ms(),
             relative=request.relative,
         )
         await commit_loop.committed()
+        return api.Done(text=words)
+
+    async def add_tasks(self, request: api.AddTasks, caller: Caller) -> api.Done:
+        """A job that has ended is fetched from the store: it goes on with the new tasks."""
+        commit_loop = self._commit_loop
+        job_id, index = await resolve(commit_loop, request.id)
+        if index is not None:
+            raise InvalidRequest(f"{request.id[:60]} is a task: tasks are added to a job")
+        await load_job(commit_loop, job_id)
+        try:
+            if job_id in self._cleaning.removing:
+                raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
+            words = commit_loop.reactor.on_add_tasks(job_id, request.points, caller.actor, commit_loop.clock.now_ms())
+            await commit_loop.committed()
+        finally:
+            release_job(commit_loop, job_id)
         return api.Done(text=words)
 
     async def wait(self, request: api.WaitJobs, caller: Caller) -> api.JobList:
@@ -279,6 +297,12 @@ def _visible(spec: JobSpec, caller: Caller) -> JobSpec:
     if caller.role >= Role.OPERATOR:
         return spec
     return msgspec.structs.replace(spec, environment=dict.fromkeys(spec.environment, "…"))
+
+
+def _result_name(job_id: JobId, text: str) -> str:
+    """The whole id of what a request named."""
+    _, slash, rest = text.strip().partition("/")
+    return job_id if not slash else f"{job_id}/task-{rest}" if rest.isdecimal() else f"{job_id}/{rest}"
 
 
 def _has_left(stored: dict[str, TaskState], job_id: str) -> bool:

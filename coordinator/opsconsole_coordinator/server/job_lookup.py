@@ -11,15 +11,26 @@ from opsconsole_protocol.error import Ambiguous, Conflict, InvalidRequest, NotFo
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, JobId, split_task_id
 from opsconsole_protocol.spec import JobSpec, with_other_jobs
 from opsconsole_protocol.state import TaskState
+from opsconsole_protocol.task_selection import TaskSelection, split_selection
 
 
 async def resolve(commit_loop: CommitLoop, text: str) -> tuple[JobId, int | None]:
     """The job, and the task's index where one was named. Raises InvalidRequest, NotFound or Ambiguous."""
     prefix, index = split_task_id(text.strip().lower())
+    return await _find(commit_loop, prefix), index
+
+
+async def resolve_tasks(commit_loop: CommitLoop, text: str) -> tuple[JobId, TaskSelection | None]:
+    """The job, and which of its tasks; None: all of it. Raises InvalidRequest, NotFound or Ambiguous."""
+    prefix, selection = split_selection(text)
+    return await _find(commit_loop, prefix), selection
+
+
+async def _find(commit_loop: CommitLoop, prefix: str) -> JobId:
     if not prefix or len(prefix) > JOB_ID_LENGTH or any(character not in ALPHABET for character in prefix):
-        raise InvalidRequest(f"{text[:40]!r} is not a job id (opsconsole jobs lists them)")
+        raise InvalidRequest(f"{prefix[:40]!r} is not a job id (opsconsole jobs lists them)")
     if JobId(prefix) in commit_loop.fleet.jobs:
-        return JobId(prefix), index
+        return JobId(prefix)
     found = {job_id for job_id in commit_loop.fleet.jobs if job_id.startswith(prefix)}
     stored = await commit_loop.database.read(lambda connection: query.ids_with_prefix(connection, prefix))
     found.update(JobId(one) for one in stored)
@@ -28,7 +39,7 @@ async def resolve(commit_loop: CommitLoop, text: str) -> tuple[JobId, int | None
     if len(found) > 1:
         some = ", ".join(sorted(found)[:4]) + (", …" if len(found) > 4 else "")
         raise Ambiguous(f"{prefix} fits several jobs: {some}; type more of the id")
-    return found.pop(), index
+    return found.pop()
 
 
 def check_task(job_id: JobId, num_tasks: int, index: int | None) -> None:

@@ -59,6 +59,7 @@ class OperatorApi:
             api.ShowJob: Route(viewer, jobs.show, is_large=True),
             api.Act: Route(operator, jobs.act),
             api.SetPriority: Route(operator, jobs.set_priority),
+            api.AddTasks: Route(operator, jobs.add_tasks),
             api.WaitJobs: Route(viewer, jobs.wait, is_waiting=lambda _: True),
             api.Why: Route(viewer, jobs.why),
             api.AskGraph: Route(viewer, jobs.graph),

@@ -33,6 +33,7 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     added = [_new_job(job, rows[job.id]) for job in batch.jobs_added]
     new = {job.id for job in batch.jobs_added}
     changed = [_changed_job(job, rows[job.id]) for job in batch.jobs if job.id not in new]
+    specs = [(_pack(job.spec), job.id) for job in batch.specs if job.id not in new]
     tasks = [(job, task.index, str(task.state), _pack(task)) for job, task in batch.tasks]
     tasks += [(job.id, task.index, str(task.state), _pack(task)) for job in batch.jobs_added for task in job.tasks]
     attempts = [_attempt(attempt) for attempt in batch.attempts]
@@ -50,6 +51,7 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     steps: tuple[tuple[str, Sequence[tuple[object, ...]]], ...] = (
         ("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", added),
         ("UPDATE jobs SET state=?, is_live=?, finished_at_ms=?, data=?, row=? WHERE job_id=?", changed),
+        ("UPDATE jobs SET spec=? WHERE job_id=?", specs),
         (_PUT_TASK, tasks),
         (_PUT_ATTEMPT, attempts),
         ("DELETE FROM workers WHERE worker_id = ?", removed),
@@ -117,7 +119,7 @@ def _event(event: EventRow) -> tuple[object, ...]:
 _JOB_EVENTS = frozenset(
     {
         EventKind.SUBMITTED, EventKind.CANCEL, EventKind.PAUSE, EventKind.RESUME, EventKind.HOLD, EventKind.RELEASE,
-        EventKind.RETRY, EventKind.PRIORITY, EventKind.FINISHED, EventKind.BLOCKED, EventKind.UNBLOCKED,
+        EventKind.RETRY, EventKind.PRIORITY, EventKind.ADD, EventKind.FINISHED, EventKind.BLOCKED, EventKind.UNBLOCKED,
         EventKind.TIMEOUT, EventKind.GANG,
     }
 )  # fmt: skip

@@ -457,7 +457,6 @@ def _fill(found: Job, tasks: list[Task], everything: Iterable[Attempt]) -> list[
     for task in tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
     found.counts = counts
-    found.ready = [task.index for task in tasks if task.state is TaskState.PENDING]
     current = {task.current for task in tasks if task.current is not None}
     kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
     if any(attempt.job_id != found.id or attempt.index >= len(tasks) for attempt in kept):

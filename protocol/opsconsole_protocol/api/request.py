@@ -7,11 +7,13 @@ import msgspec
 from msgspec import Meta
 
 from opsconsole_protocol.api.row import TemplateRow
+from opsconsole_protocol.api.template import PARAMETERS_MAX
 from opsconsole_protocol.bound import (
     CONTENTS_MAX,
     ID_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     PROJECT_CHARACTERS_MAX,
+    TREE_BYTES_MAX,
     BoundedContentId,
     Id,
     Label,
@@ -49,6 +51,8 @@ TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 
 Line = Annotated[str, Meta(max_length=LINE_CHARACTERS_MAX)]
 _Wait = Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)]
+Point = Annotated[dict[Label, Annotated[str, Meta(max_length=TREE_BYTES_MAX)]], Meta(max_length=PARAMETERS_MAX)]
+"""The values of a task's parameters, by their names."""
 Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=IDS_MAX)]
 
 
@@ -140,7 +144,7 @@ class ShowJob(Request, frozen=True, kw_only=True, tag="show"):
 
 
 class Act(Request, frozen=True, kw_only=True, tag="act"):
-    """Pause, resume, cancel, retry, hold or release jobs or single tasks (`JOB/task-N`). Answered by ActResult."""
+    """Pause, resume, cancel, retry, hold or release jobs, or some of their tasks (`task_selection.py`). Answered by ActResult."""
 
     verb: Label
     ids: Ids
@@ -150,11 +154,18 @@ class Act(Request, frozen=True, kw_only=True, tag="act"):
 
 
 class SetPriority(Request, frozen=True, kw_only=True, tag="set_priority"):
-    """Change a waiting job's priority; with `relative`, add to it. Answered by Done."""
+    """Change the priority of a waiting job, or of some of its tasks; with `relative`, add to it. Answered by Done."""
 
     id: Id
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
     relative: bool = False
+
+
+class AddTasks(Request, frozen=True, kw_only=True, tag="add_tasks"):
+    """Add a task to a sweep for each of these points that it hasn't yet. Answered by Done."""
+
+    id: Id
+    points: Annotated[tuple[Point, ...], Meta(min_length=1, max_length=NUM_TASKS_MAX)]
 
 
 class WaitJobs(Request, frozen=True, kw_only=True, tag="wait"):
@@ -424,5 +435,5 @@ AnyRequest = (
     | SetPriority | WaitJobs | Why | AskGraph | AskCandidates | ReadLog | ListEvents | SetWorker | Invite | Subscribe
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
-    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage
+    | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage | AddTasks
 )  # fmt: skip

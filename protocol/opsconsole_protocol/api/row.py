@@ -184,6 +184,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """As its last attempt's."""
     recognised: tuple[str, ...] = ()
     """Those of its metrics that it didn't report: they were read in what it printed."""
+    priority: int | None = None
+    """Its own, where that isn't its job's."""
 
 
 class MetricRow(Row, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.dataset import JobDataset, check_dataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.spec import JobSpec, check_metric_pattern
+from opsconsole_protocol.spec import REPEAT, JobSpec, check_metric_pattern
 
 DATASET_KIND = "dataset"
 """Its value is a path or a URL, as for --dataset; the parameter's name is by which tasks ask for it."""
@@ -141,7 +141,15 @@ def with_datasets(
 
 def _read_anew(template: TemplateRow, values: Mapping[str, Any]) -> dict[str, Any]:
     """Read values that may have been read before."""
-    return read_values(template, {name: spell_value(value) for name, value in values.items() if value is not None})
+    texts = {name: spell_value(value) for name, value in values.items() if value is not None}
+    if all(parameter.name != REPEAT for parameter in template.parameters):
+        texts.pop(REPEAT, None)
+    return with_repeat(read_values(template, texts), values)
+
+
+def with_repeat(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a template's parameters with the number of the repeat, which any job can have."""
+    return {**values, REPEAT: point[REPEAT]} if REPEAT in point and REPEAT not in values else values
 
 
 def fill(command: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]:

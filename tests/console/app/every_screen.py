@@ -68,6 +68,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "command line": ("CommandScreen", _keys("colon")),
     "metrics": ("MetricsScreen", _line("metrics 42f")),
     "compare": ("CompareScreen", _line("compare 51c")),
+    "sweep": ("SweepScreen", _line("sweep 51c")),
     "files": ("FileScreen", _line("mounts gpu-a")),
     "a job's files": ("FileScreen", _line("files 42f")),
     "a file": ("ViewScreen", _file),

@@ -44,6 +44,8 @@ class RecordedSource:
         self.older_events: list[api.EventRow] = []
         self.reporting = 3
         """How many tasks of a job have reported something."""
+        self.points: tuple[dict[str, str], ...] = ()
+        """Where they are given, the tasks of a job are these: one has succeeded, one runs, one has failed, one waits, and so on."""
         self.over: set[int] = set()
         """Which of them have ended since."""
         self.shift = 0.0
@@ -170,7 +172,7 @@ def _act(source: RecordedSource, request: api.Act) -> api.ActResult:
 
 
 def _set_priority(source: RecordedSource, request: api.SetPriority) -> api.Done:
-    before = source.fleet.jobs[request.id].priority if request.relative else 0
+    before = source.fleet.jobs[request.id.partition("/")[0]].priority if request.relative else 0
     return api.Done(text=f"priority set to {before + request.priority} by ana")
 
 
@@ -277,13 +279,24 @@ def _metrics(source: RecordedSource, request: api.ReadMetrics) -> api.MetricsAns
     """A loss that falls and an accuracy that rises, of each task its own."""
     job_id, _, task = request.id.partition("/")
     job = source.fleet.jobs[job_id]
-    count = min(job.num_tasks, source.reporting)
+    count = len(source.points) or min(job.num_tasks, source.reporting)
     indices = [int(task.rpartition("-")[2])] if task else range(count)[request.tasks_from :][: request.tasks_limit]
     runs = tuple(recorded_metric.run(job.id, job.name, index, request, count) for index in indices)
     runs = tuple(
         recorded_metric.gone_on(run, source.shift, over=index in source.over)
         for index, run in zip(indices, runs, strict=True)
     )
+    if source.points:
+        states = ("succeeded", "running", "failed", "pending")
+        runs = tuple(
+            replace(
+                run,
+                parameters=source.points[index],
+                state=states[index % 4],
+                metrics=run.metrics if index % 4 < 3 else (),
+            )
+            for index, run in zip(indices, runs, strict=True)
+        )
     return api.MetricsAnswer(runs=runs, more=request.tasks_from + len(runs) < count and not task)
 
 

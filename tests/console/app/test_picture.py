@@ -23,6 +23,7 @@ from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
+from opsconsole_console.screen.sweep.grid_view import GridView
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
 from opsconsole_console.screen.usage.usage_pane import UsagePane
 from opsconsole_console.widget.curve.curve_view import CurveView
@@ -33,6 +34,7 @@ from tests.console.app.recorded import JOBS
 from tests.console.app.source import RecordedSource
 from tests.console.app.stage import Stage, stage
 from tests.console.app.test_file import at, browse, view
+from tests.console.app.test_sweep import POINTS
 from tests.recording.lab import NOW_MS
 
 SIZES = ((80, 24), (120, 40), (160, 45))
@@ -231,6 +233,16 @@ async def compare(there: Stage) -> None:
     await there.press("g", "space", "space")
 
 
+async def sweep(there: Stage) -> None:
+    """A sweep as a grid, two cells of it marked."""
+    there.source.points = POINTS
+    await there.line("sweep 51c")
+    view = there.app.screen.query_one(GridView)
+    await there.until(lambda: "18 tasks" in there.text())
+    await there.press("space", "down", "right", "space", "right")
+    assert view.marked == {(0, 0), (1, 1)}
+
+
 async def describe(there: Stage) -> None:
     """A spec."""
     await there.line("describe 42f")
@@ -263,7 +275,7 @@ async def usage(there: Stage) -> None:
 
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, graph, events, describe, help_, command, confirm, files, table_file,
-    transfers, put, metrics, gpus, compare, usage,
+    transfers, put, metrics, gpus, compare, usage, sweep,
 )  # fmt: skip
 
 

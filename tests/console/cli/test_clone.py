@@ -4,6 +4,7 @@ import datetime as dt
 import time
 
 import pytest
+from msgspec import structs
 
 from opsconsole_protocol import api
 from opsconsole_protocol.api import Parameter, TemplateRow
@@ -63,6 +64,13 @@ def test_a_sweep_and_one_of_its_tasks(run: Run, server: FakeServer) -> None:
     assert spec.task_commands == (("t", "7"), ("t", "8"))
 
 
+def test_a_sweep_is_cloned_with_other_values_for_all_that_it_sweeps(run: Run, server: FakeServer) -> None:
+    base = structs.replace(SWEEP, command=("t", "{lr}"))
+    assert cloned(run, server, "--sweep", "lr=7,8", base=base).task_commands == (("t", "7"), ("t", "8"))
+    server.asked.clear()
+    assert run("clone", JOB, "--repeat", "2").err.startswith("opsconsole: the job sweeps lr: give values for it too")
+
+
 def test_a_templates_parameters_are_set_anew(run: Run, server: FakeServer) -> None:
     server.templates.append(
         TemplateRow(name="train", command=("t", "{lr}", "{n}"), parameters=(
@@ -76,9 +84,9 @@ def test_a_templates_parameters_are_set_anew(run: Run, server: FakeServer) -> No
 @pytest.mark.parametrize(
     ("base", "words", "message"),
     [
-        (SWEEP, ["--tasks", "5"], "a sweep has a task for each combination"),
+        (SWEEP, ["--tasks", "5"], "a sweep has a task for each point"),
         (BASE, ["--set", "lr=1"], "this job has none, name one with --template"),
-        (BASE, ["--sweep", "lr=1,2"], "--sweep needs a command with {K} in it"),
+        (BASE, ["--sweep", "lr=1,2"], "write {lr} in the command where its values go"),
         (SWEEP, ["--dry-run", "--wait"], "--dry-run and --wait exclude each other"),
     ],
 )

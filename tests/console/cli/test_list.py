@@ -418,3 +418,17 @@ def test_config_example_path_and_check(run: Run, tmp_path: Path) -> None:
     Path(path).write_text("[worker]\nnmae = 'x'\n")
     ran = run("config", "check")
     assert (ran.code, ran.err) == (2, f"opsconsole: {path} line 2: [worker] has no key 'nmae': did you mean 'name'?\n")
+
+
+def test_points_are_added_to_a_sweep(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    assert run("add", JOB, "--zip", "lr=0.1,1", "--zip", "wd=0,1", "--repeat", "2").out == f"4 added to {JOB}\n"
+    asked = next(one for one in server.asked if isinstance(one, api.AddTasks))
+    assert asked.points[2] == {"lr": "1", "wd": "1", "repeat": "0"}
+    assert run("add", JOB).err == "opsconsole: say which points to add, for example --sweep lr=0.1,0.01\n"
+
+
+def test_a_verb_takes_some_tasks_of_a_job(run: Run, server: FakeServer) -> None:
+    server.add_job(JOB)
+    assert run("retry", f"{JOB}/failed", f"{JOB}/lr<0.1").code == 0
+    assert [one.ids for one in server.asked if isinstance(one, api.Act)] == [(f"{JOB}/failed", f"{JOB}/lr<0.1")]

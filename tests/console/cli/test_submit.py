@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -122,9 +123,9 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
         (["--name", "n" * 300], "name: must have at most 200 characters"),
         (["--require", ">=5"], "can't read '>=5'"),
         (["--port", "a-b"], "ports"),
-        (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and --sweep exclude each other"),
+        (["--sweep", "lr=1,2", "--tasks", "3"], "--tasks and a sweep exclude each other"),
         (["--gang", "--tasks", "2", "--max-task-failures", "1"], "a gang ends with its first failed task"),
-        (["--sweep", "lr=1,2"], "--sweep: write {lr} in the command"),
+        (["--sweep", "lr=1,2"], "write {lr} in the command"),
         (["--set", "lr=1"], "name it with --template"),
     ],
 )
@@ -144,7 +145,19 @@ def test_a_sweep_is_one_job_with_a_task_for_each_combination(run: Run, server: F
     assert spec.num_tasks == 4
     assert spec.task_commands[1] == ("train", "--lr=0.1", "2", '{"json": {}}')
     assert spec.parameters[2] == {"lr": "0.2", "seed": "1"}
-    assert spec.command == spec.task_commands[0]
+    assert spec.command == ("train", "--lr={lr}", "{seed}", '{"json": {}}')
+
+
+def test_points_of_a_file_each_twice(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("lr,wd\n0.1,0\n0.2,1e-4\n")
+    run("submit", "--sweep-file", str(tmp_path / "points.csv"), "--repeat", "2", "--", "train", "{lr}", "{wd}")
+    spec = submitted(server)
+    assert spec.task_commands[2:] == (("train", "0.2", "1e-4"),) * 2
+    assert spec.parameters[3] == {"lr": "0.2", "wd": "1e-4", "repeat": "1"}
+    refused = run(
+        "submit", "--sweep-file", str(tmp_path / "points.csv"), "--sweep", "wd=1,2", "--", "train", "{lr}", "{wd}"
+    )
+    assert (refused.code, refused.err) == (2, "opsconsole: wd is swept twice\n")
 
 
 def test_a_template_with_parameters_and_defaults(run: Run, server: FakeServer) -> None:

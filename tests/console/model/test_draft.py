@@ -163,3 +163,19 @@ def test_a_templates_dataset_is_one_of_the_jobs_and_changed_there() -> None:
     assert (
         "a dataset, the same for all tasks" in drafts.check(replace(draft, sweep="data=a,b"), template).errors["sweep"]
     )
+
+
+def test_a_sweep_takes_in_one_line_what_the_command_line_takes() -> None:
+    checked = drafts.check(Draft(command="fit {lr} {wd}", sweep="--zip lr=1,2 --zip wd=3,4 --repeat 2"))
+    assert checked.spec is not None
+    assert checked.spec.task_commands == (("fit", "1", "3"),) * 2 + (("fit", "2", "4"),) * 2
+    assert (checked.spec.command, checked.command) == (("fit", "{lr}", "{wd}"), ("fit", "1", "3"))
+    again = drafts.check(drafts.from_spec(checked.spec))
+    assert again.spec == checked.spec
+    assert (
+        "say how often, with --samples N" in drafts.check(Draft(command="{a}", sweep="a=uniform(0,1)")).errors["sweep"]
+    )
+    template = TemplateRow(name="fit", command=("fit", "{lr}"), parameters=(Parameter(name="lr", kind="float"),))
+    filled = drafts.check(replace(drafts.with_template(Draft(), template), sweep="lr=1 --repeat 2"), template).spec
+    assert filled is not None
+    assert filled.parameters == ({"lr": 1.0, "repeat": "0"}, {"lr": 1.0, "repeat": "1"})

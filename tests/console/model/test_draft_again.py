@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from opsconsole.sweep import combinations
+from opsconsole.sweep import Sweep
 from opsconsole_console.model import draft as drafts
 from opsconsole_protocol.api.template import fill
 from opsconsole_protocol.spec import JobSpec
 
 
 def sweep(*command: str, **axes: list[str]) -> JobSpec:
-    points = combinations(axes)
+    points = Sweep({name: tuple(values) for name, values in axes.items()}).points()
     commands = tuple(fill(command, point) for point in points)
     return JobSpec(
         command=commands[0], num_tasks=len(points), task_commands=commands,

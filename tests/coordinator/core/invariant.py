@@ -12,9 +12,11 @@ from opsconsole_coordinator.core.judgement import Offer, judge
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.quota import refusal
+from opsconsole_coordinator.core.ready import next_priority, ready_tasks
 from opsconsole_protocol.dependency import End
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
+from opsconsole_protocol.spec import NUM_TASKS_MAX
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
 
 
@@ -273,9 +275,18 @@ def _check_shares(fleet: Fleet) -> Iterator[str]:
             yield f"{name} is said to hold {held}, but has {len(theirs)} attempts"
 
 
+def _priority_of(job: Job, task: Task) -> int:
+    return job.priority if task.priority is None else task.priority
+
+
+def _queued_with(fleet: Fleet, job: Job) -> int:
+    group = fleet.order.group_of(job.id)
+    return next_priority(job) if group is None else group.line.priority
+
+
 def _check_order(fleet: Fleet) -> Iterator[str]:
     order = list(fleet.order)
-    keys = [(-fleet.jobs[job].priority, fleet.jobs[job].seq) for job in order]
+    keys = [(-_queued_with(fleet, fleet.jobs[job]), fleet.jobs[job].seq) for job in order]
     if keys != sorted(keys) or len(set(order)) != len(order):
         yield f"the order is {order}"
     for job in fleet.jobs.values():
@@ -285,8 +296,18 @@ def _check_order(fleet: Fleet) -> Iterator[str]:
         if any(map(job.can_start, job.tasks)) and job.id not in order and not fleet.waits_for(job):
             yield f"job {job.id} has pending tasks and is in no queue"
         startable = {task.index for task in job.tasks if job.can_start(task)}
-        if not startable <= set(job.ready):
-            yield f"job {job.id}: tasks {startable - set(job.ready)} would be pending for ever"
+        ready = ready_tasks(job)
+        if lost := startable - {task.index for task in ready}:
+            yield f"job {job.id}: tasks {lost} would be pending for ever"
+        in_turn = sorted(startable, key=lambda index: (-_priority_of(job, job.tasks[index]), index))
+        queued = [rank % NUM_TASKS_MAX for rank in sorted(job.ready)]
+        if [index for index in dict.fromkeys(queued) if index in startable] != in_turn:
+            yield f"job {job.id}: the tasks {in_turn} are in the order {queued}"
+        group = fleet.order.group_of(job.id)
+        if group is not None and queued and queued[0] in startable:
+            wanted = _priority_of(job, job.tasks[queued[0]])
+            if group.line.priority != wanted:
+                yield f"job {job.id} stands in the queue with {group.line.priority}, its next task with {wanted}"
         if any(job.ready[(place - 1) // 2] > job.ready[place] for place in range(1, len(job.ready))):
             yield f"job {job.id}: the heap of ready tasks is none: {job.ready}"
         if any(is_task_finished(task.state) and task.held for task in job.tasks if task.state is TaskState.SUCCEEDED):

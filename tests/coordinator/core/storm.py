@@ -17,6 +17,7 @@ from opsconsole_protocol.link import Mode, Observed
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished
+from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core.world import FakeWorker, World, gpus
 
 _ROOM = {("gpus", 1): 2, ("gpus", 2): 1, ("memory_mb", 600): 3}
@@ -189,7 +190,11 @@ class Storm:
             "memory": {"resources": Resources(memory_mb=600)},
             "named": {"worker": "w3"},
             "urgent": {"priority": 105},
-        }
+            "sweep": {
+                "command": ("train", "{x}"), "parameters": tuple({"x": f"-{index}"} for index in range(tasks)),
+                "task_commands": tuple(("train", f"-{index}") for index in range(tasks)),
+            },
+        }  # fmt: skip
         earlier = [self.jobs[place % len(self.jobs)] for place in after if self.jobs]
         if part == "each" and not fields.get("gang"):
             fields[end] = tuple(f"{job.id}:*" for job in earlier if len(job.tasks) == tasks)
@@ -213,12 +218,23 @@ class Storm:
             with suppress(Conflict, InvalidRequest):
                 self.world.act(verb, job, index if index is None else index % len(job.tasks))
 
-    def set_priority(self, place: int, priority: int) -> None:
-        """A job moves in the queue."""
+    def set_priority(self, place: int, priority: int, index: int | None = None) -> None:
+        """A job moves in the queue, or one of its tasks does."""
+        job = self._live(place)
+        if job is not None:
+            selection = None if index is None else TaskSelection.of(index % len(job.tasks))
+            with suppress(Conflict, InvalidRequest):
+                self.world.reactor.on_set_priority(
+                    job.id, selection, priority, "ana", self.world.now_ms, relative=priority % 2 == 0
+                )
+
+    def add_tasks(self, place: int, values: list[int]) -> None:
+        """A sweep is given more tasks; what is none refuses them."""
         job = self._live(place)
         if job is not None:
             with suppress(Conflict, InvalidRequest):
-                self.world.reactor.on_set_priority(job.id, priority, "ana", self.world.now_ms, relative=True)
+                points = [{"x": str(value)} for value in values]
+                self.world.reactor.on_add_tasks(job.id, points, "ana", self.world.now_ms)
 
     def set_worker(self, agent: Agent, action: str) -> None:
         """A worker is drained, undrained or revoked."""

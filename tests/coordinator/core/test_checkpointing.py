@@ -14,6 +14,7 @@ from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.report import Checkpoint, Progress, Reported
 from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core.world import FakeWorker, World, state, task_of
 
 TREE = ContentId("c" * 64)
@@ -322,7 +323,7 @@ def test_which_tasks_are_late_is_said_of_each(world: World) -> None:
     worker = world.worker(slots=3)
     job = world.submit(num_tasks=3, save_within_ms=10_000)
     attempts = [worker.started() for _ in range(3)]
-    world.reactor.on_act("pause", job.id, 1, "ana", "", world.now_ms, PauseBy.CHECKPOINT)
+    world.reactor.on_act("pause", job.id, TaskSelection.of(1), "ana", "", world.now_ms, PauseBy.CHECKPOINT)
     world.turn()
     asked(worker)
     world.pass_ms(12_000)

@@ -10,11 +10,13 @@ from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.task_selection import read_selection
 from tests.coordinator.core.world import FakeWorker, World, state, task_of
 
 
-def set_priority(world: World, job: Job, priority: int, *, relative: bool = False) -> str:
-    words = world.reactor.on_set_priority(job.id, priority, "ana", world.now_ms, relative=relative)
+def set_priority(world: World, job: Job, priority: int, *, relative: bool = False, tasks: str = "") -> str:
+    selection = read_selection(tasks) if tasks else None
+    words = world.reactor.on_set_priority(job.id, selection, priority, "ana", world.now_ms, relative=relative)
     world.turn()
     return words
 
@@ -273,7 +275,7 @@ def test_a_priority_stays_within_what_can_be_stored(world: World) -> None:
 
 def test_the_priority_of_a_finished_job_means_nothing(world: World) -> None:
     with pytest.raises(Conflict, match="has ended"):
-        world.reactor.on_set_priority(JobId("nothing"), 1, "ana", 0, relative=False)
+        world.reactor.on_set_priority(JobId("nothing"), None, 1, "ana", 0, relative=False)
 
 
 # --- workers -------------------------------------------------------------------------------------------------------

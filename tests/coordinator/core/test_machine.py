@@ -31,7 +31,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(
         tasks=st.integers(1, 3),
-        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent"]),
+        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent", "sweep"]),
         after=st.lists(PLACE, max_size=2, unique=True),
         end=st.sampled_from(["after", "after_failure", "after_any"]),
         part=st.sampled_from(["job", "task", "each"]),
@@ -64,9 +64,17 @@ class FleetMachine(RuleBasedStateMachine):
     def act(self, verb: str, place: int, index: int | None) -> None:
         self.storm.act(verb, place, index)
 
-    @rule(place=PLACE, priority=st.integers(-3, 3) | st.sampled_from([-100, 100, 200]))
-    def set_priority(self, place: int, priority: int) -> None:
-        self.storm.set_priority(place, priority)
+    @rule(
+        place=PLACE,
+        priority=st.integers(-3, 3) | st.sampled_from([-100, 100, 200]),
+        index=st.none() | st.integers(0, 2),
+    )
+    def set_priority(self, place: int, priority: int, index: int | None) -> None:
+        self.storm.set_priority(place, priority, index)
+
+    @rule(place=PLACE, values=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    def add_tasks(self, place: int, values: list[int]) -> None:
+        self.storm.add_tasks(place, values)
 
     @rule(person=st.sampled_from(["ana", "ben"]), tasks=st.sampled_from([-1, 1, 2]), weight=st.sampled_from([1.0, 3.0]))
     def set_person(self, person: str, tasks: int, weight: float) -> None:

@@ -13,6 +13,7 @@ from opsconsole_protocol.api import Submission, TemplateRow
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.ids import JobId, SessionId, WorkerId, job_id
 from opsconsole_protocol.spec import PRIORITY_MAX, JobSpec
+from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core.world import World
 
 Event = Callable[[World, Reactor, int], object]
@@ -43,7 +44,9 @@ def submit(*specs: JobSpec) -> Event:
 
 def act(verb: str, job: JobId = JOB, index: int | None = None) -> Event:
     """Ana does something to a job."""
-    return lambda _, reactor, now_ms: reactor.on_act(verb, job, index, "ana", "", now_ms)
+    return lambda _, reactor, now_ms: reactor.on_act(
+        verb, job, None if index is None else TaskSelection.of(index), "ana", "", now_ms
+    )
 
 
 GOOD = JobSpec(command=("a",))
@@ -68,10 +71,16 @@ REFUSED: dict[str, Event] = {
     "a retry of what hasn't failed": act("retry"),
     "a release of what isn't held": act("release"),
     "a priority out of range": lambda _, reactor, now_ms: reactor.on_set_priority(
-        JOB, PRIORITY_MAX + 1, "ana", now_ms, relative=False
+        JOB, None, PRIORITY_MAX + 1, "ana", now_ms, relative=False
     ),
     "the priority of no job": lambda _, reactor, now_ms: reactor.on_set_priority(
-        JobId("zzzzzzzzzz"), 1, "ana", now_ms, relative=False
+        JobId("zzzzzzzzzz"), None, 1, "ana", now_ms, relative=False
+    ),
+    "more tasks for what is no sweep": lambda _, reactor, now_ms: reactor.on_add_tasks(
+        JOB, [{"lr": "1"}], "ana", now_ms
+    ),
+    "more tasks for no job": lambda _, reactor, now_ms: reactor.on_add_tasks(
+        JobId("zzzzzzzzzz"), [{"lr": "1"}], "ana", now_ms
     ),
     "a candidate for what can't be read": lambda _, reactor, now_ms: reactor.on_ask_candidates(
         JobSpec(command=("a",), inputs=("x",), requirements=(">>",)), now_ms

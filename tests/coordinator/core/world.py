@@ -20,6 +20,7 @@ from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId, job_i
 from opsconsole_protocol.link import HEARTBEAT_MS, Mode, Observed
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState, TaskState
+from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core import invariant
 
 M = TypeVar("M")
@@ -146,7 +147,8 @@ class World:
 
     def act(self, verb: str, job: Job, index: int | None = None, reason: str = "") -> str:
         """Do a verb as ana."""
-        words = self.reactor.on_act(verb, job.id, index, "ana", reason, self.now_ms)
+        selection = None if index is None else TaskSelection.of(index)
+        words = self.reactor.on_act(verb, job.id, selection, "ana", reason, self.now_ms)
         self.turn()
         return words
 

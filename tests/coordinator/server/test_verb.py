@@ -130,6 +130,21 @@ async def set_priority(stage: Stage) -> Asked:
     return api.SetPriority(id=job, priority=3), [("priority", job)]
 
 
+async def set_task_priority(stage: Stage) -> Asked:
+    job = await stage.job(num_tasks=2)
+    return api.SetPriority(id=f"{job}/task-1", priority=3), [("priority", job)]
+
+
+async def add_tasks(stage: Stage) -> Asked:
+    job = await stage.job(command=("train", "{lr}"), task_commands=(("train", "1"),), parameters=({"lr": "1"},))
+    return api.AddTasks(id=job, points=({"lr": "2"},)), [("add", job)]
+
+
+async def cancel_some(stage: Stage) -> Asked:
+    job = await stage.job(num_tasks=3)
+    return api.Act(verb="cancel", ids=(f"{job}/0-1",)), [("cancel", job)]
+
+
 def set_worker(action: str) -> Callable[[Stage], Awaitable[Asked]]:
     async def make(stage: Stage) -> Asked:
         name = (await stage.agent()).name
@@ -245,12 +260,15 @@ TABLE = {
     "submit": Verb(api.SubmitJobs, "operator", submit),
     "act cancel": Verb(api.Act, "operator", act("cancel", Stage.job)),
     "act cancel a task": Verb(api.Act, "operator", cancel_task),
+    "act cancel some tasks": Verb(api.Act, "operator", cancel_some),
     "act pause": Verb(api.Act, "operator", act("pause", Stage.running)),
     "act resume": Verb(api.Act, "operator", act("resume", paused)),
     "act retry": Verb(api.Act, "operator", act("retry", Stage.ended)),
     "act hold": Verb(api.Act, "operator", act("hold", pending)),
     "act release": Verb(api.Act, "operator", act("release", Stage.job)),
     "set_priority": Verb(api.SetPriority, "operator", set_priority),
+    "set_priority of a task": Verb(api.SetPriority, "operator", set_task_priority),
+    "add_tasks": Verb(api.AddTasks, "operator", add_tasks),
     "set_project": Verb(api.SetProject, "operator", set_project),
     "set_project share": Verb(api.SetProject, "admin", share_project),
     "set_person": Verb(api.SetPerson, "admin", set_person),

@@ -62,7 +62,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
         right += facts((("metrics", fmt.metrics(latest.metrics, latest.recognised)), ("saved", _saved(latest, now_ms))))
     if spec is not None:
         room = max(20, (cells // 2 if cells >= _TWO_COLUMNS_CELLS else cells) - LABEL_CELLS - 4)
-        command = spec.command if shown is None else spec.command_of(shown.task.index)
+        command = spec.command_of(0) if shown is None else spec.command_of(shown.task.index)
         right += facts(
             (
                 ("needs", cell(crop(resources_text(spec.resources), room))),

@@ -17,6 +17,7 @@ from opsconsole_console.screen.part.task_line import TaskLine, task_columns, tas
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_protocol.api import TaskRow
+from opsconsole_protocol.task_selection import task_properties
 
 _FRAME_LINES = 3
 """Edges and header."""
@@ -52,8 +53,8 @@ class TaskPane(TablePane[TaskLine]):
 
     def properties(self, row: TaskLine) -> Mapping[str, Any]:
         task = row.task
-        return {"index": task.index, "state": row.state, "worker": task.worker, "exit_code": task.exit_code,
-                "error": task.error or None, "attempt": task.attempt, **task.parameters}  # fmt: skip
+        return {"worker": task.worker, "exit_code": task.exit_code, "error": task.error or None, "attempt": task.attempt,
+                **task_properties(task.index, row.state, task.parameters)}  # fmt: skip
 
     def haystack(self, row: TaskLine) -> str:
         task = row.task

@@ -46,6 +46,7 @@ JOB_BINDINGS: list[Binding] = [
         tooltip="Its tasks, or the marked ones, side by side",
         id="job.compare",
     ),
+    Binding("s", "job_sweep", "Sweep", show=False, tooltip="Its tasks as a grid by their parameters", id="job.sweep"),
     Binding("f", "job_files", "Files", show=False, tooltip="What it wrote, and where it ran", id="job.files"),
     Binding("i", "job_shell", "Shell", show=False, tooltip="A shell in it while it runs", id="job.shell"),
     Binding("y", "job_copy", "Copy id", show=False, id="job.copy_id"),
@@ -132,6 +133,15 @@ class JobActions(Widget):
     def action_job_compare(self) -> None:
         if ids := self.selected_runs():
             shell(self).navigation.open("compare", " ".join(ids))
+
+    def action_job_sweep(self) -> None:
+        job = self._first_selected()
+        if job is None:
+            return
+        if job.num_tasks == 1:
+            shell(self).say(f"{job.name} has one task: a sweep has several", "warning")
+        else:
+            shell(self).navigation.open("sweep", job.id)
 
     def action_job_files(self) -> None:
         if (job := self._first_selected()) is not None:

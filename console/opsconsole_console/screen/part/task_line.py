@@ -10,6 +10,7 @@ from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import AttemptRow, TaskRow
+from opsconsole_protocol.task_selection import point_words
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _said(line: TaskLine) -> Cell:
     if latest is not None and latest.note:
         return cell(latest.note, "text-muted")
     if line.attempt is None and line.task.parameters:
-        return cell(" ".join(f"{key}={value}" for key, value in line.task.parameters.items()), "text-muted")
+        return cell(point_words(line.task.parameters), "text-muted")
     if latest is not None and latest.ports:
         return cell("ports " + " ".join(f"{name}={port}" for name, port in latest.ports.items()), "text-muted")
     return cell("")

@@ -1,0 +1,56 @@
+"""Which of a job's waiting tasks is the next: the one with the highest priority, and of these the one with the lowest index.
+
+`Job.ready` is a heap of ranks. A task's rank is its index, moved by NUM_TASKS_MAX for each step by which its own priority
+lies below its job's. A task that waits no more stays in the heap until it is met there.
+"""
+
+from heapq import heappop, heappush
+
+from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_protocol.spec import NUM_TASKS_MAX
+
+
+def add_ready(job: Job, index: int) -> None:
+    """A task waits for a worker."""
+    heappush(job.ready, _rank(job, job.tasks[index]))
+
+
+def take_ready(job: Job) -> Task:
+    """Take out the next task."""
+    return job.tasks[heappop(job.ready) % NUM_TASKS_MAX]
+
+
+def ready_tasks(job: Job) -> list[Task]:
+    """All of them, in no order but the first one."""
+    return [job.tasks[rank % NUM_TASKS_MAX] for rank in job.ready]
+
+
+def next_ready(job: Job) -> Task | None:
+    """The next task."""
+    return job.tasks[job.ready[0] % NUM_TASKS_MAX] if job.ready else None
+
+
+def priority_of(job: Job, task: Task) -> int:
+    """The priority of one of its tasks."""
+    return job.priority if task.priority is None else task.priority
+
+
+def next_priority(job: Job) -> int:
+    """With what priority the job stands in the queue: that of its next task."""
+    task = next_ready(job)
+    return job.priority if task is None else priority_of(job, task)
+
+
+def drop_stale(job: Job) -> None:
+    """Take out the next tasks as far as they no longer wait for a worker."""
+    while (task := next_ready(job)) is not None and not job.can_start(task):
+        take_ready(job)
+
+
+def rank_ready(job: Job) -> None:
+    """Find all tasks that wait for a worker, and their order: the priorities are others than before."""
+    job.ready = sorted(_rank(job, task) for task in job.tasks if job.can_start(task))
+
+
+def _rank(job: Job, task: Task) -> int:
+    return task.index if task.priority is None else task.index - (task.priority - job.priority) * NUM_TASKS_MAX
