@@ -28,6 +28,7 @@ def add_tasks(fleet: Fleet, job_id: JobId, points: Sequence[Mapping[str, Any]], 
     if job is None:
         raise NotFound(f"there is no live job {job_id}")
     _check_sweep(job)
+    _check_elements(fleet, job)
     points, commands = _filled(fleet, job, [_completed(job, point) for point in points])
     new = _new_places(job, points)
     there = len(points) - len(new)
@@ -64,6 +65,18 @@ def _check_sweep(job: Job) -> None:
         raise Conflict(f"job {job.id} is a gang, whose tasks start all at once: submit another job")
     if job.stop_reason and not job.is_finished:
         raise Conflict(f"job {job.id} is ending ({job.stop_reason}): add tasks when it has ended")
+
+
+def _check_elements(fleet: Fleet, job: Job) -> None:
+    """Raise Conflict where its tasks and those of another job belong together one by one, or another takes the results of all."""
+    others = [fleet.jobs[one] for one in fleet.dependents.get(job.id, ()) if one in fleet.jobs]
+    pairs = [*((one, job.id) for one in job.needs), *((job.id, one.id) for one in others)]
+    for waiting, first in pairs:
+        if any(need.each for need in fleet.jobs[waiting].needs.get(first, ())):
+            raise Conflict(f"job {waiting} waits for job {first} task by task, with as many tasks: submit another job")
+    taker = next((one.id for one in others if job.id in one.expected), None)
+    if taker is not None:
+        raise Conflict(f"job {taker} takes the results of job {job.id}: submit another job")
 
 
 def _completed(job: Job, point: Mapping[str, Any]) -> dict[str, Any]:
