@@ -11,7 +11,7 @@ CONSOLE = ROOT / "console" / "opsconsole_console"
 MAKERS = {CONSOLE / "widget" / "words.py", CONSOLE / "widget" / "drop_down.py"}
 """The only files that use Textual's own widgets for text."""
 
-EVENTS_ONLY = frozenset({"Button", "Input", "Select"})
+EVENTS_ONLY = frozenset({"Button", "Input", "Select", "Toast"})
 """May be named elsewhere, for their messages and in queries; but not made."""
 FRAMES = frozenset({"border_title", "border_subtitle", "tooltip", "sub_title"})
 READS_MARKUP = frozenset({"from_markup", "from_text", "render_str", "render_markup", "escape_markup", "highlight"})
@@ -24,7 +24,7 @@ def faults(source: str) -> list[str]:
 
 def _faults(node: ast.AST) -> Iterator[str]:
     match node:
-        case ast.ImportFrom(module="textual.widgets", names=names):
+        case ast.ImportFrom(module="textual.widgets" | "textual.widgets._toast", names=names):
             yield from (f"import of textual.widgets.{one.name}" for one in names if one.name not in EVENTS_ONLY)
         case ast.ImportFrom(module=str(module)) if module.startswith(
             ("textual.widgets.", "rich.markup", "rich.markdown")
@@ -61,6 +61,7 @@ def _are_plain(args: list[ast.expr]) -> bool:
         "from textual.widgets import Input, Label",
         "from textual.widgets.option_list import Option",
         "box = Input(value)",
+        "rack.mount(Toast(notification))",
         "yield Button(job.name)",
         "dialog.border_title = job.name",
         "self.tooltip = text",

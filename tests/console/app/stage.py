@@ -27,10 +27,15 @@ _PAINT = Compositor.render_update
 
 
 class Brush:
-    """Has the screen painted at rest only. What lies between two states is painted by nobody's eye: it was a third of all time."""
+    """Has the screen painted once at each rest: when it is looked at, or else before it is left.
+
+    What lies between two states is painted by nobody's eye: it was a third of all time.
+    """
 
     def __init__(self) -> None:
         self._is_down = False
+        self.has_painted = True
+        """Whether the present rest is painted."""
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
@@ -45,7 +50,7 @@ class Brush:
 
     def paint(self, app: ConsoleApp) -> None:
         """Paint what has changed since the last time."""
-        self._is_down = True
+        self._is_down = self.has_painted = True
         try:
             app.screen._compositor.render_update(screen_stack=app._background_screens)
         finally:
@@ -74,6 +79,7 @@ class Stage:
 
     async def press(self, *keys: str) -> None:
         """Press keys and let everything they cause happen."""
+        await self.paint()
         await self.pilot.press(*keys)
         await self.settle()
 
@@ -81,21 +87,29 @@ class Stage:
         """Type into the focused box."""
         box = self.app.focused
         assert isinstance(box, Input), f"{box} is no box to type into"
+        await self.paint()
         box.insert_text_at_cursor(text)
         await self.settle()
 
     async def line(self, text: str) -> None:
         """Do what a command line says."""
+        await self.paint()
         self.app.command_line.run(text)
         await self.settle()
 
     async def settle(self) -> None:
-        """Let what is pending happen, and be painted."""
+        """Let what is pending happen; it is painted when it is looked at, or before the next thing happens."""
+        await self.paint()
         await self.pilot.pause()
         self.app.repaint()
         await self.pilot.pause()
         await until(self._is_laid_out, what="the layout")
-        if self._brush is not None and not self.app._exit:
+        if self._brush is not None:
+            self._brush.has_painted = False
+
+    async def paint(self) -> None:
+        """Paint what nobody has looked at since it came to rest."""
+        if self._brush is not None and not self._brush.has_painted and not self.app._exit:
             self._brush.paint(self.app)
             await until(self._is_laid_out, what="the layout after painting")
 
@@ -142,6 +156,8 @@ class Stage:
         screen._styles_cache.clear()
         update = screen._compositor.render_update(full=True, screen_stack=self.app._background_screens)
         assert isinstance(update, LayoutUpdate)
+        if self._brush is not None:
+            self._brush.has_painted = True
         return [Strip.join(line) for line in update.strips]
 
 
@@ -167,3 +183,4 @@ async def stage(
             await until(lambda: app.main.job_pane.table.total > 0 or nothing_comes, what="the first fleet")
             await there.settle()
             yield there
+            await there.paint()
