@@ -56,8 +56,6 @@ def need_words(need: NeedRow, name: str) -> str:
     """How a job waits for another. Without the name of that one, nothing is said of what goes without saying."""
     end = End(need.end)
     part = {"": "", "*": "task by task"}.get(need.part, f"task {need.part}")
-    if name:
-        how = f"{end.words} {name}"
-    else:
-        how = "" if end is End.SUCCESS else end.alone
+    alone = "" if end is End.SUCCESS else end.alone
+    how = f"{end.words} {name}" if name else alone
     return ", ".join(filter(None, (how, part)))
