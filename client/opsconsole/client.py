@@ -206,7 +206,7 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
         bundle: str | Path | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> dict[str, api.JobRow]:
-        """Submit jobs that name each other in `after`, `after_failure`, `after_any` and `takes`, all or none; their rows by their names.
+        """Submit jobs that name each other in `after`, `after_failure`, `after_any` and `takes`, all or none, and return their rows by these names.
 
         A job without a name gets the one by which the others call it. The rest is as for `submit`. Raises InvalidRequest also
         for a name that none of them has, and for jobs that wait for each other.

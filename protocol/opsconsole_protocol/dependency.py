@@ -34,14 +34,19 @@ class End(StrEnum):
     @property
     def words(self) -> str:
         """What stands before the job in a sentence: `after`, `after a failure of`."""
-        return _WORDS[self]
+        return self.alone if self is End.SUCCESS else f"{self.alone} of"
+
+    @property
+    def alone(self) -> str:
+        """The same where no job is named: `after`, `after a failure`."""
+        return _ALONE[self]
 
 
-_WORDS = {
+_ALONE = {
     End.SUCCESS: "after",
-    End.FAILURE: "after a failure of",
-    End.ANY: "after any end of",
-    End.RESULTS: "with the results of",
+    End.FAILURE: "after a failure",
+    End.ANY: "after any end",
+    End.RESULTS: "with the results",
 }
 
 

@@ -55,8 +55,7 @@ def _note(row: GraphRow, parent: str, title: Callable[[str], str]) -> str:
 def need_words(need: NeedRow, name: str) -> str:
     """How a job waits for another. Without the name of that one, nothing is said of what goes without saying."""
     end = End(need.end)
-    part = {"": "", "*": ", task by task"}.get(need.part, f", task {need.part}")
-    if name:
-        return f"{end.words} {name}{part}"
-    words = "" if end is End.SUCCESS else end.words.removesuffix(" of")
-    return f"{words}{part}".removeprefix(", ")
+    part = {"": "", "*": "task by task"}.get(need.part, f"task {need.part}")
+    alone = "" if end is End.SUCCESS else end.alone
+    how = f"{end.words} {name}" if name else alone
+    return ", ".join(filter(None, (how, part)))

@@ -25,6 +25,7 @@ from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import AskGraph, GraphAnswer
 from opsconsole_protocol.error import OpsconsoleError, Unavailable
+from opsconsole_protocol.state import TaskState
 
 _ASK_AGAIN_S = 2.0
 _REASON_LINES = 3
@@ -132,5 +133,5 @@ def _head_words(answer: GraphAnswer, beside: int) -> str:
 
 def _tasks_cell(line: GraphLine) -> str:
     job = line.job
-    done = job.task_counts.get("succeeded", 0)
+    done = job.task_counts.get(TaskState.SUCCEEDED, 0)
     return f"{done}/{job.num_tasks}" if job.num_tasks > 1 else ""
