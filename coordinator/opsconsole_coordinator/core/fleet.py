@@ -22,7 +22,7 @@ from opsconsole_coordinator.core.model import (
 from opsconsole_coordinator.core.order import Group, Order
 from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
-from opsconsole_coordinator.core.ready import add_ready, drop_stale
+from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
@@ -380,7 +380,7 @@ class Fleet:
 
     def queue(self, job: Job) -> Group | None:
         """Put a job with pending tasks where the scheduler looks, and return its group; not where more than a worker is missing."""
-        waits = self.waits_for(job) or self.tasks_wait_for(job)
+        waits = self.waits_for(job) or tasks_wait_for(job)
         if waits:
             self.order.discard(job)
             self.note_reason(job, waits)
@@ -405,22 +405,6 @@ class Fleet:
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
         return ""
-
-    def tasks_wait_for(self, job: Job) -> str:
-        """What all pending tasks of a job wait for, each on its own, that isn't a worker; empty where one of them could start."""
-        if not job.elements or TaskState.PENDING not in job.counts:
-            return ""
-        drop_stale(job)
-        if job.ready:
-            return ""
-        return next((words for task in job.tasks if (words := self.task_waits_for(job, task))), "")
-
-    def task_waits_for(self, job: Job, task: Task) -> str:
-        """What a pending task waits for on its own that isn't a worker; empty where it is one."""
-        element = job.elements.get(task.index)
-        if task.state is not TaskState.PENDING or element is None or not element.waiting_on:
-            return ""
-        return f"waits for {some_names(element.waiting_on)}"
 
     def look_again(self, job: Job) -> None:
         """Something changed that a job waited for, if it waits."""

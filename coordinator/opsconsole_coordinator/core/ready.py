@@ -6,8 +6,10 @@ lies below its job's. A task that waits no more stays in the heap until it is me
 
 from heapq import heappop, heappush
 
+from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_protocol.spec import NUM_TASKS_MAX
+from opsconsole_protocol.state import TaskState
 
 
 def add_ready(job: Job, index: int) -> None:
@@ -54,3 +56,21 @@ def rank_ready(job: Job) -> None:
 
 def _rank(job: Job, task: Task) -> int:
     return task.index if task.priority is None else task.index - (task.priority - job.priority) * NUM_TASKS_MAX
+
+
+def tasks_wait_for(job: Job) -> str:
+    """What all pending tasks of a job wait for, each on its own, that isn't a worker; empty where one of them could start."""
+    if not job.elements or TaskState.PENDING not in job.counts:
+        return ""
+    drop_stale(job)
+    if job.ready:
+        return ""
+    return next((words for task in job.tasks if (words := task_waits_for(job, task))), "")
+
+
+def task_waits_for(job: Job, task: Task) -> str:
+    """What a pending task waits for on its own that isn't a worker; empty where it is one."""
+    element = job.elements.get(task.index)
+    if task.state is not TaskState.PENDING or element is None or not element.waiting_on:
+        return ""
+    return f"waits for {some_names(element.waiting_on)}"

@@ -17,7 +17,15 @@ from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import refusal, standing
 from opsconsole_coordinator.core.ranking import choose
-from opsconsole_coordinator.core.ready import add_ready, drop_stale, next_priority, next_ready, ready_tasks, take_ready
+from opsconsole_coordinator.core.ready import (
+    add_ready,
+    drop_stale,
+    next_priority,
+    next_ready,
+    ready_tasks,
+    take_ready,
+    tasks_wait_for,
+)
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_protocol import link
@@ -172,7 +180,7 @@ class _Pass:
         """None of its tasks waits for a worker."""
         self._fleet.order.discard(job)
         if job.elements:
-            self._fleet.note_reason(job, self._fleet.tasks_wait_for(job))
+            self._fleet.note_reason(job, tasks_wait_for(job))
 
     def _place_gang(self, group: Group, job: Job) -> None:
         words = refusal(

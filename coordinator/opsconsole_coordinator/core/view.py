@@ -19,6 +19,7 @@ from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectS
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import choose, rank
+from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.verdict import verdict
@@ -407,7 +408,7 @@ def _why_it_waits(
         return blocked_words(job), found.verdicts  # what is at the root of it may have changed since
     if is_blocked and job.elements:
         return next((one.reason for one in job.tasks if one.state is TaskState.BLOCKED), ""), found.verdicts
-    if task is not None and (words := fleet.task_waits_for(job, task)):
+    if task is not None and (words := task_waits_for(job, task)):
         return words, found.verdicts
     is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
     if job.reason and (is_blocked or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault):
