@@ -1,7 +1,7 @@
 """Tasks make way for a job of a higher priority band, where their project allows it.
 
-A band is a hundred priorities: 0 to 99 is one, 100 to 199 the next. Where a job has its turn and no room, those tasks of lower bands are
-looked for whose end would give it room and lose least. One that can save a checkpoint is asked to (see leaving); any other is ended. What becomes free meanwhile is kept for the job.
+A band is a hundred priorities: 0 to 99 is one, 100 to 199 the next. Where a job has its turn and no room, those tasks of lower
+bands are looked for whose end would give it room and lose least, and leave (see leaving). What becomes free is kept for the job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def band_of(priority: int) -> int:
     return priority // BAND
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Unit:
     """What makes way together: a task, or all that lives of a gang."""
 
