@@ -57,6 +57,8 @@ REASONS = {
     "config": "it is about a file of this machine",
     "coordinator": "it is about a file of this machine",
     "coordinators": "it is about a file of this machine",
+    "filter": "it is about a file of this machine",
+    "filters": "it is about a file of this machine",
     "notify": "it is for who looks after the coordinator",
     "shell": "it is about this terminal",
     "transfers": "what moves for a client is in the client: `put` and `get` return when it has moved",

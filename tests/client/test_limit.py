@@ -51,7 +51,7 @@ def whole_numbers(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 REQUESTS: dict[str, Any] = {
-    **sample.REQUESTS, **sample.TRUST_REQUESTS, **sample.STREAM_REQUESTS,
+    **sample.REQUESTS, **sample.TRUST_REQUESTS, **sample.STREAM_REQUESTS, "ask_graph": api.AskGraph(id="7k3"),
     "ask_for_stream_keep": api.AskForStream(
         open=OpenStream(purpose=KeepContent(content_id=sample.CONTENT, size_bytes=1, files=1))
     ),

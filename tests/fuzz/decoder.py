@@ -91,7 +91,7 @@ class Decoder:
 
 
 def _read_points(text: str) -> None:
-    sweep_file.read_points(text.encode(), is_json=text.startswith("{"))
+    sweep_file.read_points(text.encode(errors="surrogateescape"), is_json=text.startswith("{"))
 
 
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:

@@ -290,7 +290,7 @@ def _wanted_early(real: Any) -> Any:
 
 def _way_parked(real: Any) -> Any:
     def park(fleet: Any, job: Any, task: Any, attempt: Any, now_ms: int) -> None:
-        attempt.makes_way_for = None
+        attempt.is_leaving = False
         real(fleet, job, task, attempt, now_ms)
 
     return park
@@ -367,7 +367,7 @@ MUTATIONS = (
 SEEN_AT = {
     "a stale report accepted": 106,
     "a restored backup that stops live work": 14,
-    "a loss counted twice": 106,
+    "a loss counted twice": 239,
     "a loss that still counts once it is over": 43,
     "a slot freed before the kill is proven": 22,
     "a cancel lost across a reconnection": 35,

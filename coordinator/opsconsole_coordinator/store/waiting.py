@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from opsconsole_coordinator.store import query
-from opsconsole_coordinator.store.blob import reader
+from opsconsole_coordinator.store.blob import damaged, reader
 from opsconsole_protocol.dependency import Dependency, End, read_dependency
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId, task_id
@@ -62,6 +62,8 @@ def as_submitted(connection: sqlite3.Connection, job_ids: Sequence[str]) -> list
     found: list[tuple[int, str]] = []
     for some, marks in query.portions(job_ids):
         found += connection.execute(f"SELECT seq, job_id FROM jobs WHERE job_id IN ({marks})", some)
+    if not all(isinstance(seq, int) for seq, _ in found):
+        raise damaged("a job's number")
     return [JobId(one) for _, one in sorted(found)]
 
 

@@ -281,7 +281,7 @@ async def test_nothing_is_one_widget_a_row(source: RecordedSource) -> None:
 
 
 async def test_help_and_footer_come_from_the_bindings(source: RecordedSource) -> None:
-    async with stage(source, keymap={"job.pause": "P"}) as there:
+    async with stage(source, size=(120, 60), keymap={"job.pause": "P"}) as there:
         assert "P Pause" in there.text().splitlines()[-1]
         await there.press("question_mark")
         assert there.screen_name == "HelpScreen"

@@ -2,6 +2,7 @@
 
 import pytest
 from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 
 from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
 from tests.console.app.source import RecordedSource
@@ -63,6 +64,12 @@ def test_one_more_kind_of_widget_parses_no_other_again(parsed: list[str]) -> Non
     assert len(parsed) == 101
 
 
+def _styles(node: DOMNode) -> tuple[object, dict[str, object]]:
+    """Its styles, and those of all its parts."""
+    parts = {name: node._component_styles[name].base.get_rules() for name in node._get_component_classes()}
+    return node.styles.base.get_rules(), parts
+
+
 async def test_every_widget_has_the_styles_that_textual_gives_it_from_a_few_of_the_rules(
     source: RecordedSource,
 ) -> None:
@@ -75,8 +82,8 @@ async def test_every_widget_has_the_styles_that_textual_gives_it_from_a_few_of_t
             plain.source = sheet.source
             plain.parse()
             nodes = list(there.app.screen.walk_children(with_self=True))
-            ours = [(node.styles.base.get_rules(), dict(node._component_styles)) for node in nodes]
+            ours = [_styles(node) for node in nodes]
             for node in nodes:
                 plain.apply(node)
-            assert [(node.styles.base.get_rules(), dict(node._component_styles)) for node in nodes] == ours
+            assert [_styles(node) for node in nodes] == ours
             assert all(len(sheet._naming(node)) < len(plain.rules) / 5 for node in nodes)

@@ -300,6 +300,7 @@ TABLE = {
     "job_request": Verb(api.AskCandidates, "viewer", plain(api.AskCandidates(spec=SPEC, wait_ms=0))),
     "show": Verb(api.ShowJob, "viewer", of_job(lambda job: api.ShowJob(id=job))),
     "why": Verb(api.Why, "viewer", of_job(lambda job: api.Why(id=job))),
+    "graph": Verb(api.AskGraph, "viewer", of_job(lambda job: api.AskGraph(id=job))),
     "wait": Verb(api.WaitJobs, "viewer", of_job(lambda job: api.WaitJobs(ids=(job,), timeout_ms=1))),
     "stream to keep a tree": Verb(api.AskForStream, "operator", stream_to_keep),
     "stream to put files": Verb(api.AskForStream, "operator", stream_of_mount(is_to_write=True)),
