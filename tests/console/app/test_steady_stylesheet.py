@@ -64,7 +64,7 @@ def test_one_more_kind_of_widget_parses_no_other_again(parsed: list[str]) -> Non
     assert len(parsed) == 101
 
 
-def _styles(node: DOMNode) -> tuple[object, dict[str, object]]:
+def _styles(node: DOMNode) -> tuple[object, object]:
     """Its styles, and those of all its parts."""
     parts = {name: node._component_styles[name].base.get_rules() for name in node._get_component_classes()}
     return node.styles.base.get_rules(), parts
