@@ -18,6 +18,11 @@ from tests.process.lab import OPSCONSOLE, Lab
 from tests.seen_process import everyone
 
 
+def told(house: Lab, job_id: str, words: str) -> None:
+    """Wait for an event about the first task: it is committed while the stream opens."""
+    house.wait(lambda: words in " ".join(house.events(f"{job_id}/task-0")), words)
+
+
 def begin(house: Lab, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a command with pipes."""
     pipe = subprocess.PIPE
@@ -51,7 +56,7 @@ def test_a_program_has_its_own_stdin_stdout_stderr_and_exit_code(house: Lab, via
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(sent).digest()
     workdir = house.rows("show", job_id)[0]["tasks"][0]["attempts"][0]["workdir"]
     assert done.stderr.decode().split() == ["0.1", f"{job_id}/task-0", workdir]
-    assert f"sh -c '{script.replace(chr(39), '')}' on gpu-a" in " ".join(house.events(f"{job_id}/task-0"))
+    told(house, job_id, f"sh -c '{script.replace(chr(39), '')}' on gpu-a")
     house.act("cancel", job_id)
 
 
@@ -186,7 +191,7 @@ def test_a_port_is_reached_by_many_connections_at_once(house: Lab, via: str) -> 
         connection.request("GET", "/7")  # the same connection once more
         assert connection.getresponse().read() == b"x" * 7
         connection.close()
-    assert any("port web on gpu-a" in event for event in house.events(f"{job_id}/task-0"))
+    told(house, job_id, "port web on gpu-a")
     house.act("cancel", job_id)
     _, said = inside.communicate(timeout=30)
     assert inside.returncode == 1
@@ -288,7 +293,7 @@ def test_a_shell_has_a_terminal_of_its_own(house: Lab, via: str) -> None:
     assert not lives("600.125")
     typist.type(b"exit 5\r")
     typist.leaves(5)
-    assert any("a shell on gpu-a" in event for event in house.events(f"{job_id}/task-0"))
+    told(house, job_id, "a shell on gpu-a")
     house.act("cancel", job_id)
 
 
