@@ -27,6 +27,11 @@ def can_save(job: Job, attempt: Attempt) -> bool:
     return job.spec.pause_by is PauseBy.CHECKPOINT and attempt.has_started
 
 
+def is_late(job: Job, attempt: Attempt, now_ms: int) -> bool:
+    """Whether it was asked to save a checkpoint longer ago than its job gives it."""
+    return attempt.save_asked_ms is not None and now_ms - attempt.save_asked_ms > job.spec.save_within_ms
+
+
 def leave(fleet: Fleet, attempt: Attempt, reason: str, now_ms: int) -> None:
     """Tell an attempt that runs to leave its worker."""
     job = fleet.jobs[attempt.job_id]
@@ -48,13 +53,11 @@ def watch_leaving(fleet: Fleet, now_ms: int) -> None:
     for worker in fleet.workers.values():
         if worker.drain_until_ms is not None and now_ms >= worker.drain_until_ms and worker.live and not fleet.adopting:
             _empty(fleet, worker, now_ms)
-    for attempt in list(live_attempts(fleet)):
-        if not attempt.is_leaving or not is_saving(attempt) or attempt.save_asked_ms is None:
-            continue
+    for attempt in [one for one in live_attempts(fleet) if one.is_leaving and is_saving(one)]:
         job = fleet.jobs[attempt.job_id]
         if not _must_leave(fleet, attempt):
             _stay(fleet, job, attempt)
-        elif now_ms - attempt.save_asked_ms > job.spec.save_within_ms:
+        elif is_late(job, attempt, now_ms):
             words = f"{attempt.want.reason}, and saved no checkpoint within {spell_duration(job.spec.save_within_ms)}"
             end_for_next_round(fleet, job, attempt, words)
             _tell(fleet, job, attempt, words, now_ms)
@@ -62,18 +65,14 @@ def watch_leaving(fleet: Fleet, now_ms: int) -> None:
 
 def _empty(fleet: Fleet, worker: Worker, now_ms: int) -> None:
     """What would be run again leaves a worker, with the rest of its gang; what an operator has frozen waits for that operator elsewhere."""
+    why = f" for {worker.drain_reason}" if worker.drain_reason else ""
     for attempt in list(worker.live.values()):
         job = fleet.jobs[attempt.job_id]
         if job.fault or not (job.spec.max_retries_preemption or can_save(job, attempt)):
             continue
         for one in living_attempts(fleet, job) if job.spec.gang else [attempt]:
             if one.want.mode is Mode.RUN:
-                leave(
-                    fleet,
-                    one,
-                    f"{worker.name} is drained{f' for {worker.drain_reason}' if worker.drain_reason else ''}",
-                    now_ms,
-                )
+                leave(fleet, one, f"{worker.name} is drained{why}", now_ms)
 
 
 def _must_leave(fleet: Fleet, attempt: Attempt) -> bool:

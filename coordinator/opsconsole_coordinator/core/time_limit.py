@@ -2,6 +2,7 @@
 
 from opsconsole_coordinator.core.ending import stop_job
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.leaving import is_late, live_attempts
 from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
@@ -28,20 +29,17 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
 
 def watch_saving(fleet: Fleet, now_ms: int) -> None:
     """Tell once of every task that was asked to save a checkpoint and hasn't in the time that its job gives it."""
-    for worker in fleet.workers.values():
-        for attempt in worker.live.values():
-            asked_ms = attempt.save_asked_ms
-            if asked_ms is None or attempt.is_save_late or attempt.want.by is not PauseBy.CHECKPOINT:
-                continue
-            if attempt.is_leaving:
-                continue  # nobody has to choose
-            job = fleet.jobs[attempt.job_id]
-            if now_ms - asked_ms > job.spec.save_within_ms:
-                attempt.is_save_late = True
-                task = job.tasks[attempt.index]
-                words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it, cancel it, or wait on"
-                fleet.audit(now_ms, SYSTEM, EventKind.SAVE_LATE, words, job.task_id(task.index))
-                fleet.set_task(job, task, task.state, words)
+    for attempt in live_attempts(fleet):
+        if attempt.save_asked_ms is None or attempt.is_save_late or attempt.want.by is not PauseBy.CHECKPOINT:
+            continue
+        job = fleet.jobs[attempt.job_id]
+        if attempt.is_leaving or not is_late(job, attempt, now_ms):
+            continue  # of one that leaves nobody has to choose
+        attempt.is_save_late = True
+        task = job.tasks[attempt.index]
+        words = f"hasn't saved a checkpoint within {spell_duration(job.spec.save_within_ms)}: freeze it, cancel it, or wait on"
+        fleet.audit(now_ms, SYSTEM, EventKind.SAVE_LATE, words, job.task_id(task.index))
+        fleet.set_task(job, task, task.state, words)
 
 
 def _follow_pauses(fleet: Fleet, job: Job, now_ms: int) -> None:
