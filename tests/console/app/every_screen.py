@@ -89,7 +89,7 @@ def screen_classes() -> set[str]:
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, type) and issubclass(value, Screen) and value.__module__ == module.name:
                 found.add(name)
-    return found - {"MainScreen", "DetailScreen"}
+    return found - {"MainScreen", "AskingScreen", "DetailScreen"}
 
 
 async def open_screen(there: Stage, name: str) -> None:

@@ -6,34 +6,30 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
-from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.graph import GraphLine, graph_lines
 from opsconsole_console.model.model import Model
+from opsconsole_console.screen.part.asking_screen import AskingScreen
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
-from opsconsole_console.screen.part.shell_access import run_exclusive, shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
-from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import AskGraph, GraphAnswer
-from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.state import TaskState
 
-_ASK_AGAIN_S = 2.0
 _REASON_LINES = 3
 """The rest is on the why screen."""
 
 
-class GraphScreen(SteadyScreen, ModalScreen[None]):
-    """Asks anew every two seconds while it is open."""
+class GraphScreen(AskingScreen[GraphAnswer]):
+    """The job under the cursor is explained below the tree."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,b", "app.pop_screen", "Back", id="graph.back"),
@@ -41,12 +37,8 @@ class GraphScreen(SteadyScreen, ModalScreen[None]):
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
-        super().__init__()
+        super().__init__(source, AskGraph(id=job_id), GraphAnswer, LineView(id="graph-head"))
         self._model = model
-        self._source = source
-        self._job_id = job_id
-        self._answer: GraphAnswer | None = None
-        self._head = LineView(id="graph-head")
         self._foot = LineView(id="graph-foot")
         self._table: LiveTable[str, GraphLine] = LiveTable(self._columns(), flush_hz=None, id="graph-table")
 
@@ -59,24 +51,11 @@ class GraphScreen(SteadyScreen, ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._table.display = False
-        self._request_answer()
-        self.set_interval(_ASK_AGAIN_S, self._request_answer)
 
-    def _request_answer(self) -> None:
-        run_exclusive(self, self._fetch_answer, "graph")
-
-    async def _fetch_answer(self) -> None:
-        try:
-            self._answer = await ask(self._source, AskGraph(id=self._job_id), GraphAnswer)
-        except Unavailable:
-            if self._answer is None:
-                self._head.show([Line(cell("the coordinator is not reached", "text-muted"))])
-        except OpsconsoleError as error:
-            self._head.show([Line(cell(error.message, "state-failed"))])
-        else:
-            self._show_answer(self._answer)
-
-    def _show_answer(self, answer: GraphAnswer) -> None:
+    def _show_answer(self) -> None:
+        answer = self._answer
+        if answer is None:
+            return
         names = {row.job.id: row.job.name for row in answer.jobs}
         lines = graph_lines(answer.jobs, lambda job_id: names.get(job_id, job_id))
         beside = len(lines) - 1

@@ -7,31 +7,27 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
-from opsconsole.ask import ask
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
+from opsconsole_console.screen.part.asking_screen import AskingScreen
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.key_bar import KeyBar
 from opsconsole_console.screen.part.line_view import BLANK, Line, LineView
-from opsconsole_console.screen.part.shell_access import run_exclusive, shell
+from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
-from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import Verdict, Why, WhyAnswer
-from opsconsole_protocol.error import OpsconsoleError, Unavailable
 
-_ASK_AGAIN_S = 2.0
 _CHECK_CELLS_MAX = 22
 
 
-class WhyScreen(SteadyScreen, ModalScreen[None]):
-    """Asks anew every two seconds while it is open; the cursor's worker is explained in full."""
+class WhyScreen(AskingScreen[WhyAnswer]):
+    """The cursor's worker is explained in full."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,w", "app.pop_screen", "Back", id="why.back"),
@@ -42,12 +38,8 @@ class WhyScreen(SteadyScreen, ModalScreen[None]):
     ]
 
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
-        super().__init__()
+        super().__init__(source, Why(id=job_id), WhyAnswer, LineView(id="why-head"))
         self._model = model
-        self._source = source
-        self._job_id = job_id
-        self._answer: WhyAnswer | None = None
-        self._head = LineView(id="why-head")
         self._explained = LineView(id="why-worker")
         self._table: LiveTable[str, Verdict] = LiveTable(why_columns(()), flush_hz=None, id="why-table")
         self._checks: tuple[str, ...] = ()
@@ -61,25 +53,9 @@ class WhyScreen(SteadyScreen, ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._table.display = False
-        self._request_answer()
-        self.set_interval(_ASK_AGAIN_S, self._request_answer)
 
     def on_resize(self) -> None:
         self._show_answer()
-
-    def _request_answer(self) -> None:
-        run_exclusive(self, self._fetch_answer, "why")
-
-    async def _fetch_answer(self) -> None:
-        try:
-            self._answer = await ask(self._source, Why(id=self._job_id), WhyAnswer)
-        except Unavailable:
-            if self._answer is None:
-                self._head.show([Line(cell("the coordinator is not reached", "text-muted"))])
-        except OpsconsoleError as error:
-            self._head.show([Line(cell(error.message, "state-failed"))])
-        else:
-            self._show_answer()
 
     def _show_answer(self) -> None:
         answer = self._answer
