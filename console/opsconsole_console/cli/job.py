@@ -95,7 +95,11 @@ def _progress_words(row: JobRow) -> str:
     if progress is None:
         return ""
     left = "" if progress["eta_ms"] is None else f", about {fmt.duration(progress['eta_ms'], figures=2)} left"
-    return f"{_count(progress['done'])} of {_count(progress['total'])}{left}{_when(row)}"
+    done, total = progress["done"], progress["total"]
+    far = f"{_count(done)} of {_count(total)}"
+    if row.num_tasks > 1:
+        far = f"{fmt.percent(done / total)} of {fmt.plural(row.num_tasks, 'task')}"
+    return f"{far}{left}{_when(row)}"
 
 
 def _count(number: float) -> str:

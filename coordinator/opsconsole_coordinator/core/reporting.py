@@ -13,6 +13,7 @@ from opsconsole_protocol.report import Progress, Reported
 METRICS_SHOWN_MAX = 100
 """Last values that are kept with an attempt. All points of all metrics are elsewhere."""
 CHECKPOINT_EVENT_EVERY_MS = 10_000
+"""A task that saves more often than this has fewer events. What it saved last is told in any case."""
 
 
 def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_ms: int) -> None:
@@ -32,7 +33,7 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         fleet.touch_attempt(attempt)
         checkpointing.note_latest(fleet, job, attempt, reported.checkpoint, now_ms)
         told_ms = attempt.checkpoint_told_ms
-        if told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
+        if attempt.is_finished or told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
             saved = (
                 f"attempt {attempt.number} had saved" if attempt.is_finished else "saved"

@@ -45,6 +45,8 @@ from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished,
 
 _COMMAND_SHOWN = 200
 _SAVE_LATE_SHOWN = 100
+_PARKED_COUNTED = 256
+"""Tasks of a job up to which each is asked how far it was when it made way."""
 RUNNING = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.BUILDING})
 LIVE = RUNNING | {TaskState.ASSIGNED}
 
@@ -170,7 +172,7 @@ def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     total = len(job.tasks)
     if total == 1:
         return running[0] if running else None
-    if job.spec.gang and job.state is TaskState.PAUSED:  # as one: few tasks, and all of them paused
+    if job.counts.get(TaskState.PAUSED) and total <= _PARKED_COUNTED:
         parked = [_reached(fleet, task) for task in job.tasks if is_parked(fleet, task)]
         running += [one for one in parked if one is not None]
     if not running and not ended:

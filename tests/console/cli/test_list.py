@@ -247,6 +247,14 @@ def test_how_far_a_job_was_when_it_stopped_is_shown(
     assert f"Progress:  1,234,567 of 2,000,000.5 when it {words}\n" in run("show", JOB).out
 
 
+def test_how_far_several_tasks_are_is_a_part_of_them_all(run: Run, server: FakeServer) -> None:
+    """It was "0.093 of 3", which no one reads as tasks."""
+    server.add_job(
+        JOB, num_tasks=3, state="running", started_at_ms=NOW_MS, advance=TaskProgress(done=0.93, total=3, eta_ms=60_000)
+    )
+    assert "Progress:  31 % of 3 tasks, about 1m 00s left\n" in run("show", JOB).out
+
+
 def test_each_dataset_has_a_line_of_its_own(run: Run, server: FakeServer) -> None:
     spec = JobSpec(command=("x",), datasets=(JobDataset("a.csv", "train"), JobDataset("b.csv", "test")))
     server.add_job(JOB, spec)

@@ -7,6 +7,7 @@ from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.reporting import note_reported
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Progress, Reported
+from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World
 
@@ -84,4 +85,18 @@ def test_how_far_a_preparation_was_that_failed_is_no_progress(world: World) -> N
     worker.heartbeat(progress={attempt.id: TaskProgress(done=1, total=3)})
     worker.report(attempt, AttemptState.FAILED, error="the setup failed", finished_at_ms=world.now_ms)
     assert view.job_row(world.fleet, job).advance is None
+    worker.take_all()
+
+
+def test_tasks_that_have_made_way_count_with_what_they_had_reached(world: World) -> None:
+    """A sweep that a checkpoint paused showed no progress at all."""
+    worker = world.worker(slots=2)
+    job = world.submit(num_tasks=2)
+    first, second = worker.started(), worker.started()
+    worker.heartbeat(progress={one.id: TaskProgress(done=30, total=100) for one in (first, second)})
+    world.reactor.on_act("pause", job.id, None, "ana", "", world.now_ms, PauseBy.CHECKPOINT)
+    world.turn()
+    for attempt in (first, second):
+        worker.report(attempt, AttemptState.FAILED, exit_code=85, error="exit code 85", finished_at_ms=world.now_ms)
+    assert view.job_row(world.fleet, job).advance == TaskProgress(done=0.6, total=2)
     worker.take_all()

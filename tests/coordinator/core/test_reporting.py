@@ -5,6 +5,7 @@ from opsconsole_coordinator.core.reporting import CHECKPOINT_EVENT_EVERY_MS, MET
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint, Progress, Reported
+from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World
 
 
@@ -49,6 +50,20 @@ def test_a_task_that_saves_all_the_time_fills_no_audit_log(world: World) -> None
         note_reported(world.fleet, attempt.id, reported, CHECKPOINT_EVENT_EVERY_MS + number)
     assert len(world.fleet.drain().events) == 1
     assert attempt.checkpoint == Checkpoint("/c", 99, 99)
+    worker.take_all()
+
+
+def test_what_a_task_saved_last_is_told_however_soon_after_the_one_before(world: World) -> None:
+    worker, _ = world.worker(), world.submit()
+    attempt = worker.started()
+    note_reported(world.fleet, attempt.id, Reported(checkpoint=Checkpoint("/c", 1, 1)), world.now_ms)
+    ended = {"exit_code": 1, "error": "exit code 1", "finished_at_ms": world.now_ms}
+    worker.report(attempt, AttemptState.FAILED, log_sizes={"report": 100}, **ended)
+    world.fleet.drain()
+    last = Reported(checkpoint=Checkpoint("/c", 2, 2))
+    note_reported(world.fleet, attempt.id, last, world.now_ms + 1)
+    note_reported(world.fleet, attempt.id, last, world.now_ms + 2)
+    assert [event.text for event in world.fleet.drain().events] == ["attempt 0 had saved at step 2: /c"]
     worker.take_all()
 
 
