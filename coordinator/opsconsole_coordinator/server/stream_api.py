@@ -41,8 +41,13 @@ class StreamApi:
     # --- operators ---------------------------------------------------------------------------------------------
 
     async def ask_for_stream(self, request: api.AskForStream, caller: Caller) -> api.StreamAnswer:
-        plan = await self._planner.plan_for_person(request.open)
-        return api.StreamAnswer(grant=self._broker.open(request.open, _person(caller), plan))
+        plan, person = await self._planner.plan_for_person(request.open), _person(caller)
+        if plan.act is not None:  # written down before it can begin
+            self._broker.check_room(person)
+            kind, words = plan.act
+            self._commit_loop.reactor.on_audit(person.name, kind, words, plan.subject, self._commit_loop.clock.now_ms())
+            await self._commit_loop.committed()
+        return api.StreamAnswer(grant=self._broker.open(request.open, person, plan))
 
     async def send_signal(self, request: api.SendSignal, caller: Caller) -> api.Done:
         self._broker.signal(request.stream_id, _person(caller), request.body)

@@ -146,7 +146,7 @@ class StreamBroker:
 
     def open(self, wanted: Wanted, initiator: Party, plan: Plan) -> StreamGrant:
         """Grant a stream that is allowed. The other end is told. Raises Unavailable, LimitExceeded or InvalidRequest."""
-        self._check_room(initiator)
+        self.check_room(initiator)
         is_store = plan.peer is PeerKind.COORDINATOR
         if not is_store and not self._policy.relay and wanted.via is Via.RELAY:
             raise Unavailable("this coordinator relays nothing (relay in its config.toml): leave --via out")
@@ -178,12 +178,6 @@ class StreamBroker:
             work = self._work(plan)
             self._process.expect(Expect(stream_id=stream_id, ttl_ms=TICKET_MS, secrets=secrets_of_ends, work=work))
         self._streams[stream_id] = stream
-        if plan.act is not None:
-            kind, words = plan.act
-            self._commit_loop.reactor.on_audit(
-                initiator.name, kind, words, plan.subject, self._commit_loop.clock.now_ms()
-            )
-            self._commit_loop.changed()
         return grant
 
     def store_streams(self) -> int:
@@ -192,7 +186,8 @@ class StreamBroker:
         latest_s = _now_s() - TICKET_MS / 1000
         return sum(one.is_begun or (not one.has_passed and one.granted_s > latest_s) for one in with_store)
 
-    def _check_room(self, initiator: Party) -> None:
+    def check_room(self, initiator: Party) -> None:
+        """Raises LimitExceeded where no more streams are granted to somebody at the moment."""
         if len(self._streams) >= STREAMS_MAX:
             raise LimitExceeded(f"{STREAMS_MAX} streams are open: try again when some have ended")
         mine = [one for one in self._streams.values() if one.initiator.party == initiator]
@@ -240,7 +235,7 @@ class StreamBroker:
 
         Raises Unavailable or LimitExceeded.
         """
-        self._check_room(STORE)
+        self.check_room(STORE)
         now_s = _now_s()
         stream = OpenStream(
             id=spell(secrets.randbits(5 * STREAM_ID_LENGTH), STREAM_ID_LENGTH), purpose=purpose, what=what, subject=subject,
