@@ -57,7 +57,7 @@ def test_a_paused_transformer_goes_on_elsewhere_and_ends_as_an_undisturbed_one(l
     step = paused["tasks"][0]["checkpoint"]["step"]
     assert 50 <= step < STEPS
 
-    lab.wait(lambda: lab.rows("show", job_id)[0]["checkpoint"]["copied"], "the coordinator's copy")
+    lab.wait(lambda: lab.job(job_id)["tasks"][0]["checkpoint"]["copied"], "the coordinator's copy")
     for keeper in lab.keepers("gpu-a"):
         keeper.signal(signal.SIGKILL)
     lab.kill(lab.processes["gpu-a"], signal.SIGKILL)

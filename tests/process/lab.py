@@ -36,6 +36,7 @@ class Lab:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         """What was started last under each name."""
         self._client: SyncClient | None = None
+        self._is_waiting = False
         self.environ = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         self.environ |= {
             "HOME": str(folder / "home"),
@@ -133,7 +134,11 @@ class Lab:
     def run(
         self, *arguments: str, code: int | None = 0, environ: dict[str, str] | None = None, timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end; with `code` its exit code is checked."""
+        """Run one command to its end; with `code` its exit code is checked.
+
+        Not to wait for something: hundreds of processes would be started until it comes. Ask the client library.
+        """
+        assert not self._is_waiting, f"{arguments} would run again and again"
         done = subprocess.run(
             (*OPSCONSOLE, *arguments),
             stdin=subprocess.DEVNULL,
@@ -243,11 +248,14 @@ class Lab:
 
     def wait(self, condition: Any, what: str, timeout_s: float = 30) -> None:
         """Wait for a condition; what the processes said is shown when it doesn't come."""
+        self._is_waiting = True
         try:
             until_sync(condition, timeout_s, what)
         except AssertionError as error:
             logs = "\n".join(f"--- {path.name}\n{path.read_text()[-2000:]}" for path in self.folder.glob("*.log"))
             raise AssertionError(f"{error}\n{logs}") from None
+        finally:
+            self._is_waiting = False
 
     def wait_connected(self, name: str) -> None:
         """Wait until a worker is shown as connected."""

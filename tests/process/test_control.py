@@ -90,7 +90,7 @@ def test_cancel_gives_the_grace_that_was_asked_for(lab: Lab) -> None:
     polite = lab.submit("--grace", "30s", *words("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"))
     stubborn = lab.submit("--grace", "0.3s", *words("trap '' TERM; echo up; while :; do sleep 0.05; done"))
     for job_id in (polite, stubborn):
-        lab.wait(lambda job_id=job_id: lab.run("logs", job_id).stdout == "up\n", "the task")
+        lab.wait_lines(job_id, "up")
     lab.run("cancel", polite, stubborn)
     assert lab.wait_state(polite, "killed")["tasks"][0]["exit_code"] in {0, None}
     assert lab.run("logs", polite).stdout == "up\nbye\n"

@@ -57,7 +57,7 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     assert lab.job(pair)["tasks"][0]["resource_usage"]["gpu_memory_mb"] == 4_000
 
     # What it holds is kept as a curve, and nothing of those that hold none.
-    lab.wait(lambda: lab.rows("metrics", f"{pair}/task-0", "--gpu"), "samples of its GPU")
+    lab.wait(lambda: lab.ask(lambda client: client.metrics(f"{pair}/task-0", gpus=True)), "samples of its GPU")
     samples = {row["metric"]: row for row in lab.rows("metrics", f"{pair}/task-0", "--gpu")}
     assert samples["memory_mb"]["values"][-1] == gpus.gpus[used].memory_used_mb
     assert samples["memory_total_mb"]["last"] == 24_576

@@ -320,7 +320,7 @@ def test_a_worker_that_is_away_is_named(lab: Lab) -> None:
     lab.agent("gpu-a")
     job_id = running(lab)
     lab.kill(lab.processes["gpu-a"])
-    lab.wait(lambda: lab.rows("workers")[0]["connection"] != "connected", "the silence")
+    lab.wait(lambda: lab.worker("gpu-a")["connection"] != "connected", "the silence")
     said = lab.run("exec", job_id, "--", "true", code=1).stderr
     assert f"{job_id} runs on gpu-a, which is not connected" in said
     lab.agent("gpu-a")

@@ -138,11 +138,12 @@ def test_the_last_state_of_a_line_that_starts_over(house: Lab, tmp_path: Path) -
     job_id = house.give([sys.executable, "-c", script, str(go)])
     house.wait(lambda: house.lines(job_id, tail=1)[-1:] == ["\rtrain: 5999/6000 step 5999/6000"], "the last state")
 
-    def progress() -> dict[str, Any]:
-        return house.rows("show", job_id)[0]["progress"] or {}
+    def advance() -> dict[str, Any]:
+        return house.job(job_id)["advance"] or {}
 
-    house.wait(lambda: (progress().get("done"), progress().get("total")) == (5999, 6000), "progress")
-    assert "eta_ms" in progress()
+    house.wait(lambda: (advance().get("done"), advance().get("total")) == (5999, 6000), "progress")
+    progress = house.rows("show", job_id)[0]["progress"]
+    assert (progress["done"], progress["total"], "eta_ms" in progress) == (5999, 6000, True)
     go.touch()
     house.wait_state(job_id, "succeeded")
     assert read(house, "logs", "--tail", "1", job_id) == (b"", b"\rover 6000/6000")
