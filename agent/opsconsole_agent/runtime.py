@@ -73,6 +73,7 @@ class AgentConfig:
     there are GPUs, else 1. `tags`: `K` or `K=V` each. `properties`: added to those that are measured.
     `keep_attempt_days`: how long that stays which tasks leave in their working folders. `keep_output_days`: how long the
     outputs of ended jobs stay; 0: for ever; None: for ever in an output path, else for OWN_OUTPUT_DAYS. `stop_tasks`: end all tasks with the agent. `project`: advertised as a property.
+    `exit_when_empty_s`: how often an agent without tasks asks whether any wait for it, to leave when none do; None: it stays.
     `remember`: keep the coordinator's address for the next start; one that is found by its data folder need not be kept.
     `stdin`: the file that tasks read. `run_as`: the user that tasks run as, where the agent is root. `cache_bytes`: how much
     is kept of files and code that jobs brought, and as much again of what setups made; None: a tenth of the disk, at most 50 GB.
@@ -93,6 +94,7 @@ class AgentConfig:
     keep_output_days: float | None = None
     stop_tasks: bool = False
     project: str | None = None
+    exit_when_empty_s: float | None = None
     remember: bool = True
     stdin: str = os.devnull
     run_as: str | None = None
@@ -355,6 +357,7 @@ class _Service:
             running.append(asyncio.create_task(self._recogniser.run(self._patterns), name="recogniser"))
             running.append(asyncio.create_task(self._gpu_recorder.run(), name="GPU recorder"))
             running.append(asyncio.create_task(self._leave(leave, stop), name="leave"))
+            running.append(asyncio.create_task(self._leave_when_empty(leave), name="leave when empty"))
             await _first_of(running, stop)
             if self._config.stop_tasks:
                 await self._stop_tasks()
@@ -384,6 +387,15 @@ class _Service:
             self._say(f"takes no more tasks, and leaves when {left} have ended")
         await _until(self._has_left, None)
         stop.set()
+
+    async def _leave_when_empty(self, leave: asyncio.Event) -> None:
+        """It is time once nothing is here and nothing waits that could come, if that is wanted."""
+        every_s = self._config.exit_when_empty_s
+        while every_s is not None and not leave.is_set():
+            await asyncio.sleep(every_s)
+            if self._link.is_up and not self._reactor.observed() and await self._message_handler.ask_waiting() == 0:
+                leave.set()
+        await asyncio.Event().wait()  # that this has been said ends nothing by itself
 
     def _has_left(self) -> bool:
         """Whether nothing runs here, and the coordinator, if it can be told, knows of that and assigns nothing more."""

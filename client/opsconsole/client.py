@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from opsconsole import points
 from opsconsole.ask import AnswerT, ask, is_repeatable
 from opsconsole.call import CALLS_FILE
 from opsconsole.connection import Connection
@@ -401,7 +402,7 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
 
         Tasks come by themselves. SIGINT or SIGTERM, where this is called in the main thread, or `departure.ask()`: take no more
         tasks, finish those that run, and return; a second time: return at once, and the tasks go on without their worker. Without
-        `run_forever` it leaves as well when nothing of the project waits and nothing runs here, which is looked at every
+        `run_forever` it leaves as well when nothing of the project waits and nothing runs here, of which it asks every
         `poll_interval` seconds. `name`: HOST-PROJECT unless given; `state_dir`: one for each name. `tell` gets a line for what
         happens. Raises NotFound where the agent isn't installed, InvalidRequest, and Conflict where such a worker runs already.
         """
@@ -412,7 +413,7 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
         departure = departure or work.Departure()
         with work.signals(departure.ask):
             await work.work(
-                self, current(self._target), project, departure, poll_interval=poll_interval, run_forever=run_forever,
+                current(self._target), project, departure, poll_interval=poll_interval, run_forever=run_forever,
                 name=name, max_concurrent_jobs=max_concurrent_jobs, state_dir=state_dir, tell=tell or _log.info,
             )  # fmt: skip
 
@@ -430,18 +431,13 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
     ) -> list[api.RunRow]:
         """What the tasks of a job (or one: JOB/task-N) have reported: every metric in short, and the points of `names`.
 
-        `gpus`: with what was measured of their GPUs, over Unix milliseconds. `points_max` (4 to 10,000,000): how many points of each metric come, roughly; the extremes are among them. Raises NotFound.
+        `gpus`: with what was measured of their GPUs, over Unix milliseconds. `points_max` (4 to 10,000,000): how many points of each metric come, roughly;
+        the extremes are among them. Of a metric with more come 500,000 at most. Raises NotFound.
         """
-        runs: list[api.RunRow] = []
-        while True:
-            asked = api.ReadMetrics(
-                id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, tasks_from=len(runs),
-                settle_ms=SETTLE_MS, gpus=gpus,
-            )  # fmt: skip
-            answer = await self._ask(asked, api.MetricsAnswer)
-            runs += answer.runs
-            if not answer.more or not answer.runs:
-                return runs
+        wanted = api.ReadMetrics(
+            id=id, names=tuple(names), axis=axis, points_max=points_max, attempt=attempt, settle_ms=SETTLE_MS, gpus=gpus
+        )
+        return await points.read_runs(lambda asked: self._ask(asked, api.MetricsAnswer), wanted)
 
     # --- logs --------------------------------------------------------------------------------------------------
 

@@ -12,28 +12,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from opsconsole.target import Target
-from opsconsole_protocol import api
 from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, PROJECT_CHARACTERS_MAX, cut
 from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.name import check_name, check_worker_name
 
 _AGENT = "opsconsole_agent"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Queue(Protocol):
-    """What a worker has to know of the queue: a `Client`."""
-
-    async def jobs(self, filter: str = "", project: str = "", limit: int = 100) -> list[api.JobRow]:  # noqa: A002
-        """Jobs."""
-        ...
-
-    async def workers(self, filter: str = "") -> list[api.WorkerRow]:  # noqa: A002
-        """Workers."""
-        ...
 
 
 class Departure:
@@ -55,7 +42,6 @@ class Departure:
 
 
 async def work(
-    queue: Queue,
     target: Target,
     project: str,
     departure: Departure,
@@ -83,33 +69,10 @@ async def work(
         state_dir=state_dir or _state_dir(called),
         max_concurrent_jobs=max_concurrent_jobs,
         project=project,
+        exit_when_empty_s=None if run_forever else poll_interval,
         remember=False,
     )
-    agent = asyncio.create_task(runtime.Agent(config, say=tell).run(departure.stop, departure.leave), name="agent")
-    watch = asyncio.create_task(_watch(queue, called, project, poll_interval, departure.leave, run_forever=run_forever))
-    try:
-        done, _ = await asyncio.wait([agent, watch], return_when=asyncio.FIRST_COMPLETED)
-        for one in done:
-            one.result()
-        await agent
-    finally:
-        watch.cancel()
-        departure.stop.set()
-        await asyncio.gather(agent, watch, return_exceptions=True)
-
-
-async def _watch(
-    queue: Queue, name: str, project: str, poll_interval: float, leave: asyncio.Event, *, run_forever: bool
-) -> None:
-    """Set `leave` when nothing of the project waits and this worker has nothing to do; tasks come by themselves meanwhile."""
-    while not leave.is_set():
-        if not run_forever and not await queue.jobs("tasks.pending>0", project, 1):
-            rows = [row for row in await queue.workers() if row.name == name and row.connection == "connected"]
-            if rows and not any(row.running_tasks for row in rows):
-                leave.set()
-                return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(leave.wait(), poll_interval)
+    await runtime.Agent(config, say=tell).run(departure.stop, departure.leave)
 
 
 @contextlib.contextmanager

@@ -57,6 +57,19 @@ def test_it_leaves_when_nothing_waits_and_finishes_its_task_when_told_to_leave(l
     assert client.wait(second.id)[0].state == "succeeded"
 
 
+def test_an_agent_leaves_when_nothing_of_its_project_waits(lab: Lab) -> None:
+    lab.serve()
+    client = lab.ask(lambda client: client)
+    client.set_project("pose")
+    mine = client.submit([JobSpec(command=("true",), project="pose") for _ in range(3)])
+    (others,) = client.submit([JobSpec(command=("true",))])
+    state_dir = str(lab.state_dir("gpu-a"))
+    lab.run("agent", "--name", "gpu-a", "--state-dir", state_dir, "--project", "pose", "--exit-when-empty")
+    assert {row.state for row in client.jobs(project="pose")} == {"succeeded"}
+    assert len(mine) == 3
+    assert client.show(others.id).job.state == "pending"
+
+
 def status(client: SyncClient) -> str:
     (row,) = client.workers()
     return row.status

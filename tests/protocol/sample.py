@@ -174,6 +174,7 @@ AGENT: dict[str, Any] = {
     "agent_file_not_found_1": link.FileNotFound(check_id=1, reason="no such file"),
     "agent_file_not_found_again_1": link.FileNotFound(check_id=1, reason="is still growing, 1 GB", again_ms=500),
     "agent_port_found_1": link.PortFound(check_id=3, port=29_500),
+    "agent_ask_waiting_1": link.AskWaiting(),
     "agent_leavings_1": link.Leavings(
         check_id=1, leavings=(link.Leaving(name="attempts/a", path="/s/attempts/a", why="w", bytes=5, at_ms=AT),),
         more=True, troubles=("t",),
@@ -260,6 +261,7 @@ COORDINATOR: dict[str, Any] = {
     "coordinator_registered_3": link.Registered(
         protocol=1, coordinator="lab", store_id="s1", store_seq=9, store_seal="5ea1"
     ),
+    "coordinator_waiting_1": link.Waiting(tasks=3),
     "coordinator_heartbeat_ack_seal_1": link.HeartbeatAck(at_ms=AT, store_seq=9, store_seal="5ea1"),
     "coordinator_forget_accepted_1": link.Forget(seq=4, attempt_ids=(ATTEMPT,), accepted=(ATTEMPT,)),
     "coordinator_job_assignment_follows_1": link.JobAssignment(
@@ -449,6 +451,7 @@ CLIENT: dict[str, Any] = {
             settle_ms=5_000,
         ),
     ),
+    "client_call_metrics_page_1": api.Call(1, api.ReadMetrics(id="7k3m9", names=("loss",), points_from=500)),
     "client_call_metrics_gpus_1": api.Call(1, api.ReadMetrics(id="7k3m9", gpus=True)),
     "client_call_ask_for_stream_tasks_1": api.Call(
         1,

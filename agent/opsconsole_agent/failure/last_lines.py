@@ -17,6 +17,8 @@ VALUE_CHARACTERS_MIN = 8
 _SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|(?:^|_)(?:API)?_?KEY|PRIVATE|COOKIE|DSN", re.IGNORECASE
 )
+_NO_SECRETS = frozenset({"PWD", "OLDPWD"})
+"""Variables that every shell has, and whose names only look like a password's."""
 _ESCAPE = re.compile(
     r"[\x1b\x80-\x9f](?:(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?))?"
 )
@@ -46,9 +48,13 @@ NOTHING = Printed()
 
 def secret_variables(own: Mapping[str, str], job: Mapping[str, str]) -> dict[str, str]:
     """What may not be shown of a task's environment: secrets of the agent's `own`, and all of the `job`'s that is long enough."""
-    named = {name: value for name, value in {**own, **job}.items() if _SECRET_NAME.search(name)}
+    named = {name: value for name, value in {**own, **job}.items() if _names_secret(name)}
     found = {name: value for name, value in named.items() if len(value) >= SECRET_CHARACTERS_MIN}
     return found | {name: value for name, value in job.items() if len(value) >= VALUE_CHARACTERS_MIN}
+
+
+def _names_secret(name: str) -> bool:
+    return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
 
 
 def last_lines(tail: Tail, secrets: Mapping[str, str]) -> list[str]:
@@ -74,7 +80,7 @@ def masked(text: str, secrets: Mapping[str, str]) -> str:
 
 def _forms(name: str, value: str) -> Iterable[str]:
     """How a value may be printed: as it is, as Python quotes it, in a URL; and each line of one that has several."""
-    least = SECRET_CHARACTERS_MIN if _SECRET_NAME.search(name) else VALUE_CHARACTERS_MIN
+    least = SECRET_CHARACTERS_MIN if _names_secret(name) else VALUE_CHARACTERS_MIN
     parts = {value, *(part for part in value.splitlines() if len(part) >= VALUE_CHARACTERS_MIN)}
     forms = {form for part in parts for form in (part, repr(part)[1:-1], quote(part, safe=""))}
     return (form for form in forms if form.strip() and len(form) >= least)

@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
           "is what it connects to running, and reachable from that worker?"),
     # shells
     Rule(re.compile(r"\$'\\r': command not found|\^M: bad interpreter"), "the script has the line ends of Windows", "save it with those of Unix (dos2unix)"),
-    Rule(re.compile(r"(?:line \d+: |: \d+: |^)((?:\S+/)?[^\s:]+): (?:command )?not found$"), "command not found: {0}", _NOT_THERE,
+    Rule(re.compile(r"(?:line \d+: |: \d+: |^)(?:exec: )?((?:\S+/)?[^\s:]+): (?:command )?not found$"), "command not found: {0}", _NOT_THERE,
           EndCause.COMMAND_NOT_FOUND, (127, 1, 2)),
     Rule(re.compile(r"^(?:/usr/bin/)?env: [‘'](.+?)\\?r?[’']: No such file or directory"), "command not found: {0}", _NOT_THERE, EndCause.COMMAND_NOT_FOUND,
           (127,)),

@@ -35,6 +35,7 @@ from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
     TROUBLE_CHARACTERS_MAX,
     TROUBLES_MAX,
+    AskWaiting,
     CoordinatorMessage,
     DescribeDataset,
     Desired,
@@ -70,6 +71,7 @@ from opsconsole_protocol.link import (
     Trouble,
     TroubleCode,
     UpdateMetadata,
+    Waiting,
 )
 from opsconsole_protocol.log import Source
 from opsconsole_protocol.quantity import size_words
@@ -152,6 +154,7 @@ class MessageHandler:
         self._file_stability = FileStability()
         self._folders = FolderCheck()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: asyncio.Future[int] | None = None
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             DesiredSet: self._on_desired_set,
             JobAssignment: self._on_job_assignment,
@@ -159,6 +162,7 @@ class MessageHandler:
             Forget: self._on_core_event,
             Observe: self._on_core_event,
             HeartbeatAck: self._on_heartbeat_ack,
+            Waiting: self._on_waiting,
             LogAck: self._on_log_ack,
             InputFile: self._on_input_file,
             FindPort: self._on_find_port,
@@ -316,6 +320,15 @@ class MessageHandler:
         self._departure.told()
         self._send(UpdateMetadata(properties=properties))
 
+    async def ask_waiting(self) -> int | None:
+        """How many tasks wait that may come here; None where the coordinator doesn't say so in time."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._send(AskWaiting())
+        try:
+            return await asyncio.wait_for(self._waiting, _ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            return None
+
     # --- what the coordinator says ---------------------------------------------------------------------------------
 
     def _on_core_event(self, message: SetWant | Forget | Observe) -> None:
@@ -371,6 +384,10 @@ class MessageHandler:
     def _on_heartbeat_ack(self, message: HeartbeatAck) -> None:
         self._remember(StoreMark(self._store.store_id, message.store_seq, message.store_seal))
         self._events.append(Contact())
+
+    def _on_waiting(self, message: Waiting) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(message.tasks)
 
     def _remember(self, told: StoreMark) -> None:
         """Keep the highest sequence of the store that was heard of last, with its seal."""

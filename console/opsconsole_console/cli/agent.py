@@ -28,6 +28,9 @@ WORKER_OPTIONS = ("input_path", "output_path", "filesystem", "max_concurrent_job
 """Those with one value, as attributes of the parsed arguments."""
 
 
+_EMPTY_LOOK_S = 1.0
+
+
 def add(group: Group) -> None:
     """The verbs of this file."""
     parser = group.verb(
@@ -37,6 +40,9 @@ def add(group: Group) -> None:
         "finds them again.",
     )  # fmt: skip
     add_agent_options(parser)
+    parser.add_argument(
+        "--exit-when-empty", action="store_true", help="leave when nothing runs here and no task waits (of --project)"
+    )
     parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.rule("join", "token", "the join line holds a token")
     parser.rule("join", "token_file", "the join line holds a token")
@@ -140,6 +146,7 @@ def make_config(args: argparse.Namespace) -> AgentConfig:
         cache_bytes=worker.cache_bytes if args.cache_bytes is None else args.cache_bytes,
         stop_tasks=args.stop_tasks or worker.stop_tasks,
         project=args.project or worker.project,
+        exit_when_empty_s=_EMPTY_LOOK_S if getattr(args, "exit_when_empty", False) else None,  # no option of a service
         run_as=args.run_as or worker.run_as,
     )
 

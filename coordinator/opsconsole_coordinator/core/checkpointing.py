@@ -118,13 +118,11 @@ def forget(fleet: Fleet, job: Job, task: Task) -> None:
 
 
 def note_gone(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
-    """The checkpoint from which an attempt was to go on isn't there: the one before it has to do."""
+    """The checkpoint from which an attempt was to go on isn't on its worker: the coordinator's copy has to do, of it or of one before."""
     task = source_of(job, job.tasks[attempt.index])
     fleet.checkpoint_copies.pop((job.id, task.index), None)
-    if task.latest is not None and task.latest.checkpoint == attempt.resumed_from and not is_copied(task):
+    if task.latest is not None and task.latest.checkpoint == attempt.resumed_from:
         task.latest = None
-    elif task.kept is not None and task.kept.checkpoint == attempt.resumed_from:
-        task.latest = task.kept = None
     fleet.touch_task(job, task)
     text = f"the checkpoint{at_step(attempt.resumed_from)} is gone from {attempt.worker_name}"
     fleet.audit(now_ms, SYSTEM, EventKind.CHECKPOINT, text, job.task_id(task.index))

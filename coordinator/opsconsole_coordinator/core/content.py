@@ -33,6 +33,8 @@ class Content(NamedTuple):
     host: str = ""
     """The machine that sends it once a worker is known, by name; empty where the coordinator keeps it."""
     host_id: str = ""
+    place: str = ""
+    """The worker or filesystem where the same lies anyway, and a task finds it, as `Worker.output_place` has it."""
 
 
 class Host(NamedTuple):
@@ -67,8 +69,8 @@ def _of_upload(upload: Upload) -> Content:
 
 def missing_bytes(contents: Iterable[Content], worker: Worker) -> int | None:
     """How much a worker would have to be sent; None where it has all of them. An empty file has to be sent, too."""
-    here = worker.contents
-    sizes = [one.size_bytes for one in contents if one.content_id not in here]
+    here, places = worker.contents, (worker.id, worker.output_place)
+    sizes = [one.size_bytes for one in contents if one.content_id not in here and one.place not in places]
     return sum(sizes) if sizes else None
 
 

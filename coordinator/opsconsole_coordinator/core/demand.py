@@ -96,7 +96,9 @@ def is_particular(task: Task) -> bool:
 def _kept(task: Task, bond: Bond) -> Content | None:
     if task.kept is None or bond.place:
         return None
-    return Content(task.kept.content_id, task.kept.size_bytes, "its checkpoint")
+    is_there = task.latest is not None and task.latest.checkpoint == task.kept.checkpoint
+    place = task.latest.place if task.latest is not None and is_there else ""
+    return Content(task.kept.content_id, task.kept.size_bytes, "its checkpoint", place=place)
 
 
 def prefetch_of(job: Job) -> int:

@@ -1,6 +1,9 @@
 """What tasks say of themselves: their metrics, progress, checkpoints and notes."""
 
 import math
+import posixpath
+
+from msgspec.structs import replace
 
 from opsconsole_coordinator.core import checkpointing
 from opsconsole_coordinator.core.fleet import Fleet
@@ -8,7 +11,7 @@ from opsconsole_coordinator.core.model import Attempt, task_actor
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import TaskProgress
-from opsconsole_protocol.report import Progress, Reported
+from opsconsole_protocol.report import Checkpoint, Progress, Reported
 
 METRICS_SHOWN_MAX = 100
 """Last values that are kept with an attempt. All points of all metrics are elsewhere."""
@@ -28,17 +31,18 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
     attempt.recognised = tuple(name for name in attempt.metrics if name in reported.recognised)
     if reported.progress is not None:
         _note_progress(attempt, reported.progress, reported.progress_at_ms)
-    if reported.checkpoint is not None and reported.checkpoint != attempt.checkpoint:
-        attempt.checkpoint = reported.checkpoint
+    saved = None if reported.checkpoint is None else _whole(attempt, reported.checkpoint)
+    if saved is not None and saved != attempt.checkpoint:
+        attempt.checkpoint = saved
         fleet.touch_attempt(attempt)
-        checkpointing.note_latest(fleet, job, attempt, reported.checkpoint, now_ms)
+        checkpointing.note_latest(fleet, job, attempt, saved, now_ms)
         told_ms = attempt.checkpoint_told_ms
         if attempt.is_finished or told_ms is None or now_ms - told_ms >= CHECKPOINT_EVENT_EVERY_MS:
             attempt.checkpoint_told_ms = now_ms
-            saved = (
+            when = (
                 f"attempt {attempt.number} had saved" if attempt.is_finished else "saved"
-            )  # its last words may come after its end
-            words = f"{saved}{checkpointing.at_step(reported.checkpoint)}: {reported.checkpoint.path}"
+            )  # its last words may come late
+            words = f"{when}{checkpointing.at_step(saved)}: {saved.path}"
             fleet.audit(now_ms, actor, EventKind.CHECKPOINT, words, subject)
     for _, note in reported.notes:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"note: {note}", subject)
@@ -52,6 +56,14 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         fleet.touch_attempt(attempt)
         fleet.touch_job(job)  # its row keeps how far it was
     fleet.show_job(job)
+
+
+def _whole(attempt: Attempt, said: Checkpoint) -> Checkpoint:
+    """A checkpoint with its whole path: what a task writes by itself may be below its working folder."""
+    workdir = attempt.seen.workdir if attempt.seen is not None else None
+    if workdir is None or said.path.startswith("/"):
+        return said
+    return replace(said, path=posixpath.normpath(posixpath.join(workdir, said.path)))
 
 
 def _note_progress(attempt: Attempt, progress: Progress, at_ms: int) -> None:

@@ -109,6 +109,13 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
     return skew.remark(worker)
 
 
+def waiting_tasks(fleet: Fleet, worker: Worker) -> int:
+    """How many tasks wait of the project that a worker is for, or of all if it is for none."""
+    project = worker.properties.get("project")
+    jobs = (job for job in fleet.jobs.values() if not project or job.spec.project == project)
+    return sum(job.counts.get(TaskState.PENDING, 0) for job in jobs)
+
+
 def job_row(fleet: Fleet, job: Job) -> JobRow:
     """A job as it stands."""
     counts = job.counts
@@ -274,6 +281,9 @@ def _checkpoint(said: Checkpoint | None) -> CheckpointRow | None:
 def _newest_checkpoint(task: Task, rows: Sequence[AttemptRow]) -> CheckpointRow | None:
     """From what the task would go on, or else what an attempt of it saved last."""
     latest = task.latest
+    if latest is None and task.kept is not None:
+        said = task.kept.checkpoint
+        return CheckpointRow(path=said.path, step=said.step, at_ms=said.at_ms, copied=True)
     if latest is None:
         return next((row.checkpoint for row in reversed(rows) if row.checkpoint is not None), None)
     said = latest.checkpoint

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.websockets import WebSocket
 
+from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.reactor import Reactor
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -175,6 +176,9 @@ class AgentSession:
     def on_port_found(self, received: "Received") -> None:
         self._reactor.on_port_found(received.worker, received.message, received.now_ms)
 
+    def on_ask_waiting(self, received: "Received") -> None:
+        self.send(link.Waiting(tasks=view.waiting_tasks(self._commit_loop.fleet, received.worker)))
+
     def on_answer(self, received: "Received") -> None:
         """Somebody waits for it."""
         self._commit_loop.questions.answer(received.worker.id, received.message)
@@ -293,6 +297,7 @@ MESSAGES: dict[type[Any], Handling] = {
     link.FileExists: Handling(AgentSession.on_input_answer),
     link.FileNotFound: Handling(AgentSession.on_input_answer),
     link.PortFound: Handling(AgentSession.on_port_found),
+    link.AskWaiting: Handling(AgentSession.on_ask_waiting, is_change=False),
     link.Leavings: Handling(AgentSession.on_answer),
     link.FileList: Handling(AgentSession.on_answer, is_change=False),
     link.FilePartRead: Handling(AgentSession.on_answer, is_change=False),

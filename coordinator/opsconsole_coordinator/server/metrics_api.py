@@ -18,7 +18,7 @@ from opsconsole_coordinator.server.job_lookup import resolve
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query
 from opsconsole_protocol import api
-from opsconsole_protocol.api.request import POINTS_MIN
+from opsconsole_protocol.api.request import POINTS_MAX, POINTS_MIN
 from opsconsole_protocol.error import NotFound, Unavailable
 from opsconsole_protocol.ids import AttemptId, JobId
 
@@ -103,7 +103,8 @@ class MetricsApi:
     def _points(self, request: api.ReadMetrics, attempt_ids: list[AttemptId], name: str) -> Points:
         window = Window(request.first, request.last)
         over_time = request.axis is api.Axis.TIME
-        return self._curves.points(Asked(tuple(attempt_ids), name, over_time, window, request.points_max))
+        points_max = request.points_max if request.points_from is None else POINTS_MAX
+        return _page(self._curves.points(Asked(tuple(attempt_ids), name, over_time, window, points_max)), request)
 
     def _count(self, attempt_ids: list[AttemptId], name: str) -> int:
         """How many points are left where later ones took the place of earlier ones."""
@@ -112,10 +113,20 @@ class MetricsApi:
     def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
         window = Window(request.first, request.last) if request.axis is api.Axis.TIME else Window()
+        points_max = request.points_max if request.points_from is None else POINTS_MAX
         series = merged([self._log_service.reports.gpu_series(one) for one in attempt_ids])
         return [
-            _row(name, one.summary, thin(*one.by_time(), window, request.points_max)) for name, one in series.items()
+            _row(name, one.summary, _page(thin(*one.by_time(), window, points_max), request))
+            for name, one in series.items()
         ]
+
+
+def _page(points: Points, request: api.ReadMetrics) -> Points:
+    """Those that were asked for by their place, where that was done."""
+    if request.points_from is None:
+        return points
+    end = request.points_from + request.points_max
+    return points._replace(x=points.x[request.points_from : end], y=points.y[request.points_from : end])
 
 
 def _row(name: str, summary: Summary, points: Points | None) -> api.MetricRow:

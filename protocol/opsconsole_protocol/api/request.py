@@ -227,7 +227,8 @@ class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
     Of `names` points come too, at most about `points_max` for each metric of a task, with the extremes kept, and only those
     from `first` to `last`. `attempt`: of this one only, not of all attempts together. What an attempt that has ended reported last
     may still be on its way: that is waited for, `settle_ms` at most. `gpus`: with what was measured of each task's GPUs, at most about
-    `points_max` of each kind, from `first` to `last` where they are times.
+    `points_max` of each kind, from `first` to `last` where they are times. `points_from`: not thinned, but `points_max` points from this
+    one on, 0 being the first.
     """
 
     id: Id
@@ -241,6 +242,7 @@ class ReadMetrics(Request, frozen=True, kw_only=True, tag="metrics"):
     tasks_limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
     settle_ms: _Wait = 0
     gpus: bool = False
+    points_from: Whole | None = None
 
 
 class ListEvents(Request, frozen=True, kw_only=True, tag="events"):

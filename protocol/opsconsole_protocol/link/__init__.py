@@ -27,6 +27,7 @@ from opsconsole_protocol.link.from_agent import (
     LEAVINGS_MAX,
     SLOTS_MAX,
     AgentMessage,
+    AskWaiting,
     FileExists,
     FileNotFound,
     Heartbeat,
@@ -58,6 +59,7 @@ from opsconsole_protocol.link.from_coordinator import (
     Registered,
     RemoveLeavings,
     SetWant,
+    Waiting,
 )
 from opsconsole_protocol.link.log_chunk import PAYLOAD_BYTES_MAX, LogChunk
 from opsconsole_protocol.link.message import Message, PeerError
@@ -99,6 +101,7 @@ __all__ = [
     "TROUBLE_CHARACTERS_MAX",
     "AgentMessage",
     "AskForStream",
+    "AskWaiting",
     "Contents",
     "CoordinatorMessage",
     "DatasetDescribed",
@@ -156,6 +159,7 @@ __all__ = [
     "Trouble",
     "TroubleCode",
     "UpdateMetadata",
+    "Waiting",
     "Want",
     "decode_frame",
     "encode_frame",

@@ -121,6 +121,10 @@ class PortFound(Message, frozen=True, kw_only=True, tag="port_found"):
     port: Port
 
 
+class AskWaiting(Message, frozen=True, kw_only=True, tag="ask_waiting"):
+    """How much waits that this worker may take? Asked by one that leaves when nothing does."""
+
+
 class Leaving(Message, frozen=True, kw_only=True):
     """Something on a worker that nobody needs any more. `at_ms` is its last change, by the worker's clock.
 
@@ -166,6 +170,7 @@ AgentMessage = (
     | FileExists
     | FileNotFound
     | PortFound
+    | AskWaiting
     | Leavings
     | JobOutputPath
     | PeerError

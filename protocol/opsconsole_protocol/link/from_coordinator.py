@@ -134,6 +134,12 @@ class RemoveLeavings(Message, frozen=True, kw_only=True, tag="remove_leavings"):
     """Jobs that have ended: their output folders are removed, too."""
 
 
+class Waiting(Message, frozen=True, kw_only=True, tag="waiting"):
+    """The answer to `ask_waiting`: how many tasks wait of the worker's project, or of all if it has none."""
+
+    tasks: Whole
+
+
 class LogAck(Message, frozen=True, kw_only=True, tag="log_ack"):
     """How much of each source the coordinator has: `(attempt_id, source, offset)`."""
 
@@ -153,6 +159,7 @@ CoordinatorMessage = (
     | FindPort
     | LookForLeavings
     | RemoveLeavings
+    | Waiting
     | LogAck
     | PeerError
     | StreamGranted

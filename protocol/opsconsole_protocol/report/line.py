@@ -135,6 +135,14 @@ def _fields(line: bytes) -> _Fields:
         raise ReportError(_what_is_wrong(found)) from None
 
 
+_EXAMPLES = {
+    "metrics": '{"loss": 0.31}',
+    "progress": '{"done": 120, "total": 4000}',
+    "checkpoint": '{"path": "checkpoint-120", "step": 120}',
+    "gpu_sample": '{"memory_mb": 4000}',
+}
+
+
 def _what_is_wrong(found: dict[str, object]) -> str:
     """Of an object that can't be taken: what is of another type than it has to be."""
     for name in ("at_ms", "step"):
@@ -148,7 +156,7 @@ def _what_is_wrong(found: dict[str, object]) -> str:
         if within is None:
             continue
         if not isinstance(within, dict):
-            return f"{name} is no object, {{…}}"
+            return f"{name} is no object, such as {_EXAMPLES[name]}"
         for key, value in within.items():
             may_be_text = name in ("metrics", "checkpoint") and isinstance(value, str)
             if not may_be_text and (not _is_number(value) or (value is None and name == "gpu_sample")):

@@ -345,6 +345,7 @@ FAILURES = {
     ),
     "bash": Sample(127, "job.sh: line 3: nvidia-smii: command not found\n", "command not found: nvidia-smii", "--setup", "command_not_found"),
     "bash -c": Sample(127, "bash: line 1: foo: command not found\n", "command not found: foo", "", "command_not_found"),
+    "bash, exec": Sample(127, "x.sh: line 21: exec: nosuchcmd: not found\n", "command not found: nosuchcmd", "--setup", "command_not_found"),
     "dash": Sample(127, "/bin/sh: 1: foo: not found\n", "command not found: foo", "", "command_not_found"),
     "env": Sample(127, "/usr/bin/env: ‘python’: No such file or directory\n", "command not found: python", "", "command_not_found"),
     "bash, a path": Sample(127, "job.sh: line 2: ./train: No such file or directory\n", "command not found: ./train", "", "command_not_found"),

@@ -97,7 +97,13 @@ def test_a_secret_of_which_only_the_end_was_read_is_not_told() -> None:
 
 
 def test_of_the_agents_own_variables_only_secrets_are_hidden() -> None:
-    own = {"AWS_SECRET_ACCESS_KEY": "wJalr", "HOME": "/home/somebody", "WANDB_API_KEY": "abcdef"}
+    own = {
+        "PWD": "/data/here",
+        "OLDPWD": "/data/there",
+        "AWS_SECRET_ACCESS_KEY": "wJalr",
+        "HOME": "/home/somebody",
+        "WANDB_API_KEY": "abcdef",
+    }
     assert secret_variables(own, {"MODE": "train"}) == {"AWS_SECRET_ACCESS_KEY": "wJalr", "WANDB_API_KEY": "abcdef"}
 
 

@@ -51,6 +51,18 @@ async def test_the_tasks_of_a_sweep_have_a_curve_each_named_by_what_differs(sour
         assert "1 more aren't drawn" in there.text()
 
 
+async def test_from_compared_runs_the_curves_are_shown_at_once_on_a_small_screen_too(source: RecordedSource) -> None:
+    """A table of metrics was shown in their place, and nothing there said how to get to the curves."""
+    async with stage(source, SMALL) as there:
+        await metrics(there, "51c")
+        assert "⏎ Curves" in there.text()
+        await there.press("escape")
+        await there.line("compare 51c")
+        await there.until(lambda: "LOSS" in there.text())
+        await there.press("u")
+        await there.until(lambda: there.has_focus(view(there)) and drawn(there), "the curves")
+
+
 async def test_over_time_it_counts_from_the_first_point(source: RecordedSource) -> None:
     async with stage(source) as there:
         await metrics(there, "42f")

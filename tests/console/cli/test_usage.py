@@ -53,7 +53,7 @@ _CONTRACT = [
 _FLAGS = {
     "serve": "--listen --data-dir --tls --advertise",
     "agent": "--join --connect --token --name --state-dir --input-path --output-path --filesystem "
-    "--max-concurrent-jobs --tag --stop-tasks",
+    "--max-concurrent-jobs --tag --stop-tasks --exit-when-empty",
     "invite": "--ttl --uses --name --tag --role",
     "submit": "--json --wait --follow --name --project --priority --tasks --worker --require --gpus --cpus --memory "
     "--input --after --after-failure --after-any --max-retries-failure --max-retries-preemption --timeout --grace --lost-after --workdir --env "

@@ -606,6 +606,70 @@ def test_a_checkpoint_that_is_gone_gives_way_to_the_copy_before_it(world: World,
     assert task_of(job).failures == 1
 
 
+def test_a_worker_on_which_the_checkpoint_lies_lacks_nothing_of_it(world: World, copies: list[CopyCheckpoint]) -> None:
+    """It was said to have none of its data yet, and the copy that it is never sent counted against it."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    save(world, attempt, 54)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    copied(world, copies.pop())
+    world.worker("w2")
+    world.act("resume", job)
+    worker.assigned()
+    assert (
+        world.events[-1].text == "attempt 1 assigned to w1, which has 1.0 of 1.0 kB of its data, goes on from step 54"
+    )
+
+
+def test_a_path_below_the_working_folder_is_found_there(world: World, copies: list[CopyCheckpoint]) -> None:
+    """A script that writes its report by hand names what it made as it did; that was taken for a checkpoint outside of its folders."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    for path in ("ck/4", "./ck/../ck/4"):
+        save(world, attempt, 4, path)
+        latest = task_of(job).latest
+        assert latest is not None
+        assert (latest.checkpoint.path, latest.below) == (f"/state/{attempt.id}/work/ck/4", "ck/4")
+    assert [one.latest.below for one in copies] == ["ck/4"]
+    save(world, attempt, 5, "../../etc")
+    latest = task_of(job).latest
+    assert latest is not None
+    assert (latest.checkpoint.path, latest.root) == ("/state/etc", None)
+    worker.take_all()
+
+
+def test_a_checkpoint_that_is_gone_comes_back_from_its_copy(world: World, copies: list[CopyCheckpoint]) -> None:
+    """Its copy was given up along with it, and the run began anew."""
+    worker = world.worker()
+    job = world.submit()
+    attempt = run(world, job, worker)
+    pause(world, job)
+    asked(worker)
+    save(world, attempt, 54)
+    made_way(world, worker, attempt)
+    worker.forget(attempt)
+    copied(world, copies.pop())
+    world.act("resume", job)
+    again = worker.assigned()
+    assert worker.desired[again.id].launch.resume == link.Resume(path=f"/out/jobs/{job.id}/models/step-54")
+    worker.report(again, AttemptState.WORKER_FAILED, error="gone", cause="checkpoint_gone", finished_at_ms=1)
+    worker.forget(again)
+    row = view.task_row(job, task_of(job), [])
+    assert row.checkpoint is not None
+    assert (row.checkpoint.step, row.checkpoint.copied) == (54, True)
+    world.pass_ms(1_000)
+    last = worker.assigned()
+    assert worker.desired[last.id].launch.resume == link.Resume(
+        path="models/step-54", content_id=TREE, size_bytes=1_000
+    )
+    assert last.resumed_from == Checkpoint(f"/out/jobs/{job.id}/models/step-54", 54, row.checkpoint.at_ms)
+
+
 def test_sentences_read_well_with_and_without_a_step() -> None:
     assert checkpointing.at_step(Checkpoint("/x", 120, 0)) == " at step 120"
     assert checkpointing.at_step(Checkpoint("/x", None, 0)) == checkpointing.at_step(None) == ""

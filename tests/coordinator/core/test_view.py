@@ -258,3 +258,13 @@ def test_tasks_that_share_a_folder_have_their_jobs(world: World) -> None:
         worker.report(attempt, AttemptState.RUNNING, started_at_ms=1, output_path=path)
         expected = None if worker is three else f"/out/jobs/{job.id}"
         assert view.job_row(world.fleet, job).output_path == expected, "another disk, another folder of the same name"
+
+
+def test_an_agent_that_leaves_when_nothing_waits_counts_its_project_s_tasks(world: World) -> None:
+    mine, any_one = world.worker("w1", properties={"project": "pose"}, slots=1), world.worker("w2", slots=1)
+    world.reactor.on_set_project("pose", "", None, "ana", world.now_ms)
+    for _ in range(2):
+        world.submit(num_tasks=3, resources=Resources(gpus=9))
+    world.submit(project="pose", num_tasks=2, resources=Resources(gpus=9))
+    assert view.waiting_tasks(world.fleet, mine.record) == 2
+    assert view.waiting_tasks(world.fleet, any_one.record) == 8

@@ -68,6 +68,7 @@ def test_infinities(text: str, value: float) -> None:
         (b"[]", "object"),
         (b"{}", "none of checkpoint, metrics, note, progress"),
         (b'{"metrics": {}}', "none of"),
+        (b'{"checkpoint": "ck/4"}', "checkpoint is no object, such as .*path.*step"),
         (b'{"metrics": {"loss": "low"}}', "the value of loss is no number"),
         (b'{"metrics": {"loss": [1]}}', "the value of loss is no number"),
         (b'{"metrics": {"": 1}}', "can't name a metric"),
@@ -82,7 +83,7 @@ def test_infinities(text: str, value: float) -> None:
         (b'{"checkpoint": {"path": "a\\u0000"}}', "has a path"),
         (b" " * (REPORT_LINE_BYTES_MAX + 1), "too long"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_a_line_that_is_refused_in_words(line: bytes, words: str) -> None:
     with pytest.raises(ReportError, match=words):

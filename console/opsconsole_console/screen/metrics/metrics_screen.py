@@ -82,6 +82,10 @@ class MetricsScreen(DetailScreen):
 
     def on_mount(self) -> None:
         self._metrics.subject = self._subject()
+        if (
+            self._first
+        ):  # whoever names a metric wants to see its curve, also where the table would leave no room for it
+            self.action_pane(self._curves.number)
         self._request()
         self.set_interval(_ASK_AGAIN_S, self._request_while_live)
 
