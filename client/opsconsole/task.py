@@ -50,6 +50,8 @@ _LINE_BYTES_MAX = 64 * 1024
 _WHOLE_MAX = 1 << 53
 _COMPLAINTS_MAX = 20
 _SHOWN_CHARACTERS = 80
+_NAME_CHARACTERS_MAX, _METRICS_OF_LINE_MAX = 200, 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DATASETS = "OPSCONSOLE_DATASETS"
 _PAUSE = "OPSCONSOLE_PAUSE_FILE"
 _RESUME = "OPSCONSOLE_RESUME_FROM"
@@ -143,9 +145,9 @@ def report(metrics: Mapping[str, Any] | None = None, step: float | None = None, 
     given = dict(metrics) if metrics is not None else {}
     given.update(values)
     line: dict[str, Any] = {"at_ms": _now_ms(), **({} if step is None else {"step": _number(step, is_step=True)})}
-    line["metrics"] = {str(name): number for name, value in given.items() for number in _numbers(name, value)}
-    if line["metrics"]:
-        _writer.write(_encode(line))
+    numbers = [(str(name), number) for name, value in given.items() for number in _numbers(name, value)]
+    for first in range(0, len(numbers), _METRICS_OF_LINE_MAX):  # most often there is one line
+        _writer.write(_encode({**line, "metrics": dict(numbers[first : first + _METRICS_OF_LINE_MAX])}))
 
 
 @_harmless
@@ -432,12 +434,15 @@ def _arrow(place: _Place, name: str, kind: str, how: str) -> Any:
 
 
 def _numbers(name: Any, value: Any) -> list[float | str]:
-    """The value of a metric, or nothing where it is no number."""
+    """The value of a metric, or nothing where it is no number or has no name that can be taken."""
     try:
+        if not 0 < len(str(name)) <= _NAME_CHARACTERS_MAX or _CONTROL.search(str(name)):
+            raise ValueError(f"a metric has a name of up to {_NAME_CHARACTERS_MAX} printable characters")
         return [_number(value)]
     except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
         _writer.complain(
-            f"value {name}", f"{str(name)[:_SHOWN_CHARACTERS]} is left out of what is reported: {_shown(error)}"
+            f"value {name}",
+            f"{_CONTROL.sub('?', str(name))[:_SHOWN_CHARACTERS]} is left out of what is reported: {_shown(error)}",
         )
         return []
 

@@ -15,6 +15,7 @@ import pytest
 from opsconsole import task
 from opsconsole_agent.state.sdk_folder import install_sdk
 from opsconsole_protocol.end_cause import SAVED_EXIT_CODE
+from opsconsole_protocol.report import METRICS_OF_LINE_MAX, parse_line
 
 
 @pytest.fixture
@@ -115,6 +116,29 @@ def test_a_value_that_is_no_number_is_left_out_and_told_once(
     assert line.startswith("opsconsole: bad is left out of what is reported: ")
 
 
+@pytest.mark.parametrize("name", ["", "x\x1b[31m", "a\nb", "n" * 201, 3.5j])
+def test_a_name_that_can_not_be_taken_takes_no_other_along(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    """The coordinator refused the whole line, and every other metric was lost with it."""
+    monkeypatch.setattr(task, "_writer", task._Writer())
+    for step in range(3):
+        task.report({"loss": 3.0, name: 1}, step=step)
+    taken = [parse_line(line, 0).metrics for line in report.read_bytes().splitlines()]
+    assert [one.values["loss"] for one in taken if one is not None] == [3.0] * 3
+    if name == 3.5j:
+        return  # odd, and yet a name
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert "is left out of what is reported" in line
+
+
+def test_more_metrics_than_a_line_may_have_take_several_lines(report: Path) -> None:
+    task.report({f"m{number}": number for number in range(2 * METRICS_OF_LINE_MAX + 1)}, step=4)
+    lines = [parse_line(line, 0) for line in report.read_bytes().splitlines()]
+    assert [len(one.metrics.values) for one in lines if one.metrics is not None] == [200, 200, 1]
+
+
 def test_no_call_ends_a_training(
     report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +148,6 @@ def test_no_call_ends_a_training(
         task.report(wrong)
         task.progress(wrong, 3)
         task.checkpoint(wrong)
-        task.report({"x" * 70_000: 1})
         task.report(loss=1, step=wrong)
     assert not report.exists()
     told = capsys.readouterr().err.splitlines()

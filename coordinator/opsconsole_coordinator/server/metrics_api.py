@@ -1,6 +1,7 @@
 """What operators ask about what tasks have reported, answered."""
 
 import asyncio
+import math
 import sqlite3
 from functools import cached_property, partial
 
@@ -96,8 +97,7 @@ class MetricsApi:
         rows = []
         for name, one in summaries.items():
             points = self._points(request, attempt_ids, name) if name in request.names else None
-            count = one.points if one.is_rising else self._count(attempt_ids, name)
-            rows.append(_row(name, one._replace(points=count), points))
+            rows.append(_row(name, one if one.is_rising else self._left(attempt_ids, name, one), points))
         return [replace(row, is_recognised=True) if row.name in recognised else row for row in rows]
 
     def _points(self, request: api.ReadMetrics, attempt_ids: list[AttemptId], name: str) -> Points:
@@ -106,9 +106,12 @@ class MetricsApi:
         points_max = request.points_max if request.points_from is None else POINTS_MAX
         return _page(self._curves.points(Asked(tuple(attempt_ids), name, over_time, window, points_max)), request)
 
-    def _count(self, attempt_ids: list[AttemptId], name: str) -> int:
-        """How many points are left where later ones took the place of earlier ones."""
-        return self._curves.points(Asked(tuple(attempt_ids), name, False, Window(), POINTS_MIN)).total
+    def _left(self, attempt_ids: list[AttemptId], name: str, came: Summary) -> Summary:
+        """Of the points that are left where later ones took the place of earlier ones: thinning keeps the extremes."""
+        points = self._curves.points(Asked(tuple(attempt_ids), name, False, Window(), POINTS_MIN))
+        finite = [value for value in points.y if math.isfinite(value)]
+        least, greatest = min(finite, default=math.nan), max(finite, default=math.nan)
+        return came._replace(points=points.total, least=least, greatest=greatest)
 
     def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
