@@ -436,8 +436,7 @@ def _arrow(place: _Place, name: str, kind: str, how: str) -> Any:
 def _numbers(name: Any, value: Any) -> list[float | str]:
     """The value of a metric, or nothing where it is no number or has no name that can be taken."""
     try:
-        if not 0 < len(str(name)) <= _NAME_CHARACTERS_MAX or _CONTROL.search(str(name)):
-            raise ValueError(f"a metric has a name of up to {_NAME_CHARACTERS_MAX} printable characters")
+        _check_name(str(name))
         return [_number(value)]
     except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
         _writer.complain(
@@ -445,6 +444,11 @@ def _numbers(name: Any, value: Any) -> list[float | str]:
             f"{_CONTROL.sub('?', str(name))[:_SHOWN_CHARACTERS]} is left out of what is reported: {_shown(error)}",
         )
         return []
+
+
+def _check_name(name: str) -> None:
+    if not 0 < len(name) <= _NAME_CHARACTERS_MAX or _CONTROL.search(name):
+        raise ValueError(f"a metric has a name of up to {_NAME_CHARACTERS_MAX} printable characters")
 
 
 def _shown(error: Exception) -> str:

@@ -115,15 +115,28 @@ def _start_ms(run: RunRow) -> float:
 
 
 def run_name(run: RunRow, among: Sequence[RunRow]) -> str:
-    """What tells a run from the others: the parameters in which they differ, or else the job's name or the task's id."""
-    differing = [
-        f"{name}={value}"
-        for name, value in run.parameters.items()
-        if any(other.parameters.get(name) != value for other in among)
-    ]
-    if differing:
-        return " ".join(differing)
-    return run.job if len({other.job for other in among}) == len(among) else run.task_id.rpartition("/")[2]
+    """What tells a run from the others: the parameters in which they differ, its job and its task, as far as that takes them."""
+    differing = [name for name in run.parameters if any(_differ(run, one, name) for one in among)]
+    words = [f"{name}={run.parameters[name]}" for name in differing]
+    alike = [one for one in among if not any(_differ(run, one, name) for name in differing)]
+    if len(alike) == 1 and words:
+        return " ".join(words)
+    job_id = _job_id(run)
+    of_job = [one for one in alike if _job_id(one) == job_id]
+    if len(of_job) < len(alike):
+        is_shared = any(one.job == run.job and _job_id(one) != job_id for one in alike)
+        words += [run.job, job_id] if is_shared else [run.job]
+    if len(of_job) > 1 or not words:
+        words.append(run.task_id.rpartition("/")[2])
+    return " ".join(words)
+
+
+def _differ(run: RunRow, other: RunRow, name: str) -> bool:
+    return name not in other.parameters or other.parameters[name] != run.parameters[name]
+
+
+def _job_id(run: RunRow) -> str:
+    return run.task_id.rpartition("/")[0]
 
 
 def _line(row: MetricRow) -> MetricLine:

@@ -116,6 +116,16 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         return
     if attempt.cause == EndCause.CHECKPOINT_GONE:
         note_gone(fleet, job, attempt, now_ms)
+        if (
+            attempt.resumed_from is not None and attempt.resumed_from.path == job.spec.resume_from
+        ):  # it won't come there by itself
+            words = (
+                f"the checkpoint {job.spec.resume_from} is not on {attempt.worker_name}: --worker names one that has it"
+            )
+            fleet.audit(now_ms, SYSTEM, EventKind.FAILED, f"attempt {attempt.number} not started: {words}", subject)
+            fleet.set_task(job, task, TaskState.FAILED, words, attempt.cause)
+            _count_failed_task(fleet, job, now_ms)
+            return
     if attempt.cause == EndCause.DISK_FULL and not attempt.has_started and attempt.want.mode is not link.Mode.STOP:
         _look_elsewhere(fleet, job, task, attempt, now_ms)
         return

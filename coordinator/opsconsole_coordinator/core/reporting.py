@@ -9,7 +9,7 @@ from opsconsole_coordinator.core import checkpointing
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, task_actor
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, split_attempt_id, task_id
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint, Progress, Reported
 
@@ -22,7 +22,9 @@ CHECKPOINT_EVENT_EVERY_MS = 10_000
 def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_ms: int) -> None:
     """An attempt's report has grown, and this is what it says now."""
     attempt = fleet.attempts.get(attempt_id)
-    if attempt is None:
+    if attempt is None:  # its job has ended before its report was looked at whole
+        parts = split_attempt_id(attempt_id)
+        _tell_more_faults(fleet, reported, task_id(parts.job_id, parts.task_index), now_ms)
         return
     job = fleet.jobs[attempt.job_id]
     subject = job.task_id(attempt.index)
@@ -48,14 +50,18 @@ def note_reported(fleet: Fleet, attempt_id: AttemptId, reported: Reported, now_m
         fleet.audit(now_ms, actor, EventKind.NOTE, f"note: {note}", subject)
     for fault in reported.faults:
         fleet.audit(now_ms, actor, EventKind.NOTE, f"its report has a fault in {fault}", subject)
-    if more := reported.faults_left_out:
-        text = f"its report has {more:,} more {'fault' if more == 1 else 'faults'}"
-        fleet.audit(now_ms, actor, EventKind.NOTE, text, subject)
+    _tell_more_faults(fleet, reported, subject, now_ms)
     if attempt.is_finished:
         checkpointing.renew_parked_words(fleet, job, attempt)
         fleet.touch_attempt(attempt)
         fleet.touch_job(job)  # its row keeps how far it was
     fleet.show_job(job)
+
+
+def _tell_more_faults(fleet: Fleet, reported: Reported, subject: str, now_ms: int) -> None:
+    if more := reported.faults_left_out:
+        text = f"its report has {more:,} more {'fault' if more == 1 else 'faults'}"
+        fleet.audit(now_ms, task_actor(subject), EventKind.NOTE, text, subject)
 
 
 def _whole(attempt: Attempt, said: Checkpoint) -> Checkpoint:

@@ -693,6 +693,22 @@ def test_a_job_begins_where_its_submitter_says(world: World) -> None:
     assert worker.desired[attempt.id].launch.resume == link.Resume(path="/ckpt/base")
 
 
+def test_a_checkpoint_that_was_never_there_is_refused_once(world: World) -> None:
+    """A hundred attempts looked for it, one after the other."""
+    worker = world.worker()
+    job = world.submit(resume_from="/ckpt/base", max_retries_failure=3)
+    attempt = worker.assigned()
+    worker.report(attempt, AttemptState.WORKER_FAILED, error="not there", cause="checkpoint_gone", finished_at_ms=1)
+    worker.forget(attempt)
+    assert (state(job), task_of(job).reason) == (
+        "failed",
+        "the checkpoint /ckpt/base is not on w1: --worker names one that has it",
+    )
+    assert [event.text for event in world.events if event.kind == "failed"] == [
+        "attempt 0 not started: the checkpoint /ckpt/base is not on w1: --worker names one that has it"
+    ]
+
+
 def test_a_task_is_finished_or_live_or_waits_or_is_parked(world: World) -> None:
     """A parked task survives the coordinator's restart as what it is."""
     worker = world.worker()

@@ -79,6 +79,7 @@ def test_notes_and_faults_are_events_and_endless_metrics_are_cut(world: World) -
         (f"task {job.id}/task-0", "note: halved"),
         (f"task {job.id}/task-0", "its report has a fault in line 3: it is no JSON"),
         (f"task {job.id}/task-0", "its report has 6 more faults"),
+        (f"task {job.id}/task-0", "its report has 6 more faults"),  # which is found only when an attempt is gone
     ]
     assert len(attempt.metrics) == METRICS_SHOWN_MAX
     worker.take_all()
