@@ -12,9 +12,11 @@ def rows(lab: Lab, *arguments: str) -> list[dict[str, Any]]:
     return lab.rows("clean", "--older-than", "0s", *arguments)
 
 
-def count_left(lab: Lab, **kinds: bool) -> int:
+def count_left(lab: Lab, *, outputs: bool = False, logs: bool = False) -> int:
     """How much could be removed, by the client library."""
-    return len(lab.ask(lambda client: client.run(client.client.clean(attempts=False, **kinds))).leavings)
+    return len(
+        lab.ask(lambda client: client.run(client.client.clean(attempts=False, outputs=outputs, logs=logs))).leavings
+    )
 
 
 def make_out(lab: Lab) -> Path:
