@@ -117,6 +117,12 @@ def forget(fleet: Fleet, job: Job, task: Task) -> None:
     task.uncopied = ""
 
 
+def has_saved_nothing(job: Job, task: Task) -> bool:
+    """Whether there is no checkpoint of the task's own, so that it can begin where its submitter says only."""
+    source = source_of(job, task)
+    return source.latest is None and source.kept is None
+
+
 def note_gone(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
     """The checkpoint from which an attempt was to go on isn't on its worker: the coordinator's copy has to do, of it or of one before."""
     task = source_of(job, job.tasks[attempt.index])

@@ -6,6 +6,7 @@ from opsconsole_coordinator.core import estimate, gang
 from opsconsole_coordinator.core.avoidance import note_end
 from opsconsole_coordinator.core.checkpointing import (
     awaits_report,
+    has_saved_nothing,
     hurry,
     is_parked,
     note_gone,
@@ -115,17 +116,10 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         _park(fleet, job, task, attempt, now_ms)
         return
     if attempt.cause == EndCause.CHECKPOINT_GONE:
-        note_gone(fleet, job, attempt, now_ms)
-        if (
-            attempt.resumed_from is not None and attempt.resumed_from.path == job.spec.resume_from
-        ):  # it won't come there by itself
-            words = (
-                f"the checkpoint {job.spec.resume_from} is not on {attempt.worker_name}: --worker names one that has it"
-            )
-            fleet.audit(now_ms, SYSTEM, EventKind.FAILED, f"attempt {attempt.number} not started: {words}", subject)
-            fleet.set_task(job, task, TaskState.FAILED, words, attempt.cause)
-            _count_failed_task(fleet, job, now_ms)
+        if has_saved_nothing(job, task):
+            _refuse_start(fleet, job, task, attempt, now_ms)
             return
+        note_gone(fleet, job, attempt, now_ms)
     if attempt.cause == EndCause.DISK_FULL and not attempt.has_started and attempt.want.mode is not link.Mode.STOP:
         _look_elsewhere(fleet, job, task, attempt, now_ms)
         return
@@ -143,6 +137,15 @@ def _end_lost(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int)
         end = TaskState.PREEMPTED if is_preempted else TaskState.WORKER_FAILED
         words = f"{attempt.error} (all {job.spec.max_retries_preemption} retries are used up)"
         fleet.set_task(job, task, end, words, attempt.cause)
+
+
+def _refuse_start(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
+    """The checkpoint at which its submitter lets the job begin isn't on the worker, and won't come there by itself."""
+    words = f"the checkpoint {job.spec.resume_from} is not on {attempt.worker_name}: --worker names one that has it"
+    text = f"attempt {attempt.number} not started: {words}"
+    fleet.audit(now_ms, SYSTEM, EventKind.FAILED, text, job.task_id(task.index))
+    fleet.set_task(job, task, TaskState.FAILED, words, attempt.cause)
+    _count_failed_task(fleet, job, now_ms)
 
 
 def _park(fleet: Fleet, job: Job, task: Task, attempt: Attempt, now_ms: int) -> None:
