@@ -118,9 +118,9 @@ def forget(fleet: Fleet, job: Job, task: Task) -> None:
 
 
 def has_saved_nothing(job: Job, task: Task) -> bool:
-    """Whether there is no checkpoint of the task's own, so that it can begin where its submitter says only."""
+    """Whether there is no checkpoint of the task's own, and it can only begin where its submitter says."""
     source = source_of(job, task)
-    return source.latest is None and source.kept is None
+    return job.spec.resume_from is not None and source.latest is None and source.kept is None
 
 
 def note_gone(fleet: Fleet, job: Job, attempt: Attempt, now_ms: int) -> None:
