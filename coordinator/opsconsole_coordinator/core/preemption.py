@@ -148,7 +148,7 @@ class Preemption:
         return _Unit(tuple(attempts), (band, lost))
 
     def _spent(self, attempt: Attempt) -> float:
-        return max(0, self._now_ms - attempt.assigned_at_ms) * (len(attempt.gpu_ids) or 1 / 16)
+        return max(0, self._now_ms - attempt.assigned_at_ms) * (attempt.gpus or 1 / 16)
 
     def _choose(self, trial: DryRun, demand: Demand, band: int, chosen: Sequence[_Unit]) -> list[_Unit]:
         """Those with whom least is lost of all whose end would give a task room, on one worker; none where there are none."""
@@ -187,7 +187,7 @@ class Preemption:
     def _fits(self, trial: DryRun, worker: Worker, demand: Demand, units: Iterable[_Unit]) -> bool:
         with trial.without([one for unit in units for one in unit.attempts]):
             return (
-                has_room(worker, demand.gpus, demand.capacities)
+                has_room(worker, demand.gpus, demand.capacities, demand.share_mb)
                 and collect_offer(self._fleet, worker, demand, self._now_ms).accepted
             )
 

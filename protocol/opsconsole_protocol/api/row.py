@@ -8,7 +8,7 @@ import msgspec
 from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, Place
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +267,8 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     share: Share = EQUAL_SHARE
     preemptible: bool = False
     """Its tasks make way for jobs of a higher priority band."""
+    place: Place | None = None
+    """Where tasks of its new jobs go that don't say."""
 
 
 class UsageRow(Row, frozen=True, kw_only=True):
@@ -284,7 +286,8 @@ class UsageRow(Row, frozen=True, kw_only=True):
     tasks: int = 0
     """Attempts that ended."""
     tasks_now: int = 0
-    gpus_now: int = 0
+    gpus_now: float = 0
+    """Shares of GPUs count as the part of its memory that was asked for."""
     cpus_now: float = 0.0
     weight_ms: int = 0
     project_weight: float = 1.0

@@ -84,9 +84,12 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
     needs, kept = job.spec.resources, worker.reserved
     if kept is not None and kept.job_id != job.id:
         return 1
+    if needs.share:
+        return 1
     room = worker.slots_left(with_gpus=needs.gpus > 0)
     if needs.gpus:
-        room = min(room, (len(worker.gpus) - len(worker.gpus_taken)) // needs.gpus)
+        load = worker.live.load.gpus
+        room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus)
     if needs.memory_mb:
         left = worker.properties.get("memory_mb", 0) - sum(worker.promised("memory_mb").values())
         room = min(room, int(left // needs.memory_mb))
