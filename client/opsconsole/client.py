@@ -492,7 +492,7 @@ def _check(spec: JobSpec) -> None:
 def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
     """Whether a worker that meets the requirements is connected, not drained, named if any is, and has enough GPUs."""
     is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
-    return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
+    return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus_asked
 
 
 def new_job_id() -> JobId:

@@ -92,11 +92,12 @@ def _reserved_part(worker: Worker, demand: Demand, job: Job) -> Reserved:
     for need, key, _ in demand.capacities:
         free = free_capacity(worker, key)
         promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in live])
+    shares, load = _kept_shares(worker, demand) if demand.share_mb else {}, worker.live.load.gpus
     return Reserved(
         job_id=job.id,
-        slots=1,
+        slots=load.slots_with(shares) - load.slots if shares else 1,
         gpu_ids=frozenset(_kept_gpus(worker, demand) if demand.gpus and not demand.share_mb else ()),
-        shares=_kept_shares(worker, demand) if demand.share_mb else {},
+        shares=shares,
         promised=promised,
         gang=False,
         with_gpus=demand.gpus > 0,

@@ -172,6 +172,10 @@ class Preemption:
     def _fewest(self, trial: DryRun, worker: Worker, demand: Demand, units: Sequence[_Unit]) -> list[_Unit]:
         """As few as it takes of these for a task to have room on the worker; none where all of them aren't enough."""
         taken: list[_Unit] = []
+        if worker.live.load.gpus.shared:  # those on one GPU may be many, and one on another enough
+            taken = next(([unit] for unit in units if self._fits(trial, worker, demand, [unit])), [])
+            if taken:
+                return taken
         for unit in units:
             taken.append(unit)
             if self._fits(trial, worker, demand, taken):

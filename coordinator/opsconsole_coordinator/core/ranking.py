@@ -20,8 +20,8 @@ Rank = tuple[tuple[float, ...], str]
 Ranked = tuple[Rank, int, Offer]
 """An accepted offer with its rank, and its place in the list of all offers."""
 
-_TIME = "it is expected to end first there"
-_DATA = "it lacks least of its data"
+_TIME = "expected to end first there"
+_DATA = "lacks least of its data"
 _LEAST_FULL = "the least full"
 _FEWEST_GPUS = "the fewest GPUs"
 _WHY = {
@@ -83,7 +83,7 @@ class Ranking:
                 if words is _TIME and not self._known:
                     return _DATA
                 return words.format("GPUs" if self._has_gpus else "slots")
-        return "as good as others"
+        return "the first by name of those that are as good"
 
 
 def _used_gpus(worker: Worker) -> float:

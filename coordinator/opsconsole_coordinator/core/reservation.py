@@ -28,7 +28,7 @@ def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared:
         given = [gpu_id for offer in offers for gpu_id in offer.gpu_ids]
         reserved = Reserved(
             job_id=job.id,
-            slots=len(offers),
+            slots=min(len(offers), len(set(given))) if share_mb else len(offers),
             gpu_ids=frozenset(() if share_mb else given),
             shares={gpu_id: count * share_mb for gpu_id, count in Counter(given).items()} if share_mb else {},
             promised={key: need * len(offers) for key, need in one.items()},

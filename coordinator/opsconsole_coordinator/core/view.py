@@ -444,7 +444,7 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[Co
             verdicts=rows, text=explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
         )
     accepted = sum(offer.accepted for offer in offers)
-    because = f"the best of {accepted}: {best.because}" if accepted > 1 else best.because
+    because = f"the best of {accepted} ({best.because})" if accepted > 1 else best.because
     because += f", {best.supply}" if best.supply else ""
     chosen = best.worker.name
     return Candidates(verdicts=rows, text=f"{chosen}: {because}", chosen=chosen, because=because)
