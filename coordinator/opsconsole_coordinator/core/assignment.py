@@ -12,7 +12,7 @@ from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import attempt_id
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.quantity import memory_words
 from opsconsole_protocol.state import AttemptState
 
 
@@ -54,11 +54,11 @@ def assign(
 
 
 def _gpu_words(gpu_ids: Sequence[str], share_mb: int) -> str:
-    """` with 2 GPUs`, ` with 6.4 GB of a GPU, shared`; empty without any."""
+    """` with 2 GPUs`, ` with 6G of a GPU, shared`; empty without any."""
     count = len(gpu_ids)
     if not share_mb:
         return f" with {count} GPU{'s' if count > 1 else ''}" if count else ""
-    return f" with {size_words(share_mb << 20)} of {f'{count} GPUs each' if count > 1 else 'a GPU'}, shared"
+    return f" with {memory_words(share_mb)} of {f'{count} GPUs each' if count > 1 else 'a GPU'}, shared"
 
 
 def _resume_words(task: Task, attempt: Attempt) -> str:

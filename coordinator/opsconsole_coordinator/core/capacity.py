@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.link import Gpu
 from opsconsole_protocol.mount import missing_folder
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.quantity import memory_words
 
 FOREIGN_MEMORY_MB_MAX = 512
 """A GPU on which processes that aren't ours hold more than this isn't free, and neither is one on which any of them computes."""
@@ -67,17 +67,19 @@ def state_words(gpu: Gpu) -> str:
 
 
 def foreign_words(gpu: Gpu) -> str:
-    """`pid 4711 (python, 11 GB), not by opsconsole`: of foreign processes the largest, in whole GB, so that the words stay the same."""
+    """`pid 4711 (python, 11G), not by opsconsole`: of foreign processes the largest."""
     foreign = [user for user in gpu.processes if not user.attempt_id]
     largest = max(foreign, key=lambda user: (user.memory_mb or 0, user.is_compute))
-    parts = (largest.name, "" if largest.memory_mb is None else _rounded(largest.memory_mb))
+    parts = (largest.name, "" if largest.memory_mb is None else memory_words(_rounded(largest.memory_mb)))
     about = ", ".join(part for part in parts if part)
     others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
     return f"pid {largest.pid}{f' ({about})' if about else ''}{others}, not by opsconsole"
 
 
-def _rounded(memory_mb: int) -> str:
-    return f"{memory_mb / 1024:.0f} GB" if memory_mb >= 1024 else size_words(memory_mb << 20)
+def _rounded(memory_mb: int) -> int:
+    """Not so that words which are stored change with every reading: to whole GiB, or hundreds of MiB."""
+    step = 1024 if memory_mb >= 1024 else 100
+    return round(memory_mb / step) * step
 
 
 def _is_usable(gpu: Gpu, memory_mb: int) -> bool:

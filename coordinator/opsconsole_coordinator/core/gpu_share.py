@@ -9,7 +9,7 @@ from opsconsole_coordinator.core.model import Attempt, Reserved, Worker
 from opsconsole_protocol.gpu_load import NOT_SHARED, SHARERS_MAX
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.quantity import memory_words
 from opsconsole_protocol.spec import Place
 
 
@@ -99,7 +99,7 @@ def _refusal(
     wanted = f"{demand.gpus} GPUs" if demand.gpus > 1 else "a GPU"
     has = {0: "none has", 1: "one has"}.get(count, f"{count} have")
     words = (f"GPU {gpu.index} {_left_words(worker, gpu, kept)}" for gpu, left in lefts if left < demand.share_mb)
-    return f"needs {_size(demand.share_mb)} of {wanted} to share, {has} that much left: {'; '.join(words)}"
+    return f"needs {memory_words(demand.share_mb)} of {wanted} to share, {has} that much left: {'; '.join(words)}"
 
 
 def _left_words(worker: Worker, gpu: Gpu, kept: Reserved | None) -> str:
@@ -111,14 +111,10 @@ def _left_words(worker: Worker, gpu: Gpu, kept: Reserved | None) -> str:
     tasks = load.shared.get(gpu.uuid, NOT_SHARED).tasks
     if tasks >= SHARERS_MAX:
         return f"is shared by {tasks} tasks, and at most {SHARERS_MAX} may"
-    words = f"has {_size(left_mb(worker, gpu))} of {_size(gpu.memory_total_mb or 0)} left"
+    words = f"has {memory_words(left_mb(worker, gpu))} of {memory_words(gpu.memory_total_mb or 0)} left"
     words += f", shared by {tasks} task{'s' if tasks > 1 else ''}" if tasks else ""
     words += f", used by {foreign_words(gpu)}" if foreign_mb(gpu) != 0 else ""
     return f"{words}, and {kept_words(kept)}" if kept is not None and kept.is_of(gpu.uuid) else words
-
-
-def _size(memory_mb: int) -> str:
-    return size_words(memory_mb << 20)
 
 
 def counted_gpus(worker: Worker, gpu_ids: Iterable[str], share_mb: int) -> float:
@@ -148,4 +144,4 @@ def watch_share(fleet: Fleet, attempt: Attempt) -> str:
         return ""
     attempt.is_share_exceeded = True
     fleet.touch_attempt(attempt)
-    return f"holds {_size(used)} of GPU memory and asked for {_size(asked)} (--gpu-memory): others on that GPU may run out of it"
+    return f"holds {memory_words(used)} of GPU memory and asked for {memory_words(asked)} (--gpu-memory): others on that GPU may run out of it"

@@ -252,7 +252,9 @@ def test_a_worker_that_has_the_data_is_preferred_and_says_so(world: World) -> No
     assert because(world, **fields) == "w2: the best of 2 (lacks least of its data), has 12 of 12 GB of its data"
     job = world.submit(**fields)
     second.started()
-    assert world.events[-2].text == "attempt 0 assigned to w2, which has 12 of 12 GB of its data"
+    assert (
+        world.events[-2].text == "attempt 0 assigned to w2, which has 12 of 12 GB of its data: lacks least of its data"
+    )
     again = world.submit(**fields)  # although w1 is idle and w2 isn't
     second.started()
     assert state(job) == state(again) == "running"

@@ -44,7 +44,7 @@ def test_tasks_share_a_gpu_while_its_memory_suffices_and_one_slot_is_enough_for_
     assert {one.gpu_ids for one in given} == {("GPU-0",)}
     assert (state(jobs[4]), worker.record.slots_left(), worker.record.slots_left(with_gpus=True)) == ("pending", 0, 0)
     assert world.why(jobs[4]) == (
-        "w1 needs 6.4 GB of a GPU to share, none has that much left: GPU 0 has 0 B of 26 GB left, shared by 4 tasks, "
+        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has 0M of 24G left, shared by 4 tasks, "
         "held by true (000000000a), true (000000000b) and 2 more"
     )
     launch = worker.desired[given[0].id].launch
@@ -64,7 +64,7 @@ def test_whole_and_shared_never_meet(world: World) -> None:
     first = worker.started()
     late = submit(world, 6 * GB)
     assert world.why(late) == (
-        "w1 needs 6.4 GB of a GPU to share, none has that much left: GPU 0 has a task for itself, held by true (000000000b)"
+        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has a task for itself, held by true (000000000b)"
     )
     worker.succeed(first)
     worker.started()
@@ -78,7 +78,7 @@ def test_a_whole_job_that_waits_is_not_kept_waiting_by_ever_new_shares(world: Wo
     late = submit(world, 6 * GB)
     assert state(late) == "pending"
     assert (
-        "GPU 0 has 19 GB of 26 GB left, shared by 1 task, and is kept for job 000000000b, which is next in line"
+        "GPU 0 has 18G of 24G left, shared by 1 task, and is kept for job 000000000b, which is next in line"
         in world.why(late)
     )
     worker.succeed(first)
@@ -113,7 +113,7 @@ def test_a_task_may_share_several_gpus(world: World) -> None:
     submit(world, 6 * GB, count=2)
     assert [worker.started().gpu_ids for _ in range(2)] == [("GPU-0",), ("GPU-0", "GPU-1")]
     assert world.why(submit(world, 6 * GB, count=2)) == (
-        "w1 needs 6.4 GB of 2 GPUs to share, one has that much left: GPU 0 has 0 B of 26 GB left, shared by 2 tasks, "
+        "w1 needs 6G of 2 GPUs to share, one has that much left: GPU 0 has 0M of 24G left, shared by 2 tasks, "
         "held by true (000000000a) and true (000000000b)"
     )
 
@@ -126,9 +126,10 @@ def test_foreign_processes_take_from_what_is_shared(world: World) -> None:
     whole, late = world.submit(gpus=1), submit(world, 8 * GB)
     assert "GPU 2 is shared by 1 task" in world.why(whole)
     assert world.why(late) == (
-        "w1 needs 8.6 GB of a GPU to share, none has that much left: GPU 2 has 7.1 GB of 26 GB left, shared by 1 task, "
-        "used by pid 4711 (python, 11 GB), not by opsconsole, held by true (000000000a)"
+        "w1 needs 8G of a GPU to share, none has that much left: GPU 2 has 6.8G of 24G left, shared by 1 task, "
+        "used by pid 4711 (python, 11G), not by opsconsole, held by true (000000000a)"
     )
+    world.act("cancel", whole)
     worker.heartbeat(gpus=(card(2),))
     worker.started()
     assert state(late) == "running"
@@ -137,9 +138,9 @@ def test_foreign_processes_take_from_what_is_shared(world: World) -> None:
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ({"memory_mb": 200, "is_compute": True}, "GPU 0 is used by pid 7 (python, 210 MB), not by opsconsole"),
+        ({"memory_mb": 200, "is_compute": True}, "GPU 0 is used by pid 7 (python, 200M), not by opsconsole"),
         ({"memory_mb": None, "is_compute": True}, "GPU 0 is used by pid 7 (python), not by opsconsole"),
-        ({"memory_mb": 11_469}, "GPU 0 is used by pid 7 (python, 11 GB), not by opsconsole"),
+        ({"memory_mb": 11_469}, "GPU 0 is used by pid 7 (python, 11G), not by opsconsole"),
         ({"memory_mb": 200}, ""),
     ],
     ids=["computes a little", "computes, and nobody knows how much", "holds much", "a desktop"],
@@ -158,7 +159,7 @@ def test_who_else_uses_a_gpu_is_said(world: World, user: dict[str, Any], words: 
 def test_what_cannot_be_measured_is_not_shared(world: World) -> None:
     sharing(world, card(0, 24 * GB, link.GpuUser(pid=7, name="python", is_compute=True)))
     job = submit(world, 1 * GB)
-    assert "GPU 0 has 0 B of 26 GB left, used by pid 7 (python), not by opsconsole" in world.why(job)
+    assert "GPU 0 has 0M of 24G left, used by pid 7 (python), not by opsconsole" in world.why(job)
 
 
 def test_a_task_that_holds_more_than_it_asked_for_is_told_of_once_and_counts_with_what_it_holds(world: World) -> None:
@@ -171,7 +172,7 @@ def test_a_task_that_holds_more_than_it_asked_for_is_told_of_once_and_counts_wit
     told = [one for one in world.events if "asked for" in one.text]
     assert [(one.text, one.subject) for one in told] == [
         (
-            "attempt 0 on w1 holds 21 GB of GPU memory and asked for 6.4 GB (--gpu-memory): others on that GPU may run out of it",
+            "attempt 0 on w1 holds 20G of GPU memory and asked for 6G (--gpu-memory): others on that GPU may run out of it",
             f"{attempt.job_id}/task-0",
         )
     ]
