@@ -78,9 +78,9 @@ def test_spread_tasks_say_why(world: World) -> None:
     assert (where(*workers), told(world)) == ("b", "the fewest GPUs")
     world.submit(num_tasks=1, place=Place.SPREAD)
     assert (where(*workers), told(world)) == ("c", "the least full")
-    job = world.submit(num_tasks=2, place=Place.SPREAD)
+    job = world.submit(num_tasks=3, place=Place.SPREAD)
     assert told(world) == "the fewest tasks of the job"
-    assert len({one.worker_id for one in world.fleet.live_attempts(job)}) == 2
+    assert len({one.worker_id for one in world.fleet.live_attempts(job)}) == 3
     for worker in workers:
         while worker.inbox:
             worker.started()
