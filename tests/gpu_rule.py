@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+GPU_MEMORY_MB = 24_000
+"""What a GPU has where nothing else is said."""
+
 
 def gpu_faults(holders: Iterable[tuple[Sequence[str], int]], sizes: Mapping[str, int]) -> Iterator[str]:
     """What is wrong with who has which GPUs. Of each holder its GPUs, and how much of each one's memory, or 0 for the whole."""

@@ -437,10 +437,6 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
         load = self.live.load
         return self.max_concurrent_jobs - (load.with_gpus if with_gpus else load.slots)
 
-    def promised(self, key: str) -> dict[AttemptId, float]:
-        """What each live attempt was promised of a capacity: `cpus` or `memory_mb`."""
-        return {one.id: one.promised.get(key, 0) for one in self.live.values() if one.promised}
-
 
 OutputKey = tuple[JobId, int]
 """A job, and the index of one of its tasks."""

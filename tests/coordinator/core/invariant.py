@@ -92,7 +92,9 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
         load = worker.live.load.gpus
         room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus)
     if needs.memory_mb:
-        left = worker.properties.get("memory_mb", 0) - sum(worker.promised("memory_mb").values())
+        left = worker.properties.get("memory_mb", 0) - sum(
+            one.promised.get("memory_mb", 0) for one in worker.live.values()
+        )
         room = min(room, int(left // needs.memory_mb))
     return room
 
@@ -242,7 +244,7 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
     if ahead > min(short, PREFETCH_MAX):
         yield f"{len(live)} attempts in {worker.max_concurrent_jobs} slots"
     for key, total in (("cpus", "cpus"), ("memory_mb", "memory_mb")):
-        used = sum(worker.promised(key).values())
+        used = sum(one.promised.get(key, 0) for one in live)
         if used and used > worker.properties.get(total, 0):
             yield f"{used} {key} promised"
 
