@@ -6,6 +6,7 @@ from opsconsole_coordinator.core.capacity import foreign_mb, foreign_words, stat
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Reserved, Worker
+from opsconsole_protocol.api import SharedGpu
 from opsconsole_protocol.gpu_load import NOT_SHARED, SHARERS_MAX
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Gpu
@@ -40,6 +41,18 @@ def _over_mb(worker: Worker, gpu: Gpu) -> int:
         if attempt is not None and attempt.share_mb:
             over += max(0, memory_mb - attempt.share_mb)
     return over
+
+
+def shared_gpus(worker: Worker) -> tuple[SharedGpu, ...]:
+    """Those of a worker's GPUs that tasks share, as rows."""
+    shared = worker.live.load.gpus.shared
+    if not shared:
+        return ()
+    return tuple(
+        SharedGpu(uuid=gpu.uuid, tasks=found.tasks, asked_mb=found.memory_mb, left_mb=left_mb(worker, gpu))
+        for gpu in worker.gpus
+        if (found := shared.get(gpu.uuid)) is not None
+    )
 
 
 def fit_for_share(worker: Worker, share_mb: int) -> list[Gpu]:

@@ -13,6 +13,7 @@ from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
+from opsconsole_coordinator.core.gpu_share import shared_gpus
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
@@ -76,6 +77,7 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
         drain_reason=worker.drain_reason,
         drain_until_ms=worker.drain_until_ms,
+        gpus_shared=shared_gpus(worker),
     )
 
 

@@ -15,6 +15,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what is shown. Every field is always present; times are Unix milliseconds, memory is MiB."""
 
 
+class SharedGpu(Row, frozen=True, kw_only=True):
+    """A GPU that tasks share: how many do, how much of its memory they asked for together, and how much is left for others."""
+
+    uuid: str
+    tasks: int
+    asked_mb: int
+    left_mb: int
+
+
 class WorkerRow(Row, frozen=True, kw_only=True):
     """A worker. `status` is available, reserved, busy or maintenance; `connection` is connected, silent or lost."""
 
@@ -39,6 +48,7 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     """Why it was drained, as the operator said."""
     drain_until_ms: int | None = None
     """When what still runs there leaves."""
+    gpus_shared: tuple[SharedGpu, ...] = ()
 
 
 class JobRow(Row, frozen=True, kw_only=True):
