@@ -485,8 +485,7 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
 
 
 def _check(spec: JobSpec) -> None:
-    check_fields(spec)
-    check_spec(spec)
+    check_spec(check_fields(spec))
 
 
 def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:

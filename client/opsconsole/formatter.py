@@ -71,7 +71,7 @@ class Formatter(ABC):
             spec = function.spec()
         else:
             spec = _filled(task, parameters or {})
-        check_fields(spec)
+        spec = check_fields(spec)
         check_spec(spec)
         return self.text(spec)
 

@@ -35,7 +35,7 @@ class GpuLoad:
         self._whole_tasks = self._sharing = 0
 
     def take(self, gpu_ids: Iterable[str], share_mb: int = 0) -> None:
-        """A task gets GPUs, or so much of each one's memory."""
+        """A task gets GPUs, or a part of each one's memory."""
         if not gpu_ids:
             return
         if not share_mb:

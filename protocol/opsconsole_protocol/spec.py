@@ -256,9 +256,9 @@ def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
         raise InvalidRequest(f"the job can't be sent: {error}") from None
 
 
-def check_fields(spec: JobSpec) -> None:
-    """Raise InvalidRequest where a field of a spec that was made by hand doesn't keep to its type and limits."""
-    checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
+def check_fields(spec: JobSpec) -> JobSpec:
+    """The spec as it is sent: one that was made by hand may have a dict for `resources`. Raises as `checked_spec` does."""
+    return checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
 
 
 def check_spec(spec: JobSpec) -> None:

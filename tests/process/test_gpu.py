@@ -97,7 +97,7 @@ def test_tasks_share_a_gpu_by_memory_beside_a_foreign_process(lab: Lab) -> None:
     lab.wait(lambda: any("asked for 6G" in one["text"] for one in lab.rows("events")), "to be told of what it holds")
     gpus.end_process(1)
     assert shown(lab, late, 0, "gpus") == gpus.gpus[0].uuid
-    assert "shared by 3, 5.2G left" in lab.run("workers", "gpu-a").stdout
+    assert "shared by 3, 5.2G left" in lab.run("workers").stdout
     (lab.folder / "go").touch()
     for job_id in (pair, late):
         lab.wait_state(job_id, "succeeded")

@@ -11,7 +11,7 @@ _ANY = float("inf")
 
 
 class Claim(NamedTuple):
-    """What an attempt takes of GPUs: those that it has for itself, or so much memory of each."""
+    """What an attempt takes of GPUs: those that it has for itself, or a part of the memory of each."""
 
     gpu_ids: tuple[str, ...] = ()
     share_mb: int = 0

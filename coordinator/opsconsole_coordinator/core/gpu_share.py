@@ -56,13 +56,13 @@ def shared_gpus(worker: Worker) -> tuple[SharedGpu, ...]:
 
 
 def fit_for_share(worker: Worker, share_mb: int) -> list[Gpu]:
-    """The GPUs of which a task could have so much if no other task of ours had any."""
+    """The GPUs that would have a share for a task if no other task of ours had any of them."""
     found = ((gpu, foreign_mb(gpu)) for gpu in worker.gpus if gpu.state == "ok")
     return [gpu for gpu, held in found if held is not None and (gpu.memory_total_mb or 0) - held >= share_mb]
 
 
 def choose_shares(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[tuple[str, ...] | None, str]:
-    """The GPUs of which a task is to have its share, or None and why not enough have so much left. `kept`: what is kept for others.
+    """The GPUs of which a task is to have its share, or None and why too few have it left. `kept`: what is kept for others.
 
     Those that are shared already come first and of these the fullest, so that others stay whole; where jobs are spread, the emptiest.
     """
