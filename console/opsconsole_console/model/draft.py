@@ -276,7 +276,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
         memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
         gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
-        share=read("share", lambda: _yes(draft.share), False),
+        share=read("share", lambda: _share(draft), False),
     )
     return {
         "command": command or ("",),
@@ -318,6 +318,13 @@ def _pause_by(text: str) -> PauseBy:
         return PauseBy(text.strip().lower() or PauseBy.FREEZE)
     except ValueError:
         raise InvalidRequest("freeze or checkpoint") from None
+
+
+def _share(draft: Draft) -> bool:
+    is_shared = _yes(draft.share)
+    if is_shared and not draft.gpu_memory.strip():
+        raise InvalidRequest("a GPU is shared by memory: fill in GPU mem")
+    return is_shared
 
 
 def _place(text: str) -> Place | None:
