@@ -167,6 +167,7 @@ def _gpu(gpu: GpuSample, owners: Mapping[int, str]) -> Gpu:
                 name=process.name,
                 memory_mb=process.memory_mb,
                 attempt_id=owners.get(process.pid, ""),
+                is_compute=process.is_compute,
             )
             for process in gpu.processes
         ),

@@ -481,14 +481,13 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
 
 
 def _check(spec: JobSpec) -> None:
-    check_fields(spec)
-    check_spec(spec)
+    check_spec(check_fields(spec))
 
 
 def _can_take(worker: api.WorkerRow, spec: JobSpec) -> bool:
     """Whether a worker that meets the requirements is connected, not drained, named if any is, and has enough GPUs."""
     is_up = worker.connection == WorkerConnection.CONNECTED and worker.status != WorkerStatus.MAINTENANCE
-    return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus
+    return is_up and spec.worker in {None, worker.name, worker.id} and len(worker.gpus) >= spec.resources.gpus_asked
 
 
 def new_job_id() -> JobId:

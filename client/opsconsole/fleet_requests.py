@@ -78,14 +78,16 @@ class FleetRequests(ABC):
     async def set_project(
         self, name: str, *, description: str | None = None, status: str | None = None, share: ShareChange | None = None,
         preemptible: bool | None = None,
+        place: str | None = None,
     ) -> str:  # fmt: skip
         """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
 
         `share` says how much of the fleet it may have at a time, and what it weighs; for admins. Raises InvalidRequest for
         what can't be. `preemptible`: its tasks make way for jobs of a higher priority band.
+        `place`: where tasks of its new jobs go that don't say, `pack` or `spread`; empty: nobody says.
         """
         request = api.SetProject(
-            name=name, description=description, status=status, share=share, preemptible=preemptible
+            name=name, description=description, status=status, share=share, preemptible=preemptible, place=place
         )
         return (await self._ask(request, api.Done)).text
 

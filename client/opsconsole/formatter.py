@@ -71,7 +71,7 @@ class Formatter(ABC):
             spec = function.spec()
         else:
             spec = _filled(task, parameters or {})
-        check_fields(spec)
+        spec = check_fields(spec)
         check_spec(spec)
         return self.text(spec)
 
@@ -104,7 +104,7 @@ class Slurm(Formatter):
         resources = spec.resources
         options = [f"--job-name={_plain_name(spec)}"]
         options += [f"--array=0-{spec.num_tasks - 1}"] if spec.num_tasks > 1 else []
-        options += [f"--gpus-per-node={resources.gpus}"] if resources.gpus else []
+        options += [f"--gpus-per-node={resources.gpus_asked}"] if resources.gpus_asked else []
         options += [f"--cpus-per-task={-int(-resources.cpus // 1)}"] if resources.cpus else []
         options += [f"--mem={resources.memory_mb}M"] if resources.memory_mb else []
         options += [f"--time={-(-spec.timeout_ms // 60_000)}"] if spec.timeout_ms else []
@@ -160,7 +160,7 @@ class RunAI(Formatter):
             _plain_name(spec).lower().replace("_", "-").replace(".", "-"),
         ]
         words += ["--project", spec.project, "--image", self.image]
-        words += ["--gpu-devices-request", str(resources.gpus)] if resources.gpus else []
+        words += ["--gpu-devices-request", str(resources.gpus_asked)] if resources.gpus_asked else []
         words += ["--cpu-core-request", f"{resources.cpus:g}"] if resources.cpus else []
         words += ["--cpu-memory-request", f"{resources.memory_mb}Mi"] if resources.memory_mb else []
         words += ["--working-dir", spec.workdir] if spec.workdir is not None else []
@@ -206,6 +206,7 @@ def _comments(spec: JobSpec) -> list[str]:
     """What isn't told to the other system."""
     default = JobSpec(command=spec.command)
     names = [words for name, words in _LEFT_OUT.items() if getattr(spec, name) != getattr(default, name)]
+    names += ["sharing a GPU (--share)"] if spec.resources.share else []
     return [f"# left out, see to it yourself: {', '.join(names)}"] if names else []
 
 

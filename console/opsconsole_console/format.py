@@ -119,10 +119,14 @@ def state_word(state: str) -> str:
 
 
 def resources(wanted: Resources) -> str:
-    """What each task of a job needs: `1 GPU with 40G, 8 CPUs, 32G memory`; empty where it needs nothing."""
+    """What each task of a job needs: `1 GPU with 40G, 8 CPUs, 32G memory`, `6G of a GPU, shared`; empty where it needs nothing."""
     parts: list[str] = []
     gpu_memory = spell_size(wanted.gpu_memory_mb << 20) if wanted.gpu_memory_mb else ""
-    if wanted.gpus:
+    if wanted.share:
+        parts.append(
+            f"{gpu_memory} of {plural(wanted.gpus_asked, 'GPU') if wanted.gpus_asked > 1 else 'a GPU'}, shared"
+        )
+    elif wanted.gpus:
         parts.append(plural(wanted.gpus, "GPU") + (f" with {gpu_memory}" if gpu_memory else ""))
     elif gpu_memory:
         parts.append(f"GPU memory {gpu_memory}")

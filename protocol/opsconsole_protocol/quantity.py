@@ -2,6 +2,7 @@
 
 What was typed is read by `duration_ms` and `size_bytes` and written back, unchanged, by `spell_duration` and
 `spell_size`: in powers of 1,024, as `8G`. What was measured is rounded: `size_words` gives decimal units, as `3.2 GB`.
+GPU memory is told in powers of 1,024 in any case (`memory_words`), as cards are named.
 """
 
 import re
@@ -75,6 +76,13 @@ def size_words(size: float) -> str:
             return f"{value:.{decimals}f} {unit}"
         value /= 1_000
     raise AssertionError("the last unit takes everything")
+
+
+def memory_words(memory_mb: float) -> str:
+    """Mebibytes of GPU memory as cards are named and as it is asked for, in powers of 1,024: `24G`, `7.3G`, `512M`."""
+    if memory_mb < 1_024:
+        return f"{memory_mb:.0f}M"
+    return f"{memory_mb / 1_024:.1f}".removesuffix(".0") + "G"
 
 
 def _whole(value: float, text: str) -> int:

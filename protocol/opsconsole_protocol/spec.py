@@ -68,13 +68,37 @@ class PauseBy(StrEnum):
     """It is asked to save a checkpoint and to end with exit code 85; then it holds nothing, and goes on from there."""
 
 
+class Place(StrEnum):
+    """Which of the workers that would do tasks go to."""
+
+    PACK = "pack"
+    """The fullest, so that others stay free for those who need much."""
+    SPREAD = "spread"
+    """The least full, and tasks of one job to different ones where that can be."""
+
+
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one task needs for itself, beside a slot of its worker. Memory in MiB; `gpu_memory_mb` is for each GPU."""
+    """What one task needs for itself, beside a slot of its worker. Memory in MiB; `gpu_memory_mb` is for each GPU.
+
+    With `share` a task takes so much of each GPU's memory, and others that share may have the rest. Without it a GPU is for one
+    task, and `gpu_memory_mb` is what it must have at least.
+    """
 
     gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] = 0
     cpus: Annotated[float, Meta(ge=0, le=CPUS_MAX)] = 0
     memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
     gpu_memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
+    share: bool = False
+
+    @property
+    def gpus_asked(self) -> int:
+        """How many GPUs a task gets: asking for GPU memory is asking for a GPU."""
+        return self.gpus or (1 if self.gpu_memory_mb else 0)
+
+    @property
+    def share_mb(self) -> int:
+        """How much of each GPU's memory a task takes that shares them; 0 where it has them for itself."""
+        return self.gpu_memory_mb if self.share else 0
 
 
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -146,6 +170,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Written as `after`: it starts only once these have ended, well or not."""
     takes: tuple[str, ...] = ()
     """`JOB` or `JOB:NAME`: it starts only once these have succeeded, and finds what was collected of them after its uploads."""
+    place: Place | None = None
+    """None: as its project says."""
     datasets: tuple[JobDataset, ...] = ()
     """What its tasks read with `opsconsole.load_dataset()`: looked at on the worker, and refused there if broken, before a task starts."""
 
@@ -230,9 +256,9 @@ def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
         raise InvalidRequest(f"the job can't be sent: {error}") from None
 
 
-def check_fields(spec: JobSpec) -> None:
-    """Raise InvalidRequest where a field of a spec that was made by hand doesn't keep to its type and limits."""
-    checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
+def check_fields(spec: JobSpec) -> JobSpec:
+    """The spec as it is sent: one that was made by hand may have a dict for `resources`. Raises as `checked_spec` does."""
+    return checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -258,6 +284,7 @@ def check_spec(spec: JobSpec) -> None:
             f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
             f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
         )
+    _check_share(spec.resources)
     _check_after(spec)
     _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
@@ -271,6 +298,11 @@ def check_spec(spec: JobSpec) -> None:
         check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
+
+
+def _check_share(resources: Resources) -> None:
+    if resources.share and not resources.gpu_memory_mb:
+        raise InvalidRequest("--share is sharing a GPU by its memory: say how much a task takes of it, --gpu-memory 6G")
 
 
 def _check_after(spec: JobSpec) -> None:

@@ -63,6 +63,8 @@ class FakeGpu:
     failing: dict[str, int] = field(default_factory=dict)
     processes: dict[int, tuple[int, int]] = field(default_factory=dict)
     """By pid: memory in MiB (-1: not known) and utilisation in percent (-1: no sample)."""
+    drawing: dict[int, int] = field(default_factory=dict)
+    """What draws, by pid: memory in MiB."""
 
     def lines(self, index: int) -> list[str]:
         """The stub's statements about this GPU."""
@@ -73,6 +75,7 @@ class FakeGpu:
             f"name {index} {self.name}",
         ]
         lines += [f"process {index} {pid} {mb} {share}" for pid, (mb, share) in self.processes.items()]
+        lines += [f"draw {index} {pid} {mb}" for pid, mb in self.drawing.items()]
         lines += [f"fail {index} {reading} {code}" for reading, code in self.failing.items()]
         lines += [f"ecc {index} {self.ecc_errors}"] if self.ecc_errors is not None else []
         lines += [f"worn {index}"] if self.worn else []
@@ -122,6 +125,10 @@ class FakeGpus:
     def process(self, gpu: int, pid: int, memory_mb: int, utilization_percent: int = -1) -> None:
         """Put a process on a GPU, or change what it uses there."""
         self.set(gpu, processes={**self.gpus[gpu].processes, pid: (memory_mb, utilization_percent)})
+
+    def draw(self, gpu: int, pid: int, memory_mb: int) -> None:
+        """Let a process draw on a GPU, one that computes there or another."""
+        self.set(gpu, drawing={**self.gpus[gpu].drawing, pid: memory_mb})
 
     def end_process(self, pid: int) -> None:
         """Take a process off every GPU."""

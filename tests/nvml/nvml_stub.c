@@ -40,7 +40,7 @@ typedef struct {
   unsigned util, temp, power, limit;
   int lost, has_ecc, worn, fail[READINGS];
 } Gpu;
-typedef struct { unsigned gpu, pid; long long memory; int util; } Process;
+typedef struct { unsigned gpu, pid; long long memory; int util; int draws; } Process;
 typedef struct { unsigned gpu, number; } Xid;
 typedef struct { Gpu gpu[GPUS]; Process process[PROCESSES]; Xid xid[XIDS]; unsigned gpus, processes, xids; int init, driver; long slow; } Host;
 
@@ -62,7 +62,9 @@ static void statement(char *line) {
   } else if (sscanf(line, "name %u %n", &i, &at) == 1 && at && i < GPUS) {
     snprintf(host.gpu[i].name, TEXT, "%s", line + at);
   } else if (sscanf(line, "process %u %u %lld %d", &i, &pid, &memory, &share) == 4 && host.processes < PROCESSES) {
-    host.process[host.processes++] = (Process){i, pid, memory, share};
+    host.process[host.processes++] = (Process){i, pid, memory, share, 0};
+  } else if (sscanf(line, "draw %u %u %lld", &i, &pid, &memory) == 3 && host.processes < PROCESSES) {
+    host.process[host.processes++] = (Process){i, pid, memory, -1, 1};
   } else if (sscanf(line, "lost %u", &i) == 1 && i < GPUS) {
     host.gpu[i].lost = 1;
   } else if (sscanf(line, "fail %u %127s %d", &i, word, &code) == 3 && i < GPUS) {
@@ -248,20 +250,20 @@ Result nvmlDeviceGetRemappedRows(Device device, unsigned *corrected, unsigned *u
 #endif
 
 typedef struct { unsigned pid; U64 memory; unsigned gpu_instance, compute_instance; } Running;
-static Result running(Device device, unsigned *count, Running *list) {
+static Result running(Device device, unsigned *count, Running *list, int draws) {
   GPU(PROCESS_LIST);
   unsigned room = list ? *count : 0;
   *count = 0;
   for (unsigned i = 0; i < host.processes; i++) {
     Process *p = &host.process[i];
-    if (&host.gpu[p->gpu] != g) continue;
+    if (&host.gpu[p->gpu] != g || p->draws != draws) continue;
     if (*count < room) list[*count] = (Running){p->pid, p->memory < 0 ? ~0ull : (U64)p->memory << 20, ~0u, ~0u};
     ++*count;
   }
   return *count > room ? TOO_SMALL : OK;
 }
 Result nvmlDeviceGetComputeRunningProcesses_v2(Device device, unsigned *count, Running *list) {
-  return running(device, count, list);
+  return running(device, count, list, 0);
 }
 #ifndef OLD_DRIVER
 typedef struct { unsigned version; U64 total, reserved, free, used; } MemoryV2;
@@ -271,13 +273,10 @@ Result nvmlDeviceGetMemoryInfo_v2(Device device, MemoryV2 *memory) {
   return OK;
 }
 Result nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, Running *list) {
-  return running(device, count, list);
+  return running(device, count, list, 0);
 }
 Result nvmlDeviceGetGraphicsRunningProcesses_v3(Device device, unsigned *count, Running *list) {
-  GPU(PROCESS_LIST);
-  (void)list;
-  *count = 0;
-  return OK;
+  return running(device, count, list, 1);
 }
 
 typedef struct { unsigned pid; U64 stamp; unsigned sm, memory, encoder, decoder; } Share;

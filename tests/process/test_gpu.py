@@ -68,7 +68,7 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     lab.wait(lambda: "GPU" in lab.job(third)["reason"], "a reason")
     reason = lab.job(third)["reason"]
     assert f"GPU {free[0]} is lost" in reason
-    assert re.search(rf"GPU {free[1]} is used by pid 1 \(.*\), not ours", reason), reason
+    assert re.search(rf"GPU {free[1]} is used by pid 1 \(.*, 9G\), not by opsconsole", reason), reason
     too_many = lab.give("true", resources={"gpus": 8})
     lab.wait(lambda: "needs 8 GPUs; it has 4" in lab.job(too_many)["reason"], "a reason")
     lab.act("cancel", too_many)
@@ -76,6 +76,30 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     assert shown(lab, third, 0, "gpus") == gpus.gpus[free[0]].uuid
     (lab.folder / "go").touch()
     for job_id in (pair, without, third):
+        lab.wait_state(job_id, "succeeded")
+
+
+def test_tasks_share_a_gpu_by_memory_beside_a_foreign_process(lab: Lab) -> None:
+    gpus = FakeGpus(lab.folder, count=1)
+    gpus.process(0, 1, 9_000)
+    lab.serve()
+    lab.agent("gpu-a", slots=None, environ=gpus.environment())
+    go = f"GO={lab.folder}/go"
+    share = ("--gpu-memory", "6G", "--share")
+    pair = lab.submit(*share, "--tasks", "2", "--env", go, "--", "sh", "-c", HOLD)
+    assert [shown(lab, pair, index, "gpus") for index in range(2)] == [gpus.gpus[0].uuid] * 2
+    late = lab.submit(*share, "--env", go, "--", "sh", "-c", HOLD)
+    lab.wait(lambda: "to share" in lab.job(late)["reason"], "a reason")
+    assert lab.job(late)["reason"].startswith(
+        "gpu-a needs 6G of a GPU to share, none has that much left: GPU 0 has 3.2G of 24G left, shared by 2 tasks, used by pid 1 ("
+    )
+    gpus.process(0, int(shown(lab, pair, 0, "pid")), 7_000)
+    lab.wait(lambda: any("asked for 6G" in one["text"] for one in lab.rows("events")), "to be told of what it holds")
+    gpus.end_process(1)
+    assert shown(lab, late, 0, "gpus") == gpus.gpus[0].uuid
+    assert "shared by 3, 5.2G left" in lab.run("workers").stdout
+    (lab.folder / "go").touch()
+    for job_id in (pair, late):
         lab.wait_state(job_id, "succeeded")
 
 

@@ -22,7 +22,7 @@ from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerI
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.log import LogLine, LogPage, LogQuery, Source
 from opsconsole_protocol.share import Limits, Share, ShareChange
-from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
+from opsconsole_protocol.spec import JobSpec, PauseBy, Place, Resources
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.stream.message import (
     Failure,
@@ -827,6 +827,40 @@ WAITING = JobSpec(
     command=("true",), after=("0000000001/task-3", "0000000002:*"), after_failure=("0000000003",),
     after_any=("0000000004",), takes=("0000000005:model",),
 )  # fmt: skip
+SHARE = JobSpec(
+    command=("true",), place=Place.PACK, resources=Resources(gpus=1, gpu_memory_mb=6_144, share=True)
+)  # fmt: skip
+SHARING: dict[str, msgspec.Struct] = {
+    "client_call_submit_share_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, SHARE),))),
+    "client_call_set_project_place_1": api.Call(1, api.SetProject(name="vision", place="pack")),
+    "server_answer_project_list_place_1": api.Answer(
+        1, api.ProjectList(projects=(msgspec.structs.replace(PROJECT_ROW, place=Place.SPREAD),))
+    ),
+    "server_answer_worker_list_shared_1": api.Answer(
+        1,
+        api.WorkerList(
+            workers=(
+                msgspec.structs.replace(
+                    WORKER_ROW, gpus_shared=(api.SharedGpu(uuid="GPU-1", tasks=2, asked_mb=12_288, left_mb=4_096),)
+                ),
+            )
+        ),
+    ),
+    "agent_heartbeat_compute_1": link.Heartbeat(
+        at_ms=AT,
+        gpus=(msgspec.structs.replace(GPU, processes=(link.GpuUser(pid=7, name="python", is_compute=True),)),),
+    ),
+    "coordinator_job_assignment_share_1": link.JobAssignment(
+        seq=1,
+        desired=link.Desired(
+            attempt_id=ATTEMPT,
+            launch=link.Launch(
+                job_id=JOB, task_id=TaskId(f"{JOB}/task-0"), task_index=0, num_tasks=1, attempt=0, command=("true",),
+                resources=SHARE.resources, gpu_ids=("GPU-1",), gpu_sizes_mb=(24_576,),
+            ),
+        ),
+    ),
+}  # fmt: skip
 DEPENDENCIES: dict[str, msgspec.Struct] = {
     "client_call_submit_waiting_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, WAITING),))),
     "client_call_ask_graph_1": api.Call(1, api.AskGraph(id="7k3")),
@@ -842,4 +876,5 @@ DEPENDENCIES: dict[str, msgspec.Struct] = {
 
 SAMPLES: dict[str, msgspec.Struct] = {
     **AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES, **dataset_sample.SAMPLES, **DEPENDENCIES,
+    **SHARING,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
-from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
+from opsconsole_protocol.spec import JobSpec, PauseBy, Place, Resources
 
 CODE = Bundle(content_id=ContentId("1" * 64), size_bytes=9, files=2, folder="pose", commit="3f2c1ab", dirty=True)
 SET: dict[str, dict[str, Any]] = {
@@ -23,7 +23,8 @@ SET: dict[str, dict[str, Any]] = {
     "worker": {"worker": "gpu-a"},
     "workers": {"workers": ("gpu-a", "gpu-b")},
     "requirements": {"requirements": ("zone=a",)},
-    "resources": {"resources": Resources(gpus=1, cpus=2, memory_mb=8_192, gpu_memory_mb=20_480)},
+    "resources": {"resources": Resources(gpus=1, cpus=2, memory_mb=8_192, gpu_memory_mb=20_480, share=True)},
+    "place": {"place": Place.PACK},
     "inputs": {"inputs": ("data.csv",)},
     "after": {"after": ("42f0k9x2mq",)},
     "after_failure": {"after_failure": ("42f0k9x2mq",)},

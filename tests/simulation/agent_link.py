@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from opsconsole_agent.core.event import Contact, Event, LinkDown, LinkUp
 from opsconsole_protocol import PROTOCOL_VERSION, link
+from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import LogChunk, encode_frame
 from opsconsole_protocol.link.codec import agent_codec
 from opsconsole_protocol.log import Source
+from tests.gpu_rule import GPU_MEMORY_MB
 from tests.simulation.network import End, Network
 from tests.simulation.virtual import Timer
 
@@ -78,7 +80,11 @@ class AgentLink:
             dial=self._dials,
             boot_id=str(agent.host.boot),
             max_concurrent_jobs=agent.host.slots,
-            gpus=tuple(link.Gpu(index=n, uuid=uuid, name="A100") for n, uuid in enumerate(agent.host.gpus)),
+            properties={GPU_SHARING: True},
+            gpus=tuple(
+                link.Gpu(index=n, uuid=uuid, name="A100", memory_total_mb=GPU_MEMORY_MB)
+                for n, uuid in enumerate(agent.host.gpus)
+            ),
             store_id=store_id,
             store_seq=store_seq,
             store_seal=store_seal,

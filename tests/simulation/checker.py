@@ -3,7 +3,7 @@ by which coordinator and agents decide."""
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
@@ -14,6 +14,7 @@ from opsconsole_protocol.ids import AttemptId, ContentId, JobId
 from opsconsole_protocol.link import LogChunk, Mode
 from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
+from tests.gpu_rule import GPU_MEMORY_MB, gpu_faults
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
 from tests.simulation.host import Host, Process
@@ -67,7 +68,8 @@ class Checker:
         self.truth: dict[AttemptId, Truth] = {}
         self.hosts: dict[str, Host] = {}
         self.boots: dict[AttemptId, int] = {}
-        self.gpus: dict[AttemptId, tuple[str, ...]] = {}
+        self.gpus: dict[AttemptId, tuple[Sequence[str], int]] = {}
+        """What each was given when it was assigned: GPUs, and how much memory of each, or 0 for the whole."""
         self.is_connected: Callable[[str], bool] = lambda _: False
         self.was_restored = False
         self.restored_ms = 0
@@ -235,7 +237,7 @@ class Checker:
             self.require(self._has_ended_so(one, attempt.index), "dependencies", text)
         missing = self.missing(self.specs[attempt.job_id])
         self.require(not missing, "data can be had", f"{attempt.id} assigned, and nobody has {missing}")
-        self.gpus[attempt.id] = attempt.gpu_ids
+        self.gpus[attempt.id] = attempt.gpu_ids, self.specs[attempt.job_id].resources.share_mb
         told = self.told(key, "cancel", "pause", "hold")
         self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")
 
@@ -266,10 +268,14 @@ class Checker:
         self.require(step >= accepted, "no step lost", f"{attempt.id} goes on from {step:g}, and {accepted:g} was kept")
 
     def _check_gpus(self) -> None:
-        """No GPU is promised to two attempts, whatever became of the promise in memory."""
+        """No GPU is promised to two attempts, or more of its memory than it has, whatever became of the promise in memory."""
         live = [one for one in self.ledger.attempts.values() if not one.is_finished]
-        given = Counter(gpu for one in live for gpu in self.gpus.get(one.id, ()))
-        self.require(max(given.values(), default=0) <= 1, "GPUs", f"given away twice: {given.most_common(1)}")
+        self._require_gpus(self.gpus.get(one.id, ((), 0)) for one in live)
+
+    def _require_gpus(self, holders: Iterable[tuple[Sequence[str], int]]) -> None:
+        sizes = {gpu: GPU_MEMORY_MB for host in self.hosts.values() for gpu in host.gpus}
+        faults = list(gpu_faults(holders, sizes))
+        self.require(not faults, "GPUs", "; ".join(faults))
 
     def _check_end(self, attempt: Attempt) -> None:
         truth = self.truth.get(attempt.id)
@@ -327,9 +333,10 @@ class Checker:
         self.require(is_first, "no attempt twice", f"{process.attempt_id} was started {truth.starts} times")
         alive = list(host.processes.values())
         counted = [one for one in alive if bool(one.launch.gpu_ids) is bool(process.launch.gpu_ids)]
-        self.require(len(counted) <= host.slots, "slots", f"{host.name} runs {[one.attempt_id for one in counted]}")
-        gpus = Counter(gpu for one in alive for gpu in one.launch.gpu_ids)
-        self.require(max(gpus.values(), default=0) <= 1, "GPUs", f"{host.name} shares {gpus}")
+        sharing = [one.launch.gpu_ids for one in counted if one.launch.resources.share]
+        slots = len(counted) - len(sharing) + min(len(sharing), len({gpu for gpus in sharing for gpu in gpus}))
+        self.require(slots <= host.slots, "slots", f"{host.name} runs {[one.attempt_id for one in counted]}")
+        self._require_gpus((one.launch.gpu_ids, one.launch.resources.share_mb) for one in alive)
 
     def look_at_reserved(self, jobs: Collection[JobId]) -> None:
         """Every second: a gang has workers reserved for a minute at most, and then not for as long."""

@@ -13,6 +13,7 @@ from opsconsole_agent.core.effect import Pause
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
+from opsconsole_agent.core.slot import Claim
 from opsconsole_coordinator.core import (
     assignment,
     checkpointing,
@@ -23,7 +24,9 @@ from opsconsole_coordinator.core import (
     gang,
     gang_placement,
     gang_turn,
+    gpu_share,
     loading,
+    next_in_line,
     preemption,
     quota,
     reconcile,
@@ -207,6 +210,15 @@ def _gpu_forgotten(real: Any) -> Any:
     return enter
 
 
+def _share_forgotten(real: Any) -> Any:
+    def enter(fleet: Any, attempt: Attempt) -> None:
+        if attempt.share_mb:
+            attempt.share_mb = 1
+        real(fleet, attempt)
+
+    return enter
+
+
 def _intent_not_written(_: Any) -> Any:
     def persist(self: AttemptSet, attempt: Any) -> None:
         del self
@@ -335,6 +347,9 @@ MUTATIONS = (
     Mutation("a cancel lost across a reconnection", _wrap(desired, "desired_of", _cancel_lost), (*_SILENCE, *_RESTARTS), 300),
     Mutation("an adopted attempt replaced anyway", _wrap(reconcile, "_undo_loss", _nothing), (*_SILENCE, *_RESTARTS), 300),
     Mutation("a GPU given away twice after a rebuild", _wrap(loading, "load_attempt", _gpu_forgotten), _RESTARTS),
+    Mutation("a GPU shared beyond its memory", _wrap(gpu_share, "left_mb", lambda _: lambda _worker, gpu: gpu.memory_total_mb, next_in_line), (), 300),
+    Mutation("a share that a restart forgets", _wrap(loading, "load_attempt", _share_forgotten), _RESTARTS, 600),
+    Mutation("a GPU whose shares nobody looks at", lambda: mock.patch.object(Claim, "fits", return_value=True), _SILENCE, 600),
     Mutation("a start that isn't written down first", _wrap(AttemptSet, "persist", _intent_not_written), ()),
     Mutation("a reconnection that hides what exists", _wrap(Reactor, "begin_exchange", lambda _: lambda _self: ()), ("cut",)),
     Mutation("dependencies that nobody waits for", _wrap(submission, "note_stored", _nothing), ()),
@@ -373,6 +388,9 @@ SEEN_AT = {
     "a cancel lost across a reconnection": 35,
     "an adopted attempt replaced anyway": 177,
     "a GPU given away twice after a rebuild": 36,
+    "a GPU shared beyond its memory": 87,
+    "a share that a restart forgets": 290,
+    "a GPU whose shares nobody looks at": 335,
     "a reservation that never expires": 120,
     "a pause asked for twice": 22,
     "a decision that the table doesn't have": 22,

@@ -10,6 +10,7 @@ from opsconsole_protocol.ids import ContentId, JobId, job_id
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
+from tests.gpu_rule import GPU_MEMORY_MB
 
 FAULTS = (
     "cut", "half_open", "stall", "stall_up", "stall_down", "slow_net", "flap", "duplicate", "late",
@@ -135,7 +136,7 @@ def make_plan(
     plan = _with_trees(plan) if "trees" not in without else plan
     plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
     plan = _with_dependencies(_with_bands(plan))
-    return _with_shares(plan) if "shares" not in without else plan
+    return _with_shared_gpus(_with_shares(plan) if "shares" not in without else plan)
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -287,6 +288,23 @@ def _with_bands(plan: Plan) -> Plan:
     )
     allowed = ActPlan(rng.randrange(3_000), "allow preemption", 0, None)
     return replace(plan, jobs=jobs, acts=tuple(sorted((*plan.acts, allowed), key=lambda act: act.at_ms)))
+
+
+def _with_shared_gpus(plan: Plan) -> Plan:
+    """In some plans jobs share GPUs by memory, and more of them ask for some. The pinned ones aren't among them."""
+    rng = random.Random(f"gpu plan {plan.seed}")  # noqa: S311 – the same
+    if not 0.5 <= rng.random() < 0.65 or not any(host.gpus for host in plan.hosts):
+        return plan
+    return replace(plan, jobs=tuple(replace(job, spec=_shared(rng, job.spec)) for job in plan.jobs))
+
+
+def _shared(rng: random.Random, spec: JobSpec) -> JobSpec:
+    gpus = spec.resources.gpus or (0 if spec.gang or spec.worker else 1)
+    if not gpus or rng.random() < 0.3:
+        return spec
+    part = rng.choice((0.2, 0.4, 0.6))
+    wanted = Resources(gpus=gpus, gpu_memory_mb=round(part * GPU_MEMORY_MB), share=True)
+    return msgspec.structs.replace(spec, resources=wanted)
 
 
 def _with_shares(plan: Plan) -> Plan:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from opsconsole_coordinator.core.model import Attempt
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.share import ShareChange
+from tests.gpu_rule import GPU_MEMORY_MB
 from tests.simulation.rule import Require
 
 PART = (1.5, 2.7)
@@ -53,15 +54,17 @@ class Shares:
         given = {self._people[one.job_id] for one in new} & self._limits.keys()
         if not given:
             return
-        held: dict[str, Counter[str]] = {person: Counter() for person in given}
+        held: dict[str, dict[str, float]] = {person: {"tasks": 0, "gpus": 0} for person in given}
         for one in live:
+            gpus = len(one.gpu_ids) * (one.share_mb / GPU_MEMORY_MB if one.share_mb else 1)
             if (counts := held.get(self._people[one.job_id])) is not None:
-                counts += Counter(tasks=1, gpus=len(one.gpu_ids))
+                counts["tasks"] += 1
+                counts["gpus"] += gpus
         for person, counts in held.items():
             for key, has in counts.items():
                 most = getattr(self._limits[person], key)
                 if most is not None:
-                    self._require(has <= most, "limits", f"{person} has {has} {key} and may have {most}")
+                    self._require(has <= most + 1e-6, "limits", f"{person} has {has} {key} and may have {most}")
 
     def check_parts(self, heavy: str, light: str) -> None:
         """While both had work all the time: the first, with weight 2, had about twice as much as the other."""

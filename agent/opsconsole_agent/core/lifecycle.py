@@ -38,7 +38,7 @@ from opsconsole_agent.core.event import (
 from opsconsole_agent.core.intent import Stop, StopCause
 from opsconsole_agent.core.local_attempt import LocalAttempt
 from opsconsole_agent.core.phase import LIVE, OVER, UNSTARTED, Move, Phase
-from opsconsole_agent.core.slot import Slots
+from opsconsole_agent.core.slot import Slots, claim_of
 from opsconsole_agent.core.time_watch import TimeWatch
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.ids import AttemptId
@@ -85,7 +85,7 @@ class Lifecycle:
         attempt.launch = launch
         if self._slots.holds(attempt.attempt_id):
             self._slots.leave(attempt.attempt_id)
-            self._slots.take(attempt.attempt_id, launch.gpu_ids)
+            self._slots.take(attempt.attempt_id, claim_of(launch))
         self._attempts.persist(attempt)
         self._watch.follow(attempt)
 
@@ -165,10 +165,10 @@ class Lifecycle:
         self._attempts.effects.append(effect)
 
     def _enqueue(self, attempt: LocalAttempt, now_ms: int) -> None:
-        self._slots.enqueue(attempt.attempt_id, attempt.gpu_ids)
+        self._slots.enqueue(attempt.attempt_id, claim_of(attempt.launch))
         self._fill_slots(now_ms)
         if attempt.phase is Phase.WAITING:
-            self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
+            self._attempts.explain(attempt, self._slots.obstacle(claim_of(attempt.launch)))
             if not attempt.is_written:
                 self._watch.wake(attempt.attempt_id, now_ms + WAITING_NEWS_MS)
 
@@ -181,7 +181,7 @@ class Lifecycle:
         for attempt_id in passed:
             attempt = self._attempts.get(attempt_id)
             if attempt is not None:
-                self._attempts.explain(attempt, self._slots.obstacle(attempt.gpu_ids))
+                self._attempts.explain(attempt, self._slots.obstacle(claim_of(attempt.launch)))
 
     # --- from assignment to start ----------------------------------------------------------------------------------
 

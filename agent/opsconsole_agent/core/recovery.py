@@ -10,7 +10,7 @@ from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.core.lifecycle import Lifecycle
 from opsconsole_agent.core.local_attempt import LocalAttempt, recovered
 from opsconsole_agent.core.phase import LIVE, OVER, Move, Phase
-from opsconsole_agent.core.slot import Slots
+from opsconsole_agent.core.slot import NO_GPUS, Slots, claim_of
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -33,7 +33,7 @@ class Recovery:
             )
             attempt.add_to_story(now_ms, f"found on disk, damaged: {why}")
             self._attempts.add(attempt)
-            self._slots.take(attempt_id, ())
+            self._slots.take(attempt_id, NO_GPUS)
 
     def _recover(self, intent: Intent, now_ms: int) -> None:
         attempt = self._attempts.add(recovered(intent))
@@ -41,7 +41,7 @@ class Recovery:
         if attempt.phase is not Phase.STARTING:
             attempt.engine = self._engine
             return
-        self._slots.take(attempt.attempt_id, attempt.gpu_ids)
+        self._slots.take(attempt.attempt_id, claim_of(attempt.launch))
         if attempt.engine != self._engine:
             attempt.is_foreign = True
             attempt.is_paused = attempt.paused_at_ms is not None
@@ -73,7 +73,7 @@ class Recovery:
             self._attempts.effects.append(Kill(attempt.attempt_id))  # we took it for dead, and said so
             return
         if not self._slots.holds(attempt.attempt_id):
-            self._slots.take(attempt.attempt_id, attempt.gpu_ids)
+            self._slots.take(attempt.attempt_id, claim_of(attempt.launch))
         is_new = attempt.phase not in LIVE
         if is_new:
             attempt.move(Move.FOUND_ALIVE, now_ms)

@@ -31,6 +31,7 @@ from opsconsole_protocol import PROTOCOL_VERSION
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.dataset import ARROW, DATASETS, INSTALL
 from opsconsole_protocol.error import InvalidRequest, LimitExceeded, OpsconsoleError
+from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.ids import AttemptId, WorkerId
 from opsconsole_protocol.link import (
     TROUBLE_CHARACTERS_MAX,
@@ -113,6 +114,7 @@ class Description:
             "io_paths": self.io.to_properties(),
             DATASETS: list(self.datasets),
             SESSIONS: True,
+            **({GPU_SHARING: True} if gpus.gpus else {}),
             "mounts": [msgspec.to_builtins(mount) for mount in self.io.mounts],
         }
 

@@ -27,6 +27,8 @@ class GpuProcess:
     name: str
     memory_mb: int | None
     utilization_percent: int | None = None
+    is_compute: bool = False
+    """It computes and doesn't draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +261,13 @@ class GpuProbe:
         percents = None if shares is None else _mean_percents(shares)
         return tuple(
             GpuProcess(
-                pid, _process_name(pid), nvml.mebibytes(size), None if percents is None else percents.get(pid, 0)
+                pid,
+                _process_name(pid),
+                nvml.mebibytes(holding.size),
+                None if percents is None else percents.get(pid, 0),
+                holding.is_compute,
             )
-            for pid, size in sorted(held.items())
+            for pid, holding in sorted(held.items())
         )
 
 

@@ -39,6 +39,13 @@ class NvmlError(Exception):
         self.code = code
 
 
+class Holding(NamedTuple):
+    """What a process holds of a GPU. `size`: bytes, None where the driver doesn't say; `is_compute`: it computes and doesn't draw."""
+
+    size: int | None
+    is_compute: bool
+
+
 class Memory(NamedTuple):
     """A GPU's memory in bytes."""
 
@@ -183,14 +190,16 @@ class Nvml:
                 found.append((uuid, int(event.eventData)))
         return found
 
-    def processes(self, device: Any) -> dict[int, int | None] | None:
-        """Return the bytes that each process holds, by pid; one that does both compute and graphics counts once."""
-        found: dict[int, int | None] = {}
+    def processes(self, device: Any) -> dict[int, Holding] | None:
+        """Return what each process holds, by pid; one that does both compute and graphics counts once."""
+        found: dict[int, Holding] = {}
         answers = [self._running(f"nvmlDeviceGet{kind}RunningProcesses", device) for kind in ("Compute", "Graphics")]
-        for process in (process for answer in answers if answer is not None for process in answer):
-            held = process.usedGpuMemory
-            known = found.get(process.pid)
-            found[process.pid] = known if held is None else max(held, known or 0)
+        for answer, is_compute in zip(answers, (True, False), strict=True):
+            for process in answer or ():
+                held = process.usedGpuMemory
+                known = found.get(process.pid)
+                size = known.size if known is not None else None
+                found[process.pid] = Holding(size if held is None else max(held, size or 0), is_compute)
         return None if answers[0] is None else found
 
     def shares(self, device: Any, since_us: int) -> list[Share] | None:

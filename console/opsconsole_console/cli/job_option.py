@@ -20,6 +20,7 @@ from opsconsole_protocol.quantity import duration_ms, size_mb
 from opsconsole_protocol.spec import (
     CPUS_MAX,
     PauseBy,
+    Place,
     Resources,
     check_metric_pattern,
     check_spec,
@@ -92,6 +93,10 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
     where.add_argument("--cpus", metavar="N", type=_cpus, help="processors for each task")
     where.add_argument("--memory", metavar="8G", type=_mebibytes, help="memory for each task")
     where.add_argument("--gpu-memory", metavar="20G", type=_mebibytes, help="memory that each GPU must have")
+    where.add_argument("--share", action="store_true", default=None,
+                       help="take only --gpu-memory of each GPU: others that share may have the rest")  # fmt: skip
+    where.add_argument("--place", choices=list(Place), metavar="pack|spread",
+                       help="on the fullest worker that will do, or on the least full, tasks of one job apart (as the project says)")  # fmt: skip
     where.add_argument("--priority", metavar="N", type=int, help="higher goes first (0)")
     where.add_argument("--after", metavar="JOB", action="append", default=[],
                        help="only once this job has succeeded, or its task JOB/3; JOB:* for each task the same of it; repeatable")  # fmt: skip
@@ -277,6 +282,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "bundle": None if args.packed is None else args.packed.bundle,
         "setup": args.setup,
         "collect": tuple(args.collect),
+        "place": args.place,
         "pause_by": args.pause_by,
         "pause_signal": args.pause_signal,
         "save_within_ms": args.save_within,
@@ -297,7 +303,7 @@ def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Non
     """Take from a template what wasn't given on the command line. Raises InvalidRequest for what can't be read."""
     readers: dict[str, Any] = {
         "tasks": at_least(1), "gpus": at_least(0), "cpus": _cpus, "memory": _mebibytes, "gpu_memory": _mebibytes,
-        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds, "bundle": Path,
+        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds, "bundle": Path, "share": _yes, "place": Place,
         **dict.fromkeys(_MANY, str.split), **dict.fromkeys(_WORDS, shlex.split),
     }  # fmt: skip
     for name, value in defaults.items():
@@ -358,9 +364,16 @@ def _tasks(args: argparse.Namespace, words: tuple[str, ...], template: TemplateR
 
 def _resources(args: argparse.Namespace) -> Resources:
     given = {
-        "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory
+        "gpus": args.gpus, "cpus": args.cpus, "memory_mb": args.memory, "gpu_memory_mb": args.gpu_memory,
+        "share": args.share,
     }  # fmt: skip
     return Resources(**{name: value for name, value in given.items() if value is not None})
+
+
+def _yes(text: str) -> bool | None:
+    if text.lower() not in {"yes", "no"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text.lower() == "yes" or None
 
 
 def _cpus(text: str) -> float:

@@ -18,6 +18,7 @@ from opsconsole_console.model.job_progress import progress_words
 from opsconsole_console.visible import clean
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.mount import mounts_of
+from opsconsole_protocol.quantity import memory_words
 from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def worker_lines(row: WorkerRow) -> list[str]:
     """A worker for people: one line, then its GPUs and its folders."""
     tags = f"  [{', '.join(row.tags)}]" if row.tags else ""
     lines = [f"{row.name}  {_standing(row)}  {row.running_tasks}/{row.max_concurrent_jobs} tasks{tags}"]
-    lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}" for gpu in row.gpus]
+    shared = {one.uuid: f", shared by {one.tasks}, {memory_words(one.left_mb)} left" for one in row.gpus_shared}
+    lines += [f"  GPU {gpu.index}:  {gpu_text(gpu)}{shared.get(gpu.uuid, '')}" for gpu in row.gpus]
     if not row.gpus:
         lines.append(f"  GPU:    none{f' ({row.gpu_message})' if row.gpu_message else ''}")
     lines += io_lines(row)

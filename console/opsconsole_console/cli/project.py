@@ -28,6 +28,11 @@ def add(group: Group) -> None:
         choices=("yes", "no"),
         help="whether its tasks make way for jobs whose priority is in a higher hundred",
     )
+    parser.add_argument(
+        "--place",
+        choices=("pack", "spread", "none"),
+        help="where tasks of its new jobs go that don't say (submit --place)",
+    )
     _add_share(parser, "project")
     parser = group.verb("person", set_person)
     parser.add_argument("action", choices=("set",), metavar="set", help="the only action there is")
@@ -67,9 +72,11 @@ def set_project(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> str:
         preemptible = None if args.preemptible is None else args.preemptible == "yes"
+        place = "" if args.place == "none" else args.place
         return await client.set_project(
-            args.name, description=args.description, status=args.status, share=_share(args), preemptible=preemptible
-        )
+            args.name, description=args.description, status=args.status, share=_share(args), preemptible=preemptible,
+            place=place,
+        )  # fmt: skip
 
     put(with_client(args, work) or f"{args.name} is set")
     return 0

@@ -41,7 +41,7 @@ def usage(args: argparse.Namespace) -> int:
             (
                 (
                     row.project, row.person, hours(row.gpu_ms), hours(row.cpu_ms), f"{row.tasks:,}",
-                    f"{row.gpus_now} GPUs, {row.tasks_now} tasks" if row.tasks_now else "", hours(row.weight_ms), share_text(row),
+                    f"{row.gpus_now:g} GPUs, {row.tasks_now} tasks" if row.tasks_now else "", hours(row.weight_ms), share_text(row),
                 )
                 for row in found.rows
             ),

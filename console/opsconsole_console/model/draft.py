@@ -28,6 +28,7 @@ from opsconsole_protocol.spec import (
     RETRIES_MAX,
     JobSpec,
     PauseBy,
+    Place,
     Resources,
     check_metric_pattern,
     check_spec,
@@ -62,6 +63,8 @@ class Draft:
     cpus: str = ""
     memory: str = ""
     gpu_memory: str = ""
+    share: str = ""
+    place: str = ""
     requirement: str = ""
     inputs: str = ""
     datasets: str = ""
@@ -124,6 +127,8 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         cpus=f"{resources.cpus:g}" if resources.cpus else "",
         memory=_spell_mb(resources.memory_mb),
         gpu_memory=_spell_mb(resources.gpu_memory_mb),
+        share="yes" if resources.share else "",
+        place=spec.place or "",
         requirement=" ".join(spec.requirements),
         inputs=shlex.join(spec.inputs),
         datasets=shlex.join(one.typed for one in spec.datasets),
@@ -271,6 +276,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
         memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
         gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
+        share=read("share", lambda: _share(draft), False),
     )
     return {
         "command": command or ("",),
@@ -300,6 +306,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "held": read("hold", lambda: _yes(draft.hold), False),
         "setup": draft.setup.strip(),
         "collect": read("collect", lambda: _words(draft.collect), _NO_WORDS),
+        "place": read("place", lambda: _place(draft.place), None),
         "pause_by": read("pause_by", lambda: _pause_by(draft.pause_by), PauseBy.FREEZE),
         "resume_from": read("resume_from", lambda: _absolute(draft.resume_from), None),
         "metric_pattern": read("metric_pattern", lambda: _metric_pattern(draft.metric_pattern), ""),
@@ -311,6 +318,20 @@ def _pause_by(text: str) -> PauseBy:
         return PauseBy(text.strip().lower() or PauseBy.FREEZE)
     except ValueError:
         raise InvalidRequest("freeze or checkpoint") from None
+
+
+def _share(draft: Draft) -> bool:
+    is_shared = _yes(draft.share)
+    if is_shared and not draft.gpu_memory.strip():
+        raise InvalidRequest("a GPU is shared by memory: fill in GPU mem")
+    return is_shared
+
+
+def _place(text: str) -> Place | None:
+    try:
+        return Place(text.strip().lower()) if text.strip() else None
+    except ValueError:
+        raise InvalidRequest("pack or spread") from None
 
 
 def _check_kept(base: JobSpec, datasets: tuple[JobDataset, ...]) -> None:

@@ -1,8 +1,10 @@
 """After a restored backup, attempts that workers have and that this store has forgotten are taken in again."""
 
 from opsconsole_coordinator.core.assignment import replace_lost
+from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gpu_share import counted_gpus
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
@@ -24,6 +26,8 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
         return None
     job, task, number = found
     replace_lost(fleet, job, task, now_ms)
+    gpu_ids = tuple(gpu.uuid for gpu in worker.gpus if _uses(gpu, observed))
+    share_mb = job.spec.resources.share_mb if gpu_ids else 0
     attempt = Attempt(
         id=observed.attempt_id,
         job_id=job.id,
@@ -31,7 +35,10 @@ def adopt(fleet: Fleet, worker: Worker, observed: Observed, now_ms: int) -> Atte
         number=number,
         worker_id=worker.id,
         worker_name=worker.name,
-        gpu_ids=tuple(gpu.uuid for gpu in worker.gpus if _uses(gpu, observed)),
+        gpu_ids=gpu_ids,
+        share_mb=share_mb,
+        shared_gpus=counted_gpus(worker, gpu_ids, share_mb) if share_mb else 0.0,
+        promised=promised_of(job.spec),
         assigned_at_ms=now_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
         reported=True,

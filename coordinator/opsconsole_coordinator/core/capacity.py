@@ -1,13 +1,14 @@
 """What a worker has of GPUs, CPUs, memory and folders, and what of it is free."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_protocol.link import Gpu
 from opsconsole_protocol.mount import missing_folder
+from opsconsole_protocol.quantity import memory_words
 
 FOREIGN_MEMORY_MB_MAX = 512
-"""A GPU on which processes that aren't ours hold more than this isn't free."""
+"""A GPU on which processes that aren't ours hold more than this isn't free, and neither is one on which any of them computes."""
 
 
 def total(worker: Worker, key: str) -> float:
@@ -22,59 +23,103 @@ def free_capacity(worker: Worker, key: str) -> float:
 
 
 def free_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
-    """The GPUs that a task could have now."""
-    taken = worker.gpus_taken
-    return [gpu for gpu in worker.gpus if gpu.uuid not in taken and _is_usable(gpu, memory_mb)]
+    """The GPUs that a task could have for itself now."""
+    is_free = worker.live.load.gpus.is_free
+    return [gpu for gpu in worker.gpus if is_free(gpu.uuid) and _is_usable(gpu, memory_mb)]
 
 
 def gpu_refusals(worker: Worker, memory_mb: int = 0) -> list[str]:
-    """For each GPU that a task couldn't have now why not."""
-    taken = worker.gpus_taken
-    found = ((gpu.index, _gpu_refusal(gpu, taken, memory_mb)) for gpu in worker.gpus)
+    """For each GPU that a task couldn't have for itself now why not."""
+    found = ((gpu.index, _gpu_refusal(worker, gpu, memory_mb)) for gpu in worker.gpus)
     return [f"GPU {index} {reason}" for index, reason in found if reason is not None]
 
 
 def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
-    """The GPUs that a task could have if no other task of ours had any."""
+    """The GPUs that a task could have for itself if no other task of ours had any."""
     return [gpu for gpu in worker.gpus if _is_usable(gpu, memory_mb)]
 
 
-def usable_gpus(gpus: Iterable[Gpu]) -> list[tuple[str, str, bool]]:
-    """What of GPUs' readings decides whether tasks may have them."""
-    return [(gpu.uuid, gpu.state, _is_used_by_others(gpu)) for gpu in gpus]
+def usable_gpus(gpus: Iterable[Gpu]) -> list[tuple[str, str, bool, int | None]]:
+    """What of GPUs' readings decides whether tasks may have them, or shares of them."""
+    return [(gpu.uuid, gpu.state, is_used_by_others(gpu), foreign_mb(gpu)) for gpu in gpus]
 
 
-def _gpu_refusal(gpu: Gpu, taken: Collection[str], memory_mb: int) -> str | None:
-    if gpu.uuid in taken:
+def _gpu_refusal(worker: Worker, gpu: Gpu, memory_mb: int) -> str | None:
+    load = worker.live.load.gpus
+    if gpu.uuid in load.whole:
         return "has a task"
+    if gpu.uuid in load.shared:
+        tasks = load.shared[gpu.uuid].tasks
+        return f"is shared by {tasks} task{'s' if tasks > 1 else ''}"
     if gpu.state != "ok":
-        state = "in error" if gpu.state == "error" else gpu.state
-        return f"is {state}{': ' + gpu.message if gpu.message else ''}"
-    if _is_used_by_others(gpu):
-        foreign = [user for user in gpu.processes if not user.attempt_id]
-        return f"is used by pid {foreign[0].pid} ({foreign[0].name}), not ours"
+        return state_words(gpu)
+    if is_used_by_others(gpu):
+        return f"is used by {foreign_words(gpu)}"
     if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
         return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
     return None
 
 
+def state_words(gpu: Gpu) -> str:
+    """What is wrong with a GPU."""
+    state = "in error" if gpu.state == "error" else gpu.state
+    return f"is {state}{': ' + gpu.message if gpu.message else ''}"
+
+
+def foreign_words(gpu: Gpu) -> str:
+    """`pid 4711 (python, 11G), not by opsconsole`: of foreign processes the largest."""
+    foreign = [user for user in gpu.processes if not user.attempt_id]
+    largest = max(foreign, key=lambda user: (user.memory_mb or 0, user.is_compute))
+    parts = (largest.name, "" if largest.memory_mb is None else memory_words(_rounded(largest.memory_mb)))
+    about = ", ".join(part for part in parts if part)
+    others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+    return f"pid {largest.pid}{f' ({about})' if about else ''}{others}, not by opsconsole"
+
+
+def _rounded(memory_mb: int) -> int:
+    """Not so that words which are stored change with every reading: to whole GiB, or hundreds of MiB."""
+    step = 1024 if memory_mb >= 1024 else 100
+    return round(memory_mb / step) * step
+
+
 def _is_usable(gpu: Gpu, memory_mb: int) -> bool:
-    return gpu.state == "ok" and (gpu.memory_total_mb or 0) >= memory_mb and not _is_used_by_others(gpu)
+    return gpu.state == "ok" and (gpu.memory_total_mb or 0) >= memory_mb and not is_used_by_others(gpu)
 
 
-def _is_used_by_others(gpu: Gpu) -> bool:
+def is_used_by_others(gpu: Gpu) -> bool:
+    """Whether processes that aren't ours compute on a GPU, or hold more of its memory than a desktop does."""
     if not gpu.processes:
         return False
-    return sum(user.memory_mb or 0 for user in gpu.processes if not user.attempt_id) > FOREIGN_MEMORY_MB_MAX
+    foreign = [user for user in gpu.processes if not user.attempt_id]
+    return (
+        any(user.is_compute for user in foreign) or sum(user.memory_mb or 0 for user in foreign) > FOREIGN_MEMORY_MB_MAX
+    )
 
 
-def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, str]]) -> bool:
+def foreign_mb(gpu: Gpu) -> int | None:
+    """How much of a GPU's memory processes hold that aren't ours; None where one computes and the driver doesn't say how much it holds."""
+    if not gpu.processes:
+        return 0
+    foreign = [user for user in gpu.processes if not user.attempt_id]
+    if any(user.memory_mb is None and user.is_compute for user in foreign):
+        return None
+    return sum(user.memory_mb or 0 for user in foreign)
+
+
+def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, str]], share_mb: int = 0) -> bool:
     """Whether enough slots, GPUs and capacities are free for a task, whatever else stands against it."""
     load = worker.live.load
-    if gpus:
-        if worker.max_concurrent_jobs <= load.with_gpus or len(worker.gpus) - len(load.gpu_ids) < gpus:
+    if share_mb:
+        if worker.max_concurrent_jobs <= load.with_gpus and not load.gpus.shared:
             return False
-    elif worker.max_concurrent_jobs <= len(worker.live):
+        has = load.gpus.has_room
+        if sum(has(one.uuid, share_mb, one.memory_total_mb or 0) for one in worker.gpus) < gpus:
+            return False
+    elif gpus:
+        taken = len(load.gpus.whole) + len(load.gpus.shared)
+        if worker.max_concurrent_jobs <= load.with_gpus or len(worker.gpus) - taken < gpus:
+            return False
+    elif worker.max_concurrent_jobs <= load.slots:
         return False
     return all(total(worker, key) - load.promised.get(key, 0) >= need for need, key, _ in capacities)
 

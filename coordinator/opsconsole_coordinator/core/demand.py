@@ -50,7 +50,9 @@ class Demand:
     # Derived once, because thousands of workers are judged by it:
     named: tuple[str, ...] = field(init=False)
     gpus: int = field(init=False)
-    """How many GPUs a task gets: asking for GPU memory asks for a GPU."""
+    """How many GPUs a task gets."""
+    share_mb: int = field(init=False)
+    """How much of each one's memory, where it shares them; 0 where it has them for itself."""
     capacities: tuple[tuple[float, str, str], ...] = field(init=False)
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
     files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
@@ -64,7 +66,8 @@ class Demand:
         folder = () if spec.workdir is None else ((QuestionKind.FOLDER, spec.workdir),)
         for name, value in (
             ("named", spec.named_workers),
-            ("gpus", needs.gpus or (1 if needs.gpu_memory_mb else 0)),
+            ("gpus", needs.gpus_asked),
+            ("share_mb", needs.share_mb),
             ("capacities", tuple(one for one in asked if one[0])),
             (
                 "files",
@@ -103,7 +106,7 @@ def _kept(task: Task, bond: Bond) -> Content | None:
 
 def prefetch_of(job: Job) -> int:
     """How many tasks are assigned beyond a worker's slots: as many as take SHORT_TASK_MS one after the other."""
-    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus:
+    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus_asked:
         return 0
     if job.spec.gang:
         return 0  # its tasks start together
@@ -114,8 +117,3 @@ def promised_of(spec: JobSpec) -> dict[str, float]:
     """What one task is promised of its worker's capacities."""
     asked = (("cpus", spec.resources.cpus), ("memory_mb", spec.resources.memory_mb))
     return {key: float(need) for key, need in asked if need}
-
-
-def has_gpus(spec: JobSpec) -> bool:
-    """Whether its tasks get any GPUs."""
-    return bool(spec.resources.gpus or spec.resources.gpu_memory_mb)

@@ -40,6 +40,7 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             workdir=spec.workdir,
             resources=spec.resources,
             gpu_ids=attempt.gpu_ids,
+            gpu_sizes_mb=_sizes(fleet, attempt) if attempt.share_mb else (),
             inputs=spec.inputs,
             ports=spec.ports,
             timeout_ms=spec.timeout_ms,
@@ -57,6 +58,12 @@ def desired_of(fleet: Fleet, job: Job, attempt: Attempt) -> link.Desired:
             seal=fleet.seal.of_attempt(attempt.worker_id, attempt.id, fleet.seq),
         ),
     )
+
+
+def _sizes(fleet: Fleet, attempt: Attempt) -> tuple[int, ...]:
+    worker = fleet.workers.get(attempt.worker_id)
+    known = {gpu.uuid: gpu.memory_total_mb or 0 for gpu in worker.gpus} if worker is not None else {}
+    return tuple(known.get(one, 0) for one in attempt.gpu_ids)
 
 
 def _parameters(spec: JobSpec, index: int) -> dict[str, str]:

@@ -7,13 +7,12 @@ from types import TracebackType
 from typing import Self
 
 from opsconsole_coordinator.core.demand import Demand, promised_of
-from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.live import Live
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
-from opsconsole_coordinator.core.ranking import rank, ranked
+from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_protocol.ids import AttemptId, WorkerId
 
 
@@ -26,7 +25,7 @@ class DryRun:
         self._job = job
         self._demand = demand
         self._now_ms = now_ms
-        self._known = Estimates(fleet, job.spec)
+        self._ranking = Ranking(fleet, job.spec, job.id)
         self._real: dict[WorkerId, Live[Attempt]] = {}
 
     def __enter__(self) -> Self:
@@ -65,7 +64,7 @@ class DryRun:
     def claim(self, count: int) -> list[Offer]:
         """Claim room for `count` more tasks, or for as many as fit, the best first. Returns every worker's last offer."""
         offers = collect_offers(self._fleet, self._demand, self._now_ms)
-        accepted = ranked(offers, self._known)
+        accepted = self._ranking.ranked(offers)
         wanted = len(self.claims) + count
         while accepted and len(self.claims) < wanted:
             _, place, offer = heappop(accepted)
@@ -73,7 +72,7 @@ class DryRun:
             again = renew_offer(self._fleet, offer, self._demand, self._now_ms)
             offers[place] = again
             if again.accepted:
-                heappush(accepted, (rank(again, self._known), place, again))
+                heappush(accepted, (self._ranking.rank(again), place, again))
         return offers
 
     def _claim_offer(self, offer: Offer) -> None:
@@ -86,6 +85,7 @@ class DryRun:
             worker_id=worker.id,
             worker_name=worker.name,
             gpu_ids=offer.gpu_ids,
+            share_mb=self._demand.share_mb,
             promised=promised_of(self._job.spec),
         )
         self._trial_attempts(worker)[claim.id] = claim

@@ -42,6 +42,10 @@ class Estimates:
         self._known = fleet.durations.get(kind_of(spec), {})
         self._mean_ms: float | None = None
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._known)
+
     def on(self, worker_id: WorkerId) -> float:
         """Milliseconds on a worker; where it is unknown the mean of those that are, or 0."""
         found = self._known.get(worker_id)

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, gpu_refusals, lacks_folder, total
 from opsconsole_coordinator.core.content import Content, missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.gpu_share import choose_shares, kept_words
 from opsconsole_coordinator.core.model import Reserved, Worker
 from opsconsole_coordinator.core.question import UNASKED, Answers, Question
 from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol.dataset import DATASETS, inability
+from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.link import QuestionKind
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.state import WorkerConnection
@@ -43,6 +45,8 @@ class Offer:
     """What a worker that accepts would have to have of what the task brings along, its checkpoint included."""
     taken: str = ""
     """Of what others have so much that it is refused: SLOTS, GPUS, or a capacity (`cpus`, `memory_mb`)."""
+    because: str = ""
+    """Why this worker was chosen among those that accept."""
     lacks_bytes: int | None = None
     """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
 
@@ -173,16 +177,16 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for need, key, label in demand.capacities:
         if total(worker, key) < need:
             return f"needs {need:g} {label}; it has {total(worker, key):g}"
-    count = demand.gpus
-    if len(worker.gpus) < count:
+    if len(worker.gpus) < demand.gpus:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
-        return f"needs {_gpus(count)}; it has {len(worker.gpus)}{detail}"
+        return f"needs {_gpus(demand.gpus)}; it has {len(worker.gpus)}{detail}"
     for dataset in spec.datasets:
         if lacks := inability(worker.properties.get(DATASETS), dataset):
             return lacks
-    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
-        return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
-    return ""
+    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < demand.gpus:
+        return f"needs {_gpus(demand.gpus)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
+    is_too_old = demand.share_mb and not worker.properties.get(GPU_SHARING)
+    return "its agent is too old to share GPUs: update opsconsole there" if is_too_old else ""
 
 
 def _lacking_folder(worker: Worker, demand: Demand) -> str:
@@ -215,7 +219,8 @@ def _occupied(worker: Worker, demand: Demand) -> tuple[str, str]:
     """What the task needs of this worker and others have at the moment, in words and as `Offer.taken`; empty where enough is free."""
     with_gpus = demand.gpus > 0
     left = worker.slots_left(with_gpus=with_gpus)
-    if left + demand.prefetch <= 0:
+    may_join = demand.share_mb and worker.live.load.gpus.shared  # which takes no slot
+    if left + demand.prefetch <= 0 and not may_join:
         by = " by tasks with GPUs" if with_gpus else ""
         limit = worker.max_concurrent_jobs
         return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)", SLOTS
@@ -235,18 +240,16 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
 
 def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
     """Whom the worker is kept free for, where too little is left beside that; nothing is assigned ahead of a kept slot."""
-    if kept.with_gpus:
+    if demand.share_mb:
+        is_left = True  # who chooses the GPUs looks at what is kept of them
+    elif kept.with_gpus:
         is_left = not demand.gpus or worker.slots_left(with_gpus=True) > kept.slots
     else:
-        is_left = len(worker.live) + kept.slots < worker.max_concurrent_jobs
+        is_left = worker.slots_left() > kept.slots
     for need, key, _ in demand.capacities:
         free = free_capacity(worker, key) - kept.promised.get(key, 0)
         is_left = is_left and free >= need
-    return "" if is_left else f"is {_for_whom(kept)}"
-
-
-def _for_whom(kept: Reserved) -> str:
-    return f"reserved for gang {kept.job_id}" if kept.gang else f"kept for job {kept.job_id}, which is next in line"
+    return "" if is_left else kept_words(kept)
 
 
 def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
@@ -254,14 +257,16 @@ def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None
     count = demand.gpus
     if not count:
         return (), ""
+    kept = _kept(worker, demand)
+    if demand.share_mb:
+        return choose_shares(worker, demand, kept)
     memory_mb = demand.spec.resources.gpu_memory_mb
     unused = free_gpus(worker, memory_mb)
-    kept = _kept(worker, demand)
-    free = unused if kept is None else [gpu for gpu in unused if gpu.uuid not in kept.gpu_ids]
+    free = unused if kept is None else [gpu for gpu in unused if not kept.is_of(gpu.uuid)]
     if len(free) < count:
         refusals = gpu_refusals(worker, memory_mb)
         if kept is not None:
-            refusals += [f"GPU {gpu.index} is {_for_whom(kept)}" for gpu in unused if gpu.uuid in kept.gpu_ids]
+            refusals += [f"GPU {gpu.index} {kept_words(kept)}" for gpu in unused if kept.is_of(gpu.uuid)]
         return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
     # The smallest GPUs that suffice, so that large ones stay free for those who need them.
     free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol, TypeVar
 
+from opsconsole_protocol.gpu_load import GpuLoad
 from opsconsole_protocol.ids import AttemptId
 
 
@@ -9,6 +10,7 @@ class Holder(Protocol):
     """What holds a part of a worker."""
 
     gpu_ids: tuple[str, ...]
+    share_mb: int
     promised: dict[str, float]
 
 
@@ -18,9 +20,10 @@ H = TypeVar("H", bound=Holder)
 class Load(NamedTuple):
     """What attempts take together."""
 
+    slots: int
     with_gpus: int
-    """How many of them have GPUs."""
-    gpu_ids: frozenset[str]
+    """How many of those slots tasks with GPUs have."""
+    gpus: GpuLoad
     promised: dict[str, float]
     """Of the worker's `cpus` and `memory_mb`."""
 
@@ -44,14 +47,15 @@ class Live(dict[AttemptId, H]):
         return found
 
     def _sum(self) -> Load:
-        with_gpus, gpu_ids, promised = 0, list[str](), dict[str, float]()
+        without, gpus, promised = 0, GpuLoad(), dict[str, float]()
         for attempt in self.values():
             if attempt.gpu_ids:
-                with_gpus += 1
-                gpu_ids += attempt.gpu_ids
+                gpus.take(attempt.gpu_ids, attempt.share_mb)
+            else:
+                without += 1
             for key, amount in attempt.promised.items():
                 promised[key] = promised.get(key, 0) + amount
-        return Load(with_gpus, frozenset(gpu_ids), promised)
+        return Load(without + gpus.slots, gpus.slots, gpus, promised)
 
     def __setitem__(self, key: AttemptId, attempt: H) -> None:
         self._load = None

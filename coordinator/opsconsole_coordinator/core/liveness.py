@@ -4,6 +4,7 @@ from opsconsole_coordinator.core.avoidance import end_avoidance, note_gpus
 from opsconsole_coordinator.core.capacity import usable_gpus
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, wait_again
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gpu_share import watch_share
 from opsconsole_coordinator.core.leaving import watch_leaving
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
@@ -39,6 +40,9 @@ def heartbeat(fleet: Fleet, worker: Worker, message: link.Heartbeat, now_ms: int
         attempt = worker.live.get(AttemptId(attempt_id))
         if attempt is not None:
             attempt.usage = usage
+            if attempt.share_mb and (words := watch_share(fleet, attempt)):
+                text = f"attempt {attempt.number} on {worker.name} {words}"
+                fleet.audit(now_ms, worker.actor, EventKind.TROUBLE, text, f"{attempt.job_id}/task-{attempt.index}")
     for attempt_id, progress in message.progress.items():
         attempt = worker.live.get(AttemptId(attempt_id))
         if attempt is None or attempt.progress_first is not None:

@@ -1,18 +1,19 @@
 """What workers offer in one pass of the scheduler. Those that changed during the pass are asked again before they are given more."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
 from opsconsole_coordinator.core.order import Group, Size
-from opsconsole_coordinator.core.ranking import Rank, rank
-from opsconsole_protocol.ids import WorkerId
+from opsconsole_coordinator.core.ranking import Rank, Ranking
+from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.spec import Place
 
 
 class Room:
@@ -56,7 +57,7 @@ class Room:
         place = int(stuck)
         if size.closed[place] == self._number:
             return False
-        if any(has_room(one, size.gpus, size.capacities) for one in self._for(stuck=stuck)):
+        if any(has_room(one, size.gpus, size.capacities, size.share_mb) for one in self._for(stuck=stuck)):
             return True
         size.closed = (size.closed[0], self._number) if stuck else (self._number, self._number)
         return False
@@ -64,7 +65,9 @@ class Room:
     def for_group(self, group: Group) -> list[Worker]:
         """Those that may take a task of a group: of all of them, or where all had refused it of those that changed since."""
         size = group.ask.size
-        return [one for one in self._for(stuck=group.is_stuck) if has_room(one, size.gpus, size.capacities)]
+        return [
+            one for one in self._for(stuck=group.is_stuck) if has_room(one, size.gpus, size.capacities, size.share_mb)
+        ]
 
     def _for(self, *, stuck: bool) -> Iterable[Worker]:
         return self._changed.values() if stuck else self._fleet.room.values()
@@ -73,7 +76,7 @@ class Room:
 def _has_room(worker: Worker) -> bool:
     if worker.session is None:
         return False
-    return worker.slots_left() > 0 or has_room(worker, 1, ())
+    return worker.slots_left() > 0 or bool(worker.live.load.gpus.shared) or has_room(worker, 1, ())
 
 
 class Market:
@@ -83,12 +86,13 @@ class Market:
         self.fleet = fleet
         self.now_ms = now_ms
         self._room = room
-        self._candidates: dict[tuple[str, int], Candidates] = {}
+        self._candidates: dict[tuple[str, int, JobId | None], Candidates] = {}
         self._changes: dict[WorkerId, int] = {}
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
-        key = (group.line.project, id(group.ask))
+        is_spread = demand.spec.place is Place.SPREAD  # which depends on where the job has tasks already
+        key = (group.line.project, id(group.ask), demand.job_id if is_spread else None)
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))
@@ -118,7 +122,7 @@ class Candidates:
     def __init__(self, market: Market, demand: Demand, offers: Iterable[Offer]) -> None:
         self._market = market
         self._demand = demand
-        self._known = Estimates(market.fleet, demand.spec)
+        self._ranking = Ranking(market.fleet, demand.spec, demand.job_id)
         self._heap: list[tuple[Rank, int, int, Offer]] = []
         self._last: Offer | None = None
         self._count = 0
@@ -129,20 +133,25 @@ class Candidates:
 
     def _entry(self, offer: Offer) -> tuple[Rank, int, int, Offer]:
         self._count += 1
-        return rank(offer, self._known), self._count, self._market.changes(offer.worker.id), offer
+        return self._ranking.rank(offer), self._count, self._market.changes(offer.worker.id), offer
 
     def take(self) -> Offer | None:
         """The best offer as things stand now; None where no worker accepts."""
         if self._last is not None:
             self._renew(self._last)
             self._last = None
-        while self._heap:
-            _, _, changes, offer = heappop(self._heap)
-            if changes == self._market.changes(offer.worker.id):
-                self._last = offer
-                return offer
-            self._renew(offer)
-        return None
+        self._renew_first()
+        if not self._heap:
+            return None
+        best, _, _, offer = heappop(self._heap)
+        self._last = offer
+        self._renew_first()
+        return replace(offer, because=self._ranking.because(best, self._heap[0][0] if self._heap else None))
+
+    def _renew_first(self) -> None:
+        """The first offer of the heap is as things stand now."""
+        while self._heap and self._heap[0][2] != self._market.changes(self._heap[0][3].worker.id):
+            self._renew(heappop(self._heap)[3])
 
     def _renew(self, offer: Offer) -> None:
         again = renew_offer(self._market.fleet, offer, self._demand, self._market.now_ms)

@@ -16,7 +16,7 @@ from opsconsole_protocol.mount import Mount, mounts_of
 from opsconsole_protocol.report import Checkpoint
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.share import EQUAL_SHARE, Share
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, Place
 from opsconsole_protocol.state import (
     AttemptState,
     TaskState,
@@ -71,6 +71,10 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     stopped_as: AttemptState = AttemptState.KILLED
     """What its end counts as once it was told to stop: killed; failed (its job timed out); preempted (its gang starts over)."""
     gpu_ids: tuple[str, ...] = ()
+    share_mb: int = 0
+    """How much of the memory of each of its GPUs it was promised; 0: it has them for itself."""
+    shared_gpus: float = 0.0
+    """How many GPUs its shares count as."""
     gang: Gang | None = None
     """Its rank, and the addresses of the attempts of its gang that were assigned with it."""
     promised: dict[str, float] = {}
@@ -103,6 +107,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     resumed_from: Checkpoint | None = None
     log_offsets: dict[str, int] = {}
     usage: TaskUsage | None = None
+    is_share_exceeded: bool = False
+    """It holds more GPU memory than it asked for, and an event has told so."""
     progress: TaskProgress | None = None
     progress_first: tuple[int, float] | None = None
     """When it first reported progress (its worker's clock, ms), and how far it was; None while it hasn't."""
@@ -117,6 +123,11 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     def actor(self) -> str:
         """How events name who did what its worker told of it."""
         return worker_actor(self.worker_name)
+
+    @property
+    def gpus(self) -> float:
+        """How many GPUs it counts as."""
+        return self.shared_gpus if self.share_mb else len(self.gpu_ids)
 
     @property
     def is_finished(self) -> bool:
@@ -267,11 +278,17 @@ class Reserved(msgspec.Struct, frozen=True):
     gpu_ids: frozenset[str]
     promised: dict[str, float]
     """What those tasks take together of `cpus` and `memory_mb`."""
+    shares: dict[str, int] = {}
+    """How much memory of each GPU, for tasks that share them."""
     gang: bool = True
     with_gpus: bool = False
     """The slot is kept from tasks with GPUs only: a task with GPUs doesn't wait for those without."""
     has_cleared: bool = False
     """Others make way for it there."""
+
+    def is_of(self, gpu_id: str) -> bool:
+        """Whether anything of a GPU is kept."""
+        return gpu_id in self.gpu_ids or gpu_id in self.shares
 
 
 class ProjectStatus(StrEnum):
@@ -292,6 +309,8 @@ class Project(msgspec.Struct, kw_only=True):
     updated_at_ms: int = 0
     share: Share = EQUAL_SHARE
     preemptible: bool = False
+    place: Place | None = None
+    """Where tasks of its jobs go that don't say."""
 
 
 class WorkerRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -403,7 +422,7 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
         """`maintenance`, `busy` (no slot is free or usable), `reserved` (all free slots are kept for a job) or `available`."""
         if self.maintenance:
             return WorkerStatus.MAINTENANCE
-        free = self.max_concurrent_jobs - len(self.live)
+        free = self.slots_left()
         if free <= 0 or any(one.blocks for one in self.troubles):
             return WorkerStatus.BUSY
         kept = self.reserved
@@ -415,18 +434,8 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
 
         Tasks with GPUs don't wait for the slots of those without; the agent counts slots in the same way.
         """
-        if not with_gpus:
-            return self.max_concurrent_jobs - len(self.live)
-        return self.max_concurrent_jobs - self.live.load.with_gpus
-
-    def promised(self, key: str) -> dict[AttemptId, float]:
-        """What each live attempt was promised of a capacity: `cpus` or `memory_mb`."""
-        return {one.id: one.promised.get(key, 0) for one in self.live.values() if one.promised}
-
-    @property
-    def gpus_taken(self) -> frozenset[str]:
-        """The UUIDs of the GPUs that live attempts have for themselves."""
-        return self.live.load.gpu_ids
+        load = self.live.load
+        return self.max_concurrent_jobs - (load.with_gpus if with_gpus else load.slots)
 
 
 OutputKey = tuple[JobId, int]

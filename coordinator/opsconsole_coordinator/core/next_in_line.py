@@ -11,12 +11,14 @@ from heapq import heapify, heappop
 from opsconsole_coordinator.core.capacity import fit_gpus, free_capacity, total
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gpu_share import fit_for_share, left_mb
 from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
 from opsconsole_coordinator.core.offer import ask
 from opsconsole_coordinator.core.order import needs_room
 from opsconsole_coordinator.core.ready import next_ready
 from opsconsole_coordinator.core.reservation import put_reservation
+from opsconsole_protocol.link import Gpu
 
 KEPT_ROOMS_MAX = 16
 """How many jobs at most have room kept for their next task at a time."""
@@ -37,9 +39,9 @@ def reserve_room(
     following = next_ready(job)
     avoid = () if following is None else following.avoid
     full = [one.worker for one in offers if one.soon and one.worker.reserved is None and one.worker.id not in avoid]
-    memory_mb, count = demand.spec.resources.gpu_memory_mb, demand.gpus
+    count = demand.gpus
     for worker in [before] if before is not None and before in full else _best_first(full, demand):
-        if count and len(fit_gpus(worker, memory_mb)) < count:
+        if count and len(_fit(worker, demand)) < count:
             continue
         refusal, is_open, questions = search_files(worker, demand, fleet.questions.answers, now_ms)
         ask(fleet, questions, now_ms)
@@ -49,6 +51,13 @@ def reserve_room(
         if is_open:
             return None  # its answer is waited for
     return None
+
+
+def _fit(worker: Worker, demand: Demand) -> list[Gpu]:
+    """The GPUs that would do if no other task of ours had any."""
+    if demand.share_mb:
+        return fit_for_share(worker, demand.share_mb)
+    return fit_gpus(worker, demand.spec.resources.gpu_memory_mb)
 
 
 def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
@@ -64,9 +73,13 @@ def _shortage(worker: Worker, demand: Demand) -> float:
     lacks = [(need - free_capacity(worker, key)) / total(worker, key) for need, key, _ in demand.capacities]
     count = demand.gpus
     if count:
-        fit = fit_gpus(worker, demand.spec.resources.gpu_memory_mb)
-        taken = worker.gpus_taken
-        lacks.append((count - sum(gpu.uuid not in taken for gpu in fit)) / max(len(fit), 1))
+        if demand.share_mb:
+            free = sum(left_mb(worker, gpu) >= demand.share_mb for gpu in worker.gpus)
+            lacks.append((count - free) / len(worker.gpus))
+        else:
+            fit = _fit(worker, demand)
+            is_free = worker.live.load.gpus.is_free
+            lacks.append((count - sum(is_free(gpu.uuid) for gpu in fit)) / max(len(fit), 1))
     else:
         lacks.append((1 - worker.slots_left()) / worker.max_concurrent_jobs)
     return max(lacks)
@@ -79,18 +92,45 @@ def _reserved_part(worker: Worker, demand: Demand, job: Job) -> Reserved:
     for need, key, _ in demand.capacities:
         free = free_capacity(worker, key)
         promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in live])
-    count = demand.gpus
-    gpu_ids: frozenset[str] = frozenset()
-    if count:
-        fit = sorted(fit_gpus(worker, demand.spec.resources.gpu_memory_mb), key=lambda gpu: gpu.memory_total_mb or 0)
-        fitting = {gpu.uuid for gpu in fit}
-        taken = worker.gpus_taken
-        free_ids = [gpu.uuid for gpu in fit if gpu.uuid not in taken]
-        spare = _spare(len(free_ids), count, [len(fitting.intersection(one.gpu_ids)) for one in live])
-        gpu_ids = frozenset(free_ids[: len(free_ids) - round(spare)])
+    shares, load = _kept_shares(worker, demand) if demand.share_mb else {}, worker.live.load.gpus
     return Reserved(
-        job_id=job.id, slots=1, gpu_ids=gpu_ids, promised=promised, gang=False, with_gpus=count > 0
-    )  # fmt: skip
+        job_id=job.id,
+        slots=load.slots_with(shares) - load.slots if shares else 1,
+        gpu_ids=frozenset(_kept_gpus(worker, demand) if demand.gpus and not demand.share_mb else ()),
+        shares=shares,
+        promised=promised,
+        gang=False,
+        with_gpus=demand.gpus > 0,
+    )
+
+
+def _kept_gpus(worker: Worker, demand: Demand) -> list[str]:
+    """The GPUs to keep for a task that has them for itself.
+
+    Where too few are free and tasks share others, no more are let in on as many of these as it takes, first those that are least full:
+    else some would always be left there.
+    """
+    load, count = worker.live.load.gpus, demand.gpus
+    fit = sorted(_fit(worker, demand), key=lambda gpu: gpu.memory_total_mb or 0)
+    fitting = {gpu.uuid for gpu in fit}
+    free_ids = [gpu.uuid for gpu in fit if load.is_free(gpu.uuid)]
+    shared_ids = sorted(fitting & load.shared.keys(), key=lambda one: (load.shared[one], one))
+    held = [len(fitting.intersection(one.gpu_ids)) for one in worker.live.values() if not one.share_mb]
+    spare = _spare(len(free_ids), count, held + [1] * len(shared_ids))
+    return free_ids[: len(free_ids) - round(spare)] + shared_ids[: max(0, count - len(free_ids))]
+
+
+def _kept_shares(worker: Worker, demand: Demand) -> dict[str, int]:
+    """How much of GPUs' memory to keep for a task that shares them: on those that lack least."""
+    load, need = worker.live.load.gpus, demand.share_mb
+    fit = _fit(worker, demand)
+    lefts = {gpu.uuid: left_mb(worker, gpu) for gpu in fit}
+    fit.sort(key=lambda gpu: (lefts[gpu.uuid] < need, gpu.uuid in load.whole, -lefts[gpu.uuid], gpu.index))
+    kept: dict[str, int] = {}
+    for gpu in fit[: demand.gpus]:
+        held = [one.share_mb for one in worker.live.values() if gpu.uuid in one.gpu_ids]
+        kept[gpu.uuid] = lefts[gpu.uuid] - round(_spare(lefts[gpu.uuid], need, held))
+    return kept
 
 
 def _spare(free: float, need: float, held: Sequence[float]) -> float:

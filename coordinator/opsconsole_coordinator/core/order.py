@@ -28,10 +28,11 @@ _GroupKey = tuple[_LineKey, _AskKey]
 class Size:
     """How much jobs need of a worker: the first thing by which a worker that has changed is matched with groups."""
 
-    __slots__ = ("capacities", "closed", "gpus", "groups", "unstuck")
+    __slots__ = ("capacities", "closed", "gpus", "groups", "share_mb", "unstuck")
 
     def __init__(self, demand: Demand) -> None:
         self.gpus = demand.gpus
+        self.share_mb = demand.share_mb
         self.capacities = demand.capacities
         self.groups: dict[Group, None] = {}
         """Those whose jobs need as much."""
@@ -213,7 +214,7 @@ class Order:
         if line is None:
             line = self._lines[line_key] = Line(line_key)
         if ask_key not in self._asks:
-            needs = (demand.gpus, demand.capacities)
+            needs = (demand.gpus, demand.share_mb, demand.capacities)
             size = self._sizes.get(needs)
             if size is None:
                 size = self._sizes[needs] = Size(demand)
@@ -265,7 +266,7 @@ class Order:
         else:
             del self._asks[ask.key]
         if not size.groups:
-            del self._sizes[size.gpus, size.capacities]
+            del self._sizes[size.gpus, size.share_mb, size.capacities]
         if not group.line.groups:
             del self._lines[key[0]]
 
@@ -393,4 +394,4 @@ def _ask_key(job: Job) -> _AskKey:
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0)
+    return (alone, where, spec.requirements, spec.resources, spec.place, finds, prefetch_of(job) > 0)

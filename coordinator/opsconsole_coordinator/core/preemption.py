@@ -148,7 +148,7 @@ class Preemption:
         return _Unit(tuple(attempts), (band, lost))
 
     def _spent(self, attempt: Attempt) -> float:
-        return max(0, self._now_ms - attempt.assigned_at_ms) * (len(attempt.gpu_ids) or 1 / 16)
+        return max(0, self._now_ms - attempt.assigned_at_ms) * (attempt.gpus or 1 / 16)
 
     def _choose(self, trial: DryRun, demand: Demand, band: int, chosen: Sequence[_Unit]) -> list[_Unit]:
         """Those with whom least is lost of all whose end would give a task room, on one worker; none where there are none."""
@@ -172,6 +172,10 @@ class Preemption:
     def _fewest(self, trial: DryRun, worker: Worker, demand: Demand, units: Sequence[_Unit]) -> list[_Unit]:
         """As few as it takes of these for a task to have room on the worker; none where all of them aren't enough."""
         taken: list[_Unit] = []
+        if worker.live.load.gpus.shared:  # those on one GPU may be many, and one on another enough
+            taken = next(([unit] for unit in units if self._fits(trial, worker, demand, [unit])), [])
+            if taken:
+                return taken
         for unit in units:
             taken.append(unit)
             if self._fits(trial, worker, demand, taken):
@@ -187,7 +191,7 @@ class Preemption:
     def _fits(self, trial: DryRun, worker: Worker, demand: Demand, units: Iterable[_Unit]) -> bool:
         with trial.without([one for unit in units for one in unit.attempts]):
             return (
-                has_room(worker, demand.gpus, demand.capacities)
+                has_room(worker, demand.gpus, demand.capacities, demand.share_mb)
                 and collect_offer(self._fleet, worker, demand, self._now_ms).accepted
             )
 

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Project, ProjectStatus
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
+from opsconsole_protocol.spec import JobSpec, Place
 
 
 class ProjectChange(NamedTuple):
@@ -17,6 +20,8 @@ class ProjectChange(NamedTuple):
     status: str | None = None
     share: ShareChange | None = None
     preemptible: bool | None = None
+    place: str | None = None
+    """A Place; empty: each worker by itself, as where nothing is said."""
 
 
 def set_project(fleet: Fleet, name: str, change: ProjectChange, actor: str, now_ms: int) -> str:
@@ -24,6 +29,8 @@ def set_project(fleet: Fleet, name: str, change: ProjectChange, actor: str, now_
     check_name(name, "a project's name")
     if change.status is not None and change.status not in set(ProjectStatus):
         raise InvalidRequest(f"{change.status!r} is not a project's status: use one of {', '.join(ProjectStatus)}")
+    if change.place and change.place not in set(Place):
+        raise InvalidRequest(f"{change.place[:40]!r} is no way to place tasks: use one of {', '.join(Place)}, or none")
     project = fleet.projects.get(name)
     changed = (EQUAL_SHARE if project is None else project.share).changed(change.share or ShareChange())
     if project is None:
@@ -34,13 +41,16 @@ def set_project(fleet: Fleet, name: str, change: ProjectChange, actor: str, now_
         project.status = ProjectStatus(change.status)
     if change.preemptible is not None:
         project.preemptible = change.preemptible
+    if change.place is not None:
+        project.place = Place(change.place) if change.place else None
     project.share = changed
     project.updated_at_ms = now_ms
     fleet.touch_project(project)
     fleet.order.note_share(project=name)
     fleet.must_schedule = True
     makes_way = "its tasks make way for higher priority bands" if project.preemptible else ""
-    words = ", ".join(part for part in (f"project {name} is {project.status}", changed.words, makes_way) if part)
+    place = f"its new jobs: --place {project.place}" if project.place else ""
+    words = ", ".join(part for part in (f"project {name} is {project.status}", changed.words, makes_way, place) if part)
     fleet.audit(now_ms, actor, EventKind.PROJECT, words, name)
     return words
 
@@ -56,6 +66,15 @@ def set_person(fleet: Fleet, name: str, share: ShareChange, actor: str, now_ms: 
     words = f"{name}: {changed.words or 'an equal share, no limits'}"
     fleet.audit(now_ms, actor, EventKind.PROJECT, words, name)
     return words
+
+
+def placed(fleet: Fleet, spec: JobSpec, known: JobSpec | None = None) -> JobSpec:
+    """The spec with the place of its project, where it doesn't say one itself; of a job that is there already with that which it got."""
+    if spec.place is not None:
+        return spec
+    project = fleet.projects.get(spec.project)
+    place = known.place if known is not None else project.place if project is not None else None
+    return spec if place is None else msgspec.structs.replace(spec, place=place)
 
 
 def check_takes_work(fleet: Fleet, name: str) -> None:

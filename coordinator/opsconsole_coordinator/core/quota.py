@@ -4,8 +4,12 @@ from collections.abc import Iterator
 
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gpu_share import counted_before
 from opsconsole_coordinator.core.usage import Account, Held
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share, amount_words
+
+_ROUNDING = 1e-6
+"""Three thirds of a GPU are one."""
 
 
 def project_share(fleet: Fleet, name: str) -> Share:
@@ -38,12 +42,12 @@ def refusal(fleet: Fleet, project: str, person: str, demand: Demand, count: int 
     for name, limits, held in _holders(fleet, project, person):
         for key, has, needs in (
             ("tasks", held.tasks, 1),
-            ("gpus", held.gpus, demand.gpus),
+            ("gpus", held.gpus, counted_before(fleet, demand) if limits.gpus is not None else 0),
             ("cpus", held.cpus, demand.spec.resources.cpus),
             ("memory_mb", held.memory_mb, demand.spec.resources.memory_mb),
         ):
             most: int | None = getattr(limits, key)
-            if most is not None and needs and has + count * needs > most:
+            if most is not None and needs and has + count * needs > most + _ROUNDING:
                 return _words(name, key, has, count * needs, most)
     return ""
 

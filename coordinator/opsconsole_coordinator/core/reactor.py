@@ -325,10 +325,10 @@ class Reactor:
 
     def on_set_project(
         self, name: str, description: str | None, status: str | None, actor: str, now_ms: int,
-        share: ShareChange | None = None, preemptible: bool | None = None,
+        share: ShareChange | None = None, preemptible: bool | None = None, place: str | None = None,
     ) -> str:  # fmt: skip
         """A project is made or changed. Raises InvalidRequest. Returns in one line what was done."""
-        change = project.ProjectChange(description, status, share, preemptible)
+        change = project.ProjectChange(description, status, share, preemptible, place)
         return project.set_project(self.fleet, name, change, actor, now_ms)
 
     def on_set_person(self, name: str, share: ShareChange, actor: str, now_ms: int) -> str:

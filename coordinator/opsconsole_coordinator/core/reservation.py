@@ -3,6 +3,7 @@
 There is at most one reservation on a worker. Reservations are made anew in every pass of the scheduler and aren't stored.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from opsconsole_coordinator.core.demand import promised_of
@@ -22,16 +23,17 @@ def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared:
     by_worker: dict[WorkerId, list[Offer]] = {}
     for claim in claims:
         by_worker.setdefault(claim.worker.id, []).append(claim)
-    one = promised_of(job.spec)
+    one, share_mb = promised_of(job.spec), job.spec.resources.share_mb
     for worker_id, offers in by_worker.items():
-        gpu_ids = frozenset(gpu for offer in offers for gpu in offer.gpu_ids)
+        given = [gpu_id for offer in offers for gpu_id in offer.gpu_ids]
         reserved = Reserved(
             job_id=job.id,
-            slots=len(offers),
-            gpu_ids=gpu_ids,
+            slots=min(len(offers), len(set(given))) if share_mb else len(offers),
+            gpu_ids=frozenset(() if share_mb else given),
+            shares={gpu_id: count * share_mb for gpu_id, count in Counter(given).items()} if share_mb else {},
             promised={key: need * len(offers) for key, need in one.items()},
             gang=job.spec.gang,
-            with_gpus=bool(gpu_ids) and not job.spec.gang,
+            with_gpus=bool(given) and not job.spec.gang,
             has_cleared=has_cleared,
         )
         put_reservation(fleet, worker_id, reserved)

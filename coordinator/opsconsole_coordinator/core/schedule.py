@@ -6,7 +6,6 @@ from opsconsole_coordinator.core import checkpointing, gang_placement, reservati
 from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, is_particular
 from opsconsole_coordinator.core.desired import set_want
-from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.market import Market, Room
@@ -16,7 +15,7 @@ from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import refusal, standing
-from opsconsole_coordinator.core.ranking import choose
+from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import (
     add_ready,
     drop_stale,
@@ -381,7 +380,7 @@ def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker
     if task.avoid and (not is_early or not any(_may_take_later(offer, task) for offer in offers)):
         demand = demand_of(job, task, bond, may_avoid=False)
         offers = collect_offers(fleet, demand, now_ms)
-    best = choose(offers, Estimates(fleet, job.spec))
+    best = Ranking(fleet, job.spec, job.id).choose(offers)
     if best is None:
         reason = explain(offers, demand)
         if task.reason != reason:
@@ -409,7 +408,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
     """Take back attempts that wait behind others on a worker while another worker could start them."""
     taken: dict[WorkerId, int] = {}
     for worker in fleet.workers.values():
-        if len(worker.live) <= worker.max_concurrent_jobs:
+        if worker.slots_left() >= 0:
             continue
         for attempt in list(worker.live.values()):
             if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
@@ -421,7 +420,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             others = (
                 collect_offer(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
             )
-            best = choose(others, Estimates(fleet, job.spec))
+            best = Ranking(fleet, job.spec, job.id).choose(others)
             if best is None:
                 break
             room = best.worker.slots_left()

@@ -6,7 +6,7 @@ from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.dependency import apply_dependencies, count_tasks, note_stored
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
-from opsconsole_coordinator.core.project import check_takes_work
+from opsconsole_coordinator.core.project import check_takes_work, placed
 from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_protocol import requirement
@@ -31,7 +31,7 @@ def submit(
 
     Returns the jobs, those already there included. Raises InvalidRequest, Conflict or LimitExceeded and adds nothing.
     """
-    submissions = [fill_in(fleet, one) for one in submissions]
+    submissions = [_filled_in(fleet, one) for one in submissions]
     _check(fleet, submissions, after)
     jobs: list[Job] = []
     added: list[Job] = []
@@ -53,6 +53,12 @@ def submit(
             fleet.queue(job)
             fleet.must_schedule = True
     return jobs
+
+
+def _filled_in(fleet: Fleet, submission: Submission) -> Submission:
+    """With what its template and its project say."""
+    filled, known = fill_in(fleet, submission), fleet.jobs.get(submission.job_id)
+    return Submission(filled.job_id, placed(fleet, filled.spec, None if known is None else known.spec))
 
 
 def _headline(job: Job) -> str:

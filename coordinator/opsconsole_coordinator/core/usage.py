@@ -26,7 +26,8 @@ class Held:
     """What is held at a time."""
 
     tasks: int = 0
-    gpus: int = 0
+    gpus: float = 0
+    """Shares of GPUs count as the part of its memory that was asked for."""
     cpus: float = 0.0
     """That were asked for: what limits count."""
     memory_mb: float = 0.0
@@ -41,14 +42,14 @@ class Held:
         if not self.tasks:  # so that errors of rounding don't add up
             self.gpus, self.cpus, self.memory_mb, self.used_cpus, self.weight = 0, 0.0, 0.0, 0.0, 0.0
             return
-        self.gpus += sign * len(attempt.gpu_ids)
+        self.gpus += sign * attempt.gpus
         self.cpus += sign * asked
         self.memory_mb += sign * attempt.promised.get("memory_mb", 0.0)
         self.used_cpus += sign * (asked or 1.0)
-        self.weight += sign * weight_of(len(attempt.gpu_ids), asked)
+        self.weight += sign * weight_of(attempt.gpus, asked)
 
 
-def weight_of(gpus: int, cpus: float) -> float:
+def weight_of(gpus: float, cpus: float) -> float:
     """What a task weighs, in GPUs."""
     return float(gpus) if gpus else (cpus or 1.0) / CPUS_A_GPU
 

@@ -7,9 +7,11 @@ from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_checks
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.gpu_share import left_mb
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
+from opsconsole_protocol.quantity import memory_words
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""
@@ -50,12 +52,17 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
         "in maintenance" if worker.maintenance else worker.connection,
     )
     left, slots = worker.slots_left(with_gpus=demand.gpus > 0), worker.max_concurrent_jobs
-    yield "a slot", left > 0, f"{slots - left} of {slots} taken"
+    if not demand.share_mb:  # it may need none
+        yield "a slot", left > 0, f"{slots - left} of {slots} taken"
     named = demand.named
     if named:
         yield " or ".join(named), is_named(worker, named), worker.name
     count = demand.gpus
-    if count:
+    if count and demand.share_mb:
+        room = sum(left_mb(worker, gpu) >= demand.share_mb for gpu in worker.gpus)
+        words = f"{memory_words(demand.share_mb)} of {f'{count} GPUs' if count > 1 else 'a GPU'}"
+        yield words, room >= count, f"{room} of {len(worker.gpus)} have that much left to share"
+    elif count:
         memory_mb = demand.spec.resources.gpu_memory_mb
         words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_mb} MB" if memory_mb else "")
         free = len(free_gpus(worker, memory_mb))

@@ -13,12 +13,14 @@ from opsconsole_coordinator.core.demand import Demand, demand_of
 from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
+from opsconsole_coordinator.core.gpu_share import shared_gpus
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
+from opsconsole_coordinator.core.project import placed
 from opsconsole_coordinator.core.quota import refusal
-from opsconsole_coordinator.core.ranking import choose, rank
+from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
@@ -77,6 +79,7 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
         drain_reason=worker.drain_reason,
         drain_until_ms=worker.drain_until_ms,
+        gpus_shared=shared_gpus(worker),
     )
 
 
@@ -364,7 +367,7 @@ def candidates(fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[Co
     It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
     for a requirement that can't be read.
     """
-    return _verdicts(fleet, demand_for(spec), now_ms, supplied)
+    return _verdicts(fleet, demand_for(placed(fleet, spec)), now_ms, supplied)
 
 
 def demand_for(spec: JobSpec) -> Demand:
@@ -442,20 +445,20 @@ def _counts_text(job: Job) -> str:
 
 
 def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
-    known = estimate.Estimates(fleet, demand.spec)
+    ranking = Ranking(fleet, demand.spec, demand.job_id)
     shortage = shortage_of(fleet, demand, supplied)
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, now_ms)
-    offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
+    offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, ranking.rank(offer)))
     rows = tuple(
         verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
     )
-    best = choose(offers, known)
+    best = ranking.choose(offers)
     if best is None:
         return Candidates(
             verdicts=rows, text=explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
         )
     accepted = sum(offer.accepted for offer in offers)
-    because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
+    because = f"the best of {accepted} ({best.because})" if accepted > 1 else best.because
     because += f", {best.supply}" if best.supply else ""
     chosen = best.worker.name
     return Candidates(verdicts=rows, text=f"{chosen}: {because}", chosen=chosen, because=because)

@@ -54,7 +54,14 @@ class CoordinatorApi:
     async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
         now_ms = self._commit_loop.clock.now_ms()
         words = self._commit_loop.reactor.on_set_project(
-            request.name, request.description, request.status, caller.actor, now_ms, request.share, request.preemptible
+            request.name,
+            request.description,
+            request.status,
+            caller.actor,
+            now_ms,
+            request.share,
+            request.preemptible,
+            request.place,
         )
         await self._commit_loop.committed()
         return api.Done(text=words)

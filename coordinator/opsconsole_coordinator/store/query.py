@@ -371,6 +371,7 @@ def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
                 job_counts=counts.get(name, {}),
                 share=project.share,
                 preemptible=project.preemptible,
+                place=project.place,
             )
         )
     return tuple(rows)

@@ -119,6 +119,8 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     """How much it may have of the fleet: for admins."""
     preemptible: bool | None = None
     """Whether its tasks make way for jobs of a higher priority band: for admins."""
+    place: Label | None = None
+    """Where tasks of its new jobs go that don't say: `pack` or `spread`; empty: nobody says."""
 
 
 class SetPerson(Request, frozen=True, kw_only=True, tag="set_person"):

@@ -8,11 +8,20 @@ import msgspec
 from opsconsole_protocol.dataset import FoundDataset
 from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, Place
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what is shown. Every field is always present; times are Unix milliseconds, memory is MiB."""
+
+
+class SharedGpu(Row, frozen=True, kw_only=True):
+    """A GPU that tasks share: how many do, how much of its memory they asked for together, and how much is left for others."""
+
+    uuid: str
+    tasks: int
+    asked_mb: int
+    left_mb: int
 
 
 class WorkerRow(Row, frozen=True, kw_only=True):
@@ -39,6 +48,7 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     """Why it was drained, as the operator said."""
     drain_until_ms: int | None = None
     """When what still runs there leaves."""
+    gpus_shared: tuple[SharedGpu, ...] = ()
 
 
 class JobRow(Row, frozen=True, kw_only=True):
@@ -267,6 +277,8 @@ class ProjectRow(Row, frozen=True, kw_only=True):
     share: Share = EQUAL_SHARE
     preemptible: bool = False
     """Its tasks make way for jobs of a higher priority band."""
+    place: Place | None = None
+    """Where tasks of its new jobs go that don't say."""
 
 
 class UsageRow(Row, frozen=True, kw_only=True):
@@ -284,7 +296,8 @@ class UsageRow(Row, frozen=True, kw_only=True):
     tasks: int = 0
     """Attempts that ended."""
     tasks_now: int = 0
-    gpus_now: int = 0
+    gpus_now: float = 0
+    """Shares of GPUs count as the part of its memory that was asked for."""
     cpus_now: float = 0.0
     weight_ms: int = 0
     project_weight: float = 1.0

@@ -31,7 +31,7 @@ PARAMETERS_MAX = 100
 DEFAULTS = (
     "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
     "retries", "timeout", "grace", "uploads", "bundle", "setup", "fetch", "collect",
-    "metric_pattern", "datasets",
+    "metric_pattern", "datasets", "share", "place",
 )  # fmt: skip
 """The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -101,7 +101,9 @@ class Launch(Message, frozen=True, kw_only=True):
     workdir: Path | None = None
     resources: Resources = Resources()
     gpu_ids: _GpuIds = ()
-    """UUIDs of the GPUs that this attempt has for itself."""
+    """UUIDs of the GPUs that this attempt has for itself, or of which it has its share (`resources.share`)."""
+    gpu_sizes_mb: Annotated[tuple[Whole, ...], Meta(max_length=GPUS_MAX)] = ()
+    """Where it has shares: how much memory each of those GPUs has, 0 where that isn't known."""
     inputs: Inputs = ()
     ports: Annotated[tuple[PortName, ...], Meta(max_length=PORTS_MAX)] = ()
     timeout_ms: Whole | None = None

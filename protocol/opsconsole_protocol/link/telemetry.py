@@ -19,6 +19,8 @@ class GpuUser(Message, frozen=True, kw_only=True):
     name: Label
     memory_mb: Whole | None = None
     attempt_id: Id = ""
+    is_compute: bool = False
+    """It computes and doesn't draw: nobody's desktop."""
 
 
 class Gpu(Message, frozen=True, kw_only=True):

@@ -47,8 +47,10 @@ from opsconsole_agent.core.reactor import Reactor
 from opsconsole_protocol.error import IllegalTransition
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Desired, DesiredSet, Forget, JobAssignment, Mode, Observe, Observed, SetWant, Want
+from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import ATTEMPT_MOVES, AttemptState, is_attempt_finished
 from tests.agent.core.script import make_launch
+from tests.gpu_rule import GPU_MEMORY_MB, gpu_faults
 
 SLOTS = 2
 GPUS = ("g1", "g2", "g3")
@@ -194,14 +196,21 @@ class AgentRules(RuleBasedStateMachine):
     @rule(
         target=attempts,
         gpus=st.sets(st.sampled_from(GPUS), max_size=2),
+        share_mb=st.sampled_from([0, 0, 9_000, 15_000]),
         mode=st.sampled_from([Mode.RUN, Mode.RUN, Mode.PAUSE]),
         timeout_ms=st.sampled_from([None, None, 10_000]),
         fence_after_ms=st.sampled_from([None, None, 20_000]),
     )
-    def assign(self, gpus: set[str], mode: Mode, timeout_ms: int | None, fence_after_ms: int | None) -> AttemptId:
+    def assign(
+        self, gpus: set[str], share_mb: int, mode: Mode, timeout_ms: int | None, fence_after_ms: int | None
+    ) -> AttemptId:  # fmt: skip
         self.number += 1
         attempt_id = AttemptId(f"a{self.number}")
-        launch = make_launch(gpu_ids=tuple(sorted(gpus)), timeout_ms=timeout_ms, fence_after_ms=fence_after_ms)
+        launch = make_launch(
+            gpu_ids=tuple(sorted(gpus)), timeout_ms=timeout_ms, fence_after_ms=fence_after_ms,
+            resources=Resources(gpus=len(gpus), gpu_memory_mb=share_mb, share=bool(share_mb)),
+            gpu_sizes_mb=(GPU_MEMORY_MB,) * len(gpus),
+        )  # fmt: skip
         self.desired[attempt_id] = Desired(attempt_id=attempt_id, launch=launch, want=Want(mode=mode))
         if self.connected:
             self.tell(JobAssignment(seq=self.next_seq(), desired=self.desired[attempt_id]))
@@ -345,8 +354,11 @@ class AgentRules(RuleBasedStateMachine):
 
     @invariant()
     def slots_are_never_exceeded(self) -> None:
-        with_gpus = sum(self.with_gpus(attempt_id) for attempt_id in self.host.live)
-        assert max(with_gpus, len(self.host.live) - with_gpus) <= SLOTS
+        launches = [self.host.intents[one].launch for one in self.host.live]
+        given = [(one.gpu_ids, one.resources.share) for one in launches if one is not None and one.gpu_ids]
+        sharing = [gpu_ids for gpu_ids, is_shared in given if is_shared]
+        slots = len(given) - len(sharing) + min(len(sharing), len({gpu for gpu_ids in sharing for gpu in gpu_ids}))
+        assert max(slots, len(launches) - len(given)) <= SLOTS
         assert self.host.live.keys() <= self.reactor.occupied()
 
     @invariant()
@@ -354,14 +366,10 @@ class AgentRules(RuleBasedStateMachine):
         assert all(count == 1 for count in self.host.starts.values())
 
     @invariant()
-    def gpus_are_not_shared(self) -> None:
-        held = Counter(
-            gpu
-            for attempt_id in self.host.live
-            if (attempt := self.reactor.attempt(attempt_id)) is not None
-            for gpu in attempt.gpu_ids
-        )
-        assert all(count == 1 for count in held.values())
+    def gpus_are_shared_only_as_asked(self) -> None:
+        launches = [self.host.intents[one].launch for one in self.host.live]
+        holders = [(one.gpu_ids, one.resources.share_mb) for one in launches if one is not None]
+        assert not list(gpu_faults(holders, dict.fromkeys(GPUS, GPU_MEMORY_MB)))
 
     def teardown(self) -> None:
         """In the end nothing that isn't wanted lives, and nothing that is wanted is stuck."""

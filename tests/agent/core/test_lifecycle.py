@@ -1,5 +1,7 @@
 """The lives of attempts: slots, pauses, stops, time, restarts."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -39,6 +41,7 @@ from opsconsole_agent.core.lifecycle import KILL_AGAIN_MS, WAITING_NEWS_MS
 from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import DesiredSet, Mode, Want
+from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
 from tests.agent.core.script import Script, desired, make_launch
 
@@ -94,6 +97,24 @@ def test_two_attempts_never_share_a_gpu() -> None:
     assert script.observed("b").reason == "waiting for GPU GPU-1: a has it"
     script.exited("a")
     assert script.asked(PrepareAttempt) == ["b"]
+
+
+def test_attempts_that_share_keep_their_shares_over_a_restart(script: Script) -> None:
+    shared: dict[str, Any] = {
+        "gpu_ids": ("GPU-1",), "gpu_sizes_mb": (24_000,), "resources": Resources(gpus=1, gpu_memory_mb=9_000, share=True),
+    }  # fmt: skip
+    script.run("a", **shared)
+    script.run("b", **shared)
+    again = Script()
+    again.tell(IntentsFound(intents=intents_of(script)))
+    live = tuple(FoundAttempt(attempt_id=one, started_at_ms=1) for one in (A, B))
+    again.tell(EngineHello(engine=PROCESS, live=live))
+    again.connect(desired("a", **shared), desired("b", **shared))
+    again.assign("c", **shared)
+    assert again.asked(PrepareAttempt) == []
+    assert again.observed("c").reason == "waiting for GPU GPU-1: a and b have it"
+    again.exited("a")
+    assert again.asked(PrepareAttempt) == ["c"]
 
 
 def test_what_waits_is_written_down_so_that_a_restart_finds_it(script: Script) -> None:

@@ -100,8 +100,18 @@ def test_processes_are_named_and_measured(gpus: FakeGpus, probe: GpuProbe) -> No
     assert (ours.pid, ours.memory_mb, ours.utilization_percent) == (os.getpid(), 700, 60)
     assert ours.name == Path("/proc/self/comm").read_text(encoding="utf-8").strip()
     assert (foreign.pid, foreign.name, foreign.memory_mb, foreign.utilization_percent) == (4_000_000_000, "", None, 0)
+    assert (ours.is_compute, foreign.is_compute) == (True, True)
     gpus.end_process(os.getpid())
     assert [process.pid for process in probe.sample().gpus[0].processes] == [4_000_000_000]
+
+
+def test_what_draws_does_not_count_as_computing(gpus: FakeGpus, probe: GpuProbe) -> None:
+    gpus.process(0, 100, 300)
+    gpus.process(0, 200, 80)
+    gpus.draw(0, 200, 80)
+    gpus.draw(0, 300, 60)
+    found = {one.pid: (one.memory_mb, one.is_compute) for one in probe.sample().gpus[0].processes}
+    assert found == {100: (300, True), 200: (80, False), 300: (60, False)}
 
 
 def test_more_processes_than_fit_a_first_guess(gpus: FakeGpus, probe: GpuProbe) -> None:

@@ -14,7 +14,7 @@ from opsconsole_console.screen.part.task_line import TaskLine, task_lines
 from opsconsole_console.screen.worker.gpu_lines import gpu_lines
 from opsconsole_console.screen.worker.worker_facts import worker_facts
 from opsconsole_console.widget.cell import cell
-from opsconsole_protocol.api import JobRow, WorkerRow
+from opsconsole_protocol.api import JobRow, SharedGpu, WorkerRow
 from opsconsole_protocol.link import Gpu
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.console.app import recorded
@@ -199,19 +199,25 @@ def test_facts_of_a_worker() -> None:
 
 def test_every_card_with_its_users_foreign_ones_too() -> None:
     worker = WORKERS["rtx-03"]
-    lines = text(gpu_lines(worker.gpus, worker.gpus_free, lambda attempt: f"name of {attempt}", 90))
+    lines = text(gpu_lines(worker, lambda attempt: f"name of {attempt}", 90))
     assert "not one of ours" in lines
     assert "Xorg" in lines
     assert "taken" in lines, "the coordinator gives it to nobody"
     ours = WORKERS["gpu-a"]
-    lines = text(gpu_lines(ours.gpus, ours.gpus_free, lambda a: f"name of {a}", 60))
+    lines = text(gpu_lines(ours, lambda a: f"name of {a}", 60))
     assert f"name of {recorded.tasks_of('train-lr3')[0].attempt_id}" in lines
     assert "free" in lines
 
 
+def test_a_card_that_tasks_share_says_how_much_is_left() -> None:
+    worker = WORKERS["gpu-a"]
+    shared = SharedGpu(uuid=worker.gpus[0].uuid, tasks=3, asked_mb=18_432, left_mb=6_144)
+    assert "shared by 3, 6G left" in text(gpu_lines(replace(worker, gpus_shared=(shared,)), str, 60))
+
+
 def test_a_lost_card_says_so() -> None:
     gpu = Gpu(index=0, uuid="u", name="NVIDIA L40S", state="lost", message="fell off the bus")
-    assert "✗ lost: fell off the bus" in text(gpu_lines((gpu,), (), str, 90))
+    assert "✗ lost: fell off the bus" in text(gpu_lines(replace(WORKERS["rtx-03"], gpus=(gpu,), gpus_free=()), str, 90))
 
 
 def test_a_spec_is_told_whole() -> None:

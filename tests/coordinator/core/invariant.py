@@ -18,6 +18,7 @@ from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import NUM_TASKS_MAX
 from opsconsole_protocol.state import TaskState, is_task_finished, is_task_live, is_task_waiting
+from tests.gpu_rule import gpu_faults
 
 
 def check(fleet: Fleet) -> list[str]:
@@ -84,11 +85,16 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
     needs, kept = job.spec.resources, worker.reserved
     if kept is not None and kept.job_id != job.id:
         return 1
+    if needs.share:
+        return 1
     room = worker.slots_left(with_gpus=needs.gpus > 0)
     if needs.gpus:
-        room = min(room, (len(worker.gpus) - len(worker.gpus_taken)) // needs.gpus)
+        load = worker.live.load.gpus
+        room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus)
     if needs.memory_mb:
-        left = worker.properties.get("memory_mb", 0) - sum(worker.promised("memory_mb").values())
+        left = worker.properties.get("memory_mb", 0) - sum(
+            one.promised.get("memory_mb", 0) for one in worker.live.values()
+        )
         room = min(room, int(left // needs.memory_mb))
     return room
 
@@ -222,21 +228,23 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
         yield "an attempt that has ended has a slot"
     if any(not one.is_finished or not one.open for one in worker.ended.values()):
         yield "an attempt that hasn't ended, or is forgotten, counts as ended"
-    gpus = [gpu for one in live for gpu in one.gpu_ids]
     if fleet.reserved.get(worker.id) != worker.reserved:
         yield f"reserved is {worker.reserved}, but {fleet.reserved.get(worker.id)} is noted"
-    if len(gpus) != len(set(gpus)):
-        yield f"a GPU is shared: {sorted(gpus)}"
-    with_gpus = sum(bool(one.gpu_ids) for one in live)
+    yield from gpu_faults(
+        ((one.gpu_ids, one.share_mb) for one in live), {gpu.uuid: gpu.memory_total_mb or 0 for gpu in worker.gpus}
+    )
+    sharing = [one for one in live if one.share_mb]
+    with_gpus = sum(bool(one.gpu_ids) for one in live) - len(sharing)
+    with_gpus += min(len(sharing), len({gpu for one in sharing for gpu in one.gpu_ids}))
     if with_gpus > worker.max_concurrent_jobs:
         yield f"{with_gpus} attempts with GPUs in {worker.max_concurrent_jobs} slots"
-    ahead = len(live) - with_gpus - worker.max_concurrent_jobs
+    ahead = sum(not one.gpu_ids for one in live) - worker.max_concurrent_jobs
     # Whether a job's tasks are short may look different now than when they were assigned ahead.
     short = sum(fleet.jobs[one.job_id].mean_duration_ms is not None and not one.gpu_ids for one in live)
     if ahead > min(short, PREFETCH_MAX):
         yield f"{len(live)} attempts in {worker.max_concurrent_jobs} slots"
     for key, total in (("cpus", "cpus"), ("memory_mb", "memory_mb")):
-        used = sum(worker.promised(key).values())
+        used = sum(one.promised.get(key, 0) for one in live)
         if used and used > worker.properties.get(total, 0):
             yield f"{used} {key} promised"
 
@@ -271,7 +279,8 @@ def _check_shares(fleet: Fleet) -> Iterator[str]:
             for one, job in zip(live, jobs, strict=True)
             if whose == (job.spec.project if kind == "project" else job.submitted_by)
         ]
-        if (held.tasks, held.gpus) != (len(theirs), sum(len(one.gpu_ids) for one in theirs)):
+        gpus = sum(one.shared_gpus if one.share_mb else len(one.gpu_ids) for one in theirs)
+        if held.tasks != len(theirs) or abs(held.gpus - gpus) > 1e-6:
             yield f"{name} is said to hold {held}, but has {len(theirs)} attempts"
 
 

@@ -12,6 +12,7 @@ import msgspec
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode, Observed
 from opsconsole_protocol.share import ShareChange
@@ -19,7 +20,9 @@ from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished
 from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core.world import FakeWorker, World, gpus
+from tests.gpu_rule import gpu_faults
 
+_SIZES = {"GPU-0": 24_000, "GPU-1": 24_000}
 _ROOM = {("gpus", 1): 2, ("gpus", 2): 1, ("memory_mb", 600): 3}
 _ROOM_ON = {"w3": 3, "tags=fast": 1, "zone=a": 5}
 """How many tasks of a kind fit at once, where fewer than all six slots are good for it."""
@@ -102,9 +105,10 @@ class Agent(FakeWorker):
             observed = self.attempts.get(attempt_id)
             wanted = desired.want.mode is Mode.RUN and observed is not None and observed.started_at_ms is None
             if wanted and not is_attempt_finished(self.attempts[attempt_id].state) and len(busy) < self.slots:
-                taken = {gpu for one in busy if one in self.desired for gpu in self.desired[one].launch.gpu_ids}
-                assert not taken & set(desired.launch.gpu_ids), "two tasks on one GPU"
                 busy.add(attempt_id)
+                launches = [self.desired[one].launch for one in busy if one in self.desired]
+                wrong = list(gpu_faults(((one.gpu_ids, one.resources.share_mb) for one in launches), _SIZES))
+                assert not wrong, wrong
                 self.change(attempt_id, AttemptState.RUNNING, started_at_ms=self.world.now_ms)
 
     def end(self, state: AttemptState, log_bytes: int = 0) -> None:
@@ -144,6 +148,8 @@ def _runs(observed: Observed) -> bool:
 def _never_fits(job: Job) -> bool:
     """Whether it is a gang of more tasks than all agents together have room for."""
     needs = job.spec.resources
+    if needs.share:
+        return job.spec.gang and len(job.tasks) > 1  # how many fit depends on who else shares
     words = (*job.spec.requirements, job.spec.worker or "")
     room = min(
         6,
@@ -162,8 +168,8 @@ class Storm:
         self.jobs: list[Job] = []
         self.agents: list[Agent] = []
         for name, slots, fields in (
-            ("w1", 2, {"gpus": gpus(1), "properties": {"zone": "a", "memory_mb": 1000}}),
-            ("w2", 1, {"gpus": gpus(2), "tags": ("fast",), "properties": {"memory_mb": 1000}}),
+            ("w1", 2, {"gpus": gpus(1), "properties": {"zone": "a", "memory_mb": 1000, GPU_SHARING: True}}),
+            ("w2", 1, {"gpus": gpus(2), "tags": ("fast",), "properties": {"memory_mb": 1000, GPU_SHARING: True}}),
             ("w3", 3, {"properties": {"zone": "a", "memory_mb": 1000}}),
         ):
             agent = Agent(self.world, name, slots, **fields)
@@ -185,6 +191,8 @@ class Storm:
             "plain": {},
             "gpu": {"resources": Resources(gpus=1)},
             "two_gpus": {"resources": Resources(gpus=2)},
+            "share": {"resources": Resources(gpus=1, gpu_memory_mb=9_000, share=True)},
+            "two_shares": {"resources": Resources(gpus=2, gpu_memory_mb=15_000, share=True)},
             "zone": {"requirements": ("zone=a",)},
             "fast": {"requirements": ("tags=fast",)},
             "memory": {"resources": Resources(memory_mb=600)},

@@ -114,7 +114,9 @@ def test_a_pause_by_checkpoint_frees_the_slot_and_a_resume_goes_on_from_there(
     worker.run(again)
     worker.succeed(again)
     assert task_of(job).latest is None
-    assert "attempt 1 assigned to w1, goes on from step 120" in [event.text for event in world.events]
+    assert "attempt 1 assigned to w1, goes on from step 120: the only one that accepts" in [
+        event.text for event in world.events
+    ]
     del copies
 
 
@@ -137,7 +139,9 @@ def test_a_paused_task_goes_on_where_its_copy_can_be_sent(world: World, copies: 
     resume = second.desired[again.id].launch.resume
     assert resume == link.Resume(path="models/step-7", content_id=TREE, size_bytes=1_000)
     last = [event.text for event in world.events if "attempt 1 assigned" in event.text]
-    assert last == ["attempt 1 assigned to w2, which has none of its data yet, 1.0 kB, goes on from step 7"]
+    assert last == [
+        "attempt 1 assigned to w2, which has none of its data yet, 1.0 kB, goes on from step 7: the only one that accepts"
+    ]
 
 
 def test_a_lost_attempt_is_replaced_by_one_that_goes_on_from_the_newest_copy(

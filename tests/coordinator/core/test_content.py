@@ -249,10 +249,12 @@ def test_a_worker_that_has_the_data_is_preferred_and_says_so(world: World) -> No
     second = world.worker("w2", slots=4)
     has(second, A, C)
     fields: dict[str, Any] = {"uploads": (upload(),), "bundle": CODE}
-    assert because(world, **fields) == "w2: the best of 2, has 12 of 12 GB of its data"
+    assert because(world, **fields) == "w2: the best of 2 (lacks least of its data), has 12 of 12 GB of its data"
     job = world.submit(**fields)
     second.started()
-    assert world.events[-2].text == "attempt 0 assigned to w2, which has 12 of 12 GB of its data"
+    assert (
+        world.events[-2].text == "attempt 0 assigned to w2, which has 12 of 12 GB of its data: lacks least of its data"
+    )
     again = world.submit(**fields)  # although w1 is idle and w2 isn't
     second.started()
     assert state(job) == state(again) == "running"
@@ -266,7 +268,7 @@ def test_what_is_still_to_be_sent_is_no_obstacle_and_each_worker_says_how_far_it
     refused = view.candidates(world.fleet, asked, world.now_ms)
     assert refused.text == "waits for 12 GB from host mbp-7, which is not connected"
     found = view.candidates(world.fleet, asked, world.now_ms, (A,))
-    assert found.text == "w2: the best of 2, has 1.0 of 13 GB of its data"
+    assert found.text == "w2: the best of 2 (lacks least of its data), has 1.0 of 13 GB of its data"
     assert [(one.worker, one.supply) for one in found.verdicts] == [
         ("w2", "has 1.0 of 13 GB of its data"), ("w1", "has none of its data yet, 13 GB"),
     ]  # fmt: skip
@@ -277,7 +279,7 @@ def test_then_the_worker_that_lacks_least_is_taken(world: World) -> None:
     has(world.worker("w1"), B)
     has(world.worker("w2"), A)
     fields = {"uploads": (upload(), upload(B, GB))}
-    assert because(world, **fields) == "w2: the best of 2, has 12 of 13 GB of its data"
+    assert because(world, **fields) == "w2: the best of 2 (lacks least of its data), has 12 of 13 GB of its data"
 
 
 def test_an_empty_file_is_sent_too_and_words_say_how_much(world: World) -> None:

@@ -17,7 +17,7 @@ def test_an_illegal_move_changes_nothing_and_carries_the_story(world: World) -> 
     with pytest.raises(IllegalTransition) as error:
         world.fleet.set_task(job, task_of(job), TaskState.UNSCHEDULABLE, "no")
     assert error.value.message == (
-        "000000000a/task-0 can't go from running to unschedulable: attempt 0 assigned to w1; running on w1"
+        "000000000a/task-0 can't go from running to unschedulable: attempt 0 assigned to w1: the only one that accepts; running on w1"
     )
     with pytest.raises(IllegalTransition, match="can't go from running to building"):
         world.fleet.set_attempt(attempt, AttemptState.BUILDING)

@@ -208,7 +208,7 @@ def test_gpus_that_others_use_are_not_free(world: World) -> None:
 
     worker = world.worker(gpus=card(FOREIGN_MEMORY_MB_MAX + 1))
     job = world.submit(gpus=1)
-    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is used by pid 7 (python), not ours"
+    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is used by pid 7 (python, 500M), not by opsconsole"
     worker.heartbeat(gpus=card(FOREIGN_MEMORY_MB_MAX))
     world.pass_ms(1_000)
     worker.started()

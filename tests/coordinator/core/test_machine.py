@@ -31,7 +31,9 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(
         tasks=st.integers(1, 3),
-        kind=st.sampled_from(["plain", "gpu", "two_gpus", "zone", "fast", "memory", "named", "urgent", "sweep"]),
+        kind=st.sampled_from(
+            ["plain", "gpu", "two_gpus", "share", "two_shares", "zone", "fast", "memory", "named", "urgent", "sweep"]
+        ),
         after=st.lists(PLACE, max_size=2, unique=True),
         end=st.sampled_from(["after", "after_failure", "after_any"]),
         part=st.sampled_from(["job", "task", "each"]),

@@ -25,10 +25,11 @@ def test_candidates_are_every_workers_verdict_best_first(world: World) -> None:
     world.worker("d-free", gpus=gpus(2), properties={"zone": "a"})
     found = view.candidates(world.fleet, spec(requirements=("zone=a",), resources=Resources(gpus=1)), world.now_ms)
     verdicts = found.verdicts
+    because = "the best of 2 (the first by name of those that are as good)"
     assert [(one.worker, one.accepted) for one in verdicts] == [
         ("b-free", True), ("d-free", True), ("a-busy", False), ("c-wrong", False),
     ]  # fmt: skip
-    assert (found.text, found.chosen, found.because) == ("b-free: the best of 2", "b-free", "the best of 2")
+    assert (found.text, found.chosen, found.because) == (f"b-free: {because}", "b-free", because)
     assert verdicts[0].gpus_free == 2
     assert verdicts[0].estimated_start_ms == 0
     assert ("zone=a", False, "zone is b") in verdicts[3].checks

@@ -38,6 +38,7 @@ GROUPS: tuple[Group, ...] = (
         "each task needs",
         (
             (Field("gpus", "GPUs", "0"), Field("gpu_memory", "GPU mem", "40G")),
+            (Field("share", "share", "no; yes: with others"), Field("place", "place", "pack, or spread")),
             (Field("cpus", "CPUs", "any"), Field("memory", "memory", "32G")),
             (Field("requirement", "require", "gpu_memory_mb>=40000 tags=train"),),
         ),

@@ -27,6 +27,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("priority", str(spec.priority)),
             ("worker", " or ".join(spec.named_workers) or "automatic"),
             ("require", " ".join(spec.requirements)),
+            ("place", spec.place or ""),
             ("inputs", ", ".join(spec.inputs)),
             ("datasets", " · ".join(one.words for one in spec.datasets)),
             ("uploads", " · ".join(upload.words for upload in spec.uploads)),

@@ -7,23 +7,33 @@ from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.screen.part.worker_cell import model_label
 from opsconsole_console.widget import bar, sparkline
 from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_protocol.api import SharedGpu, WorkerRow
 from opsconsole_protocol.link import Gpu, GpuUser
+from opsconsole_protocol.quantity import memory_words
 
 _WIDE_CELLS = 84
 NameAttempt = Callable[[str], str]
 """What an attempt is called, from its id."""
 
 
-def gpu_lines(gpus: tuple[Gpu, ...], free: tuple[str, ...], name: NameAttempt, cells: int) -> list[Line]:
-    """A block of lines for each GPU."""
+def gpu_lines(worker: WorkerRow, name: NameAttempt, cells: int) -> list[Line]:
+    """A block of lines for each of its GPUs."""
     lines: list[Line] = []
-    for gpu in gpus:
-        lines += [*_head(gpu, gpu.uuid in free, cells), *(_process(process, name) for process in gpu.processes), BLANK]
+    shared = {one.uuid: one for one in worker.gpus_shared}
+    for gpu in worker.gpus:
+        standing = _standing(shared.get(gpu.uuid), is_free=gpu.uuid in worker.gpus_free)
+        lines += [*_head(gpu, standing, cells), *(_process(process, name) for process in gpu.processes), BLANK]
     return lines[:-1]
 
 
-def _head(gpu: Gpu, is_free: bool, cells: int) -> list[Line]:
-    taken = cell("free", "state-available") if is_free else cell("taken", "state-running")
+def _standing(shared: SharedGpu | None, *, is_free: bool) -> Cell:
+    """`free`, `taken` or `shared by 3, 6G left`."""
+    if shared is not None:
+        return cell(f"shared by {shared.tasks}, {memory_words(shared.left_mb)} left", "state-running")
+    return cell("free", "state-available") if is_free else cell("taken", "state-running")
+
+
+def _head(gpu: Gpu, taken: Cell, cells: int) -> list[Line]:
     label = Cell(((f"{gpu.index:>2}  ", "bold primary"), (f"{model_label(gpu):<12}", "bold"))) + taken
     if gpu.state != "ok":
         return [Line(label + cell(f"  ✗ {gpu.state}: {gpu.message}", "state-failed"))]

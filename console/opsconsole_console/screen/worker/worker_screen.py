@@ -155,7 +155,7 @@ class WorkerScreen(DetailScreen, WorkerActions):
         self._head.state = self.panes_hint + status.text
         self._facts.show(worker_facts(worker, self._model.clock(), self.size.width - 4))
         self._gpu_pane.subject = worker_cell.gpu_label(worker) if worker.gpus else ""
-        lines = gpu_lines(worker.gpus, worker.gpus_free, self._attempt_name, self._gpus.size.width)
+        lines = gpu_lines(worker, self._attempt_name, self._gpus.size.width)
         self._gpus.show(lines or [Line(cell(worker.gpu_message or "no GPU", "text-muted"))])
 
     def _attempt_name(self, attempt_id: str) -> str:
