@@ -14,7 +14,9 @@ from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value, with_datasets, with_repeat
+from opsconsole_protocol.api.parameter import read_value
+from opsconsole_protocol.api.template import check_template, fill, with_datasets, with_repeat
+from opsconsole_protocol.api.template_default import DEFAULTS
 from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId

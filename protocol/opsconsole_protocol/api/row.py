@@ -339,29 +339,6 @@ class InvitationRow(Row, frozen=True, kw_only=True):
     created_by: str
 
 
-class Parameter(Row, frozen=True, kw_only=True):
-    """A typed parameter of a template; `kind` is str, int, float or bool."""
-
-    name: str
-    kind: str = "str"
-    default: Any = None
-    required: bool = True
-    choices: tuple[Any, ...] = ()
-    help: str = ""
-
-
-class TemplateRow(Row, frozen=True, kw_only=True):
-    """A named command with typed parameters, written `{name}` in its words."""
-
-    name: str
-    command: tuple[str, ...]
-    parameters: tuple[Parameter, ...] = ()
-    description: str = ""
-    defaults: dict[str, Any] = {}
-    created_by: str = ""
-    created_at_ms: int = 0
-
-
 class InputState(StrEnum):
     """Whether a worker has an input file."""
 

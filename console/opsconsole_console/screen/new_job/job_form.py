@@ -20,7 +20,7 @@ from opsconsole_console.screen.part.line_view import Line, LineView
 from opsconsole_console.widget.drop_down import DropDown
 from opsconsole_console.widget.words import Caption, Words
 from opsconsole_protocol.api import Parameter, TemplateRow
-from opsconsole_protocol.api.template import DATASET_KIND
+from opsconsole_protocol.api.parameter import DATASET_KIND
 from opsconsole_protocol.dataset import JobDataset
 
 _NO_TEMPLATE = "a command"
