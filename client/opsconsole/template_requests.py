@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opsconsole.ask import AnswerT
 from opsconsole_protocol import api
 from opsconsole_protocol.api.parameter import spell_value
-from opsconsole_protocol.api.template import filled
+from opsconsole_protocol.api.template import filled, template_label
 from opsconsole_protocol.api.template_default import default_fields
 from opsconsole_protocol.error import Conflict, NotFound
 from opsconsole_protocol.ids import JobId
@@ -120,8 +120,7 @@ class TemplateRequests(ABC):
             raise Conflict(f"job {detail.job.id} is {detail.job.state}: a template is made of a job that succeeded")
         spec, base = detail.spec, None
         if spec.template is not None:
-            label = spec.template if spec.template_version is None else f"{spec.template}@{spec.template_version}"
-            base = await self.template(label)
+            base = await self.template(template_label(spec))
         row = template_of_job(detail.job.id, spec, name, parameters, description=description, base=base)
         await self.set_template(row)
         return await self.template(name)

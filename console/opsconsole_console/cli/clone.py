@@ -9,6 +9,7 @@ from opsconsole_console.cli.job_option import add_job_options, changed_spec
 from opsconsole_console.cli.option import add_job
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.submit import add_how, submit_spec
+from opsconsole_protocol.api.template import template_label
 from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
@@ -39,18 +40,11 @@ def clone(args: argparse.Namespace) -> int:
         base = detail.spec
         if not args.fetch:
             args.fetch = await fetched_before(client, detail.job.id)
-        named = args.template or (_template_of(base) if args.set and not args.command else None)
+        named = args.template or (template_label(base) or None if args.set and not args.command else None)
         template = await client.template(named) if named is not None else None
         return changed_spec(base, index, args, args.command, template)
 
     return submit_spec(args, spec)
-
-
-def _template_of(base: JobSpec) -> str | None:
-    """The template that it was made from, in that version."""
-    if base.template is None or base.template_version is None:
-        return base.template
-    return f"{base.template}@{base.template_version}"
 
 
 async def fetched_before(client: Client, job_id: str) -> list[str]:

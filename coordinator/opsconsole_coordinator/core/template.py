@@ -98,10 +98,10 @@ def fill_in(fleet: Fleet, submission: Submission) -> Submission:
 
 
 def _check(template: TemplateRow) -> None:
+    check_template(template)
     check_name(template.name, "a template's name")
     if "@" in template.name:
         raise InvalidRequest(f"a template can't be called {template.name}: what stands after @ is a version")
-    check_template(template)
 
 
 def _check_room(fleet: Fleet, more: int) -> None:

@@ -137,6 +137,13 @@ def fill(command: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(words)
 
 
+def template_label(spec: JobSpec) -> str:
+    """The template that a job is made from, with its version as far as it is known; empty where there is none."""
+    if spec.template is None or spec.template_version is None:
+        return spec.template or ""
+    return f"{spec.template}@{spec.template_version}"
+
+
 def places(command: tuple[str, ...]) -> frozenset[str]:
     """The names that stand in braces in a command."""
     return frozenset(name for word in command for name in _PLACE.findall(word))

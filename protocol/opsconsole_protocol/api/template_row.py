@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.api.row import Row
+from opsconsole_protocol.bound import Whole
 
 
 class Parameter(Row, frozen=True, kw_only=True):
@@ -32,7 +33,7 @@ class TemplateRow(Row, frozen=True, kw_only=True):
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
     created_by: str = ""
     created_at_ms: int = 0
-    version: int = 1
+    version: Whole = 1
     """From 1; the coordinator counts."""
     synced: str = ""
     """The project for which `template sync` brought it; empty where nobody did."""
