@@ -129,12 +129,13 @@ class JobForm(VerticalScroll):
     async def offer_templates(self, templates: Iterable[TemplateRow], wanted: TemplateRow | None = None) -> None:
         """Offer these templates, if there are any, and choose one of them, or an older version of one."""
         self._templates = {template.name: template for template in templates}
-        if wanted is not None and wanted not in self._templates.values():
-            self._templates[wanted.label] = wanted
+        chosen = self._draft.template if self._draft.template in self._templates else ""
+        if wanted is not None:
+            chosen = wanted.name if self._templates.get(wanted.name) == wanted else wanted.label
+            self._templates[chosen] = wanted
         if not self._templates:
             return
         entries = [(_about(name, template), name) for name, template in self._templates.items()]
-        chosen = self._draft.template if self._draft.template in self._templates else ""
         await self.mount(
             Horizontal(
                 Caption("template"),
@@ -143,9 +144,9 @@ class JobForm(VerticalScroll):
             ),
             before=self._command,
         )
-        for name, template in self._templates.items():
-            if template is wanted:
-                await self._choose(name)
+        if wanted is not None:
+            await self._choose(chosen)
+            next(self.query(".parameter").results(FieldBox), self._command).focus()
 
     @property
     def _command(self) -> FieldBox:
@@ -229,21 +230,19 @@ class JobForm(VerticalScroll):
     @on(Select.Changed, "#template")
     async def _template_chosen(self, event: Select.Changed) -> None:
         event.stop()
+        if str(event.value) == self._draft.template:
+            return
+        had_command = self._command.has_focus
         await self._choose(str(event.value))
+        if had_command and self.template is not None:
+            event.select.focus()
 
     async def _choose(self, name: str) -> None:
         """Have the form for a template, or for a command where the name is empty."""
-        if name == self._draft.template:
-            return
         template = self._templates.get(name)
         self._draft = replace(self._draft, template="", parameters={}) if template is None else with_template(
             self._draft, template, name
         )  # fmt: skip
-        choice = self.query_one("#template", DropDown)
-        if choice.value != name:
-            choice.value = name
-        if self._command.has_focus and template is not None:
-            choice.focus()
         self._command.display = template is None
         await self.query(".parameter").remove()
         self._complaints = {box: said for box, said in self._complaints.items() if not box.has_class("parameter")}

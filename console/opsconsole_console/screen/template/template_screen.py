@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, VerticalScroll
 
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
@@ -26,7 +26,7 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol.api import ListTemplates, TemplateList, TemplateRow
 
-_MARGIN_CELLS = 4
+_MARGIN_CELLS = 6
 
 
 class TemplateScreen(DetailScreen):
@@ -56,9 +56,8 @@ class TemplateScreen(DetailScreen):
     def compose(self) -> ComposeResult:
         with Container(classes="detail-body"):
             yield self._templates
-            with Vertical(classes="detail-side"):
-                yield self._versions
-                yield self._about
+            yield self._versions
+            yield self._about
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -116,7 +115,8 @@ class TemplateScreen(DetailScreen):
     def _show_version(self) -> None:
         row = self._chosen()
         self._about.subject = "" if row is None else row.label
-        self._text.show([] if row is None else template_lines(row, max(24, self._about.size.width - _MARGIN_CELLS)))
+        cells = self.size.width // (2 if self.has_class("-wide") else 1) - _MARGIN_CELLS
+        self._text.show([] if row is None else template_lines(row, max(24, cells)))
 
     def _chosen(self) -> TemplateRow | None:
         """The version under the cursor, or else the newest one of the template under it."""
