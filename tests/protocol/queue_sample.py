@@ -22,7 +22,7 @@ SPEC = JobSpec(command=("fit", "1"), template="fit", template_version=3)
 JOB_ROW = api.JobRow(
     id=JOB, name="train", project="vision", state="killed", reason="r", priority=5, num_tasks=1,
     task_counts={"killed": 1}, worker=None, output_path=None, submitted_by="ana", created_at_ms=AT,
-    started_at_ms=None, finished_at_ms=AT + 2,
+    started_at_ms=None, finished_at_ms=AT + 2, place=7,
 )  # fmt: skip
 REQUESTS: dict[str, Any] = {
     "templates_versions": api.ListTemplates(name="fit", version=2, before=3, limit=7),

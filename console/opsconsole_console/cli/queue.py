@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.option import add_job, at_least
-from opsconsole_console.cli.output import plain, put, put_json
+from opsconsole_console.cli.output import plain, put, put_json, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.error import InvalidRequest
@@ -75,7 +75,11 @@ def clear(args: argparse.Namespace) -> int:
     async def work(client: Client) -> list[str]:
         return await client.clear(args.project, dry_run=args.dry_run)
 
-    put(*with_client(args, work))
+    ids = with_client(args, work)
+    if ids:
+        put(*ids)
+    else:
+        say(f"nothing waits in project {args.project}")
     return 0
 
 

@@ -24,7 +24,7 @@ FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
 _NAMES = frozenset(FIELDS)
 SORTS = (
     "created", "started", "finished", "name", "project", "state", "priority", "user", "worker", "tasks", "duration",
-    "progress",
+    "progress", "place",
 )  # fmt: skip
 """By what a list of jobs can be sorted."""
 _ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})

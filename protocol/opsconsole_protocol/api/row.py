@@ -74,6 +74,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     output_bytes: int | None = None
     save_late: tuple[int, ...] = ()
     """Its tasks, by their indices, that haven't saved the checkpoint in time that they were asked for: the first hundred of them."""
+    place: int = 0
+    """Where it stands among waiting jobs of one priority, person and project: the least is next. It counts up, with gaps."""
 
 
 class CheckpointRow(Row, frozen=True, kw_only=True):

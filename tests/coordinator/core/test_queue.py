@@ -180,3 +180,10 @@ def test_how_many_tasks_run_at_a_time_is_changed_while_they_run(world: World) ->
     gang = world.submit(num_tasks=3, gang=True)
     with pytest.raises(InvalidRequest, match="all at once"):
         world.reactor.on_set_parallel(gang.id, 1, "ana", world.now_ms)
+
+
+def test_a_jobs_row_says_where_it_stands(world: World) -> None:
+    ids = queued(world, "a", "b")
+    move(world, ids["b"], "first")
+    world.turn()
+    assert world.rows[ids["b"]].place < world.rows[ids["a"]].place

@@ -146,7 +146,7 @@ class JobForm(VerticalScroll):
         )
         if wanted is not None:
             await self._choose(chosen)
-            next(self.query(".parameter").results(FieldBox), self._command).focus()
+            next(self.query(".parameter").results(FieldBox), self._command).focus(scroll_visible=False)
 
     @property
     def _command(self) -> FieldBox:
