@@ -27,7 +27,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms
 
 T = TypeVar("T")
-FILE_BYTES_MAX = 1 << 20
+TEMPLATE_FILE_BYTES_MAX = 1 << 20
 _PARAMETERS, _DEFAULTS = "parameters", "defaults"
 _KEYS = ("name", "description", "command", _PARAMETERS, _DEFAULTS)
 _PARAMETER_KEYS = ("type", "default", "required", "choices", "min", "max", "pattern", "help")
@@ -64,8 +64,8 @@ def read_templates(folder: Path) -> list[TemplateRow]:
 def read_template(path: Path) -> TemplateRow:
     """The template of a file, named as the file unless it says otherwise. Raises InvalidRequest, as above, or OSError."""
     with path.open("rb") as file:
-        raw = file.read(FILE_BYTES_MAX + 1)
-    if len(raw) > FILE_BYTES_MAX:
+        raw = file.read(TEMPLATE_FILE_BYTES_MAX + 1)
+    if len(raw) > TEMPLATE_FILE_BYTES_MAX:
         raise InvalidRequest(f"{path} is larger than 1 MiB: it is no template")
     text = raw.decode("utf-8", "replace")
     try:

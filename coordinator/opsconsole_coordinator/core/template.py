@@ -11,7 +11,7 @@ from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, N
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name
 
-NAMES_MAX = 10_000
+TEMPLATE_NAMES_MAX = 10_000
 """Templates, those that were removed included: their versions are kept."""
 
 
@@ -105,8 +105,8 @@ def _check(template: TemplateRow) -> None:
 
 
 def _check_room(fleet: Fleet, more: int) -> None:
-    if fleet.templates.count + more > NAMES_MAX:
-        raise LimitExceeded(f"there are {fleet.templates.count} names of templates, the limit is {NAMES_MAX}")
+    if fleet.templates.count + more > TEMPLATE_NAMES_MAX:
+        raise LimitExceeded(f"there are {fleet.templates.count} names of templates, the limit is {TEMPLATE_NAMES_MAX}")
 
 
 def _next_version(fleet: Fleet, template: TemplateRow, synced: str, actor: str, now_ms: int) -> TemplateRow:

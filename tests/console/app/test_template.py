@@ -88,6 +88,12 @@ async def test_a_waiting_job_is_moved_by_a_key(source: RecordedSource) -> None:
         await there.until(lambda: len(source.asked(MoveJob)) == 2)
         job = next(row for row in source.fleet.jobs.values() if row.id.startswith("6a0"))
         assert source.asked(MoveJob) == [MoveJob(id=job.id, where=where) for where in ("earlier", "later")]
+        table = there.app.main.job_pane.table
+        above = list(table.shown_ids).index(job.id)
+        source.change_jobs(replace(job, place=job.place + 1_000))
+        await there.until(lambda: list(table.shown_ids).index(job.id) > above, "the row that was moved")
+        assert table.cursor_row is not None
+        assert table.cursor_row.id == job.id, "the cursor goes with it"
         source.refuse = (MoveJob, Conflict("has priority 0 and job b 5: that decides"))
         await there.press("less_than_sign")
         await there.until(lambda: "that decides" in there.text())

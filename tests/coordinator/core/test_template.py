@@ -112,7 +112,7 @@ def test_what_is_synced_and_changed_by_hand_is_brought_back(world: World) -> Non
 
 
 def test_there_are_so_many_names(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "NAMES_MAX", 1)
+    monkeypatch.setattr(template, "TEMPLATE_NAMES_MAX", 1)
     set_fit(world)
     set_fit(world, description="a change needs no name")
     with pytest.raises(LimitExceeded, match="the limit is 1"):

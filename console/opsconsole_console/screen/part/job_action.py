@@ -93,6 +93,9 @@ class JobActions(Widget):
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
         """Take the marks off jobs that something was done with."""
 
+    def let_job_go(self) -> None:
+        """The job under the cursor is about to be moved: where it stands in a table, it goes there."""
+
     def offers(self, action: str) -> bool | None:
         """Whether the footer shows a key for this action now; None: as the binding says."""
         verb = action.removeprefix("job_")
@@ -123,6 +126,7 @@ class JobActions(Widget):
         self._carry_out(lambda jobs: shell(self).operations.change_priority(jobs, by))
 
     def action_job_move(self, where: str) -> None:
+        self.let_job_go()
         self._carry_out(lambda jobs: shell(self).operations.move(jobs, Where(where)))
 
     def action_job_logs(self) -> None:
