@@ -19,7 +19,7 @@ from opsconsole_protocol.api.parameter import (
     read_value,
     spell_value,
 )
-from opsconsole_protocol.api.template import check_template
+from opsconsole_protocol.api.template import check_template, places
 from opsconsole_protocol.api.template_default import DEFAULTS, read_default
 from opsconsole_protocol.api.template_request import TEMPLATES_MAX
 from opsconsole_protocol.api.template_row import Parameter, TemplateRow
@@ -31,6 +31,7 @@ TEMPLATE_FILE_BYTES_MAX = 1 << 20
 _PARAMETERS, _DEFAULTS = "parameters", "defaults"
 _KEYS = ("name", "description", "command", _PARAMETERS, _DEFAULTS)
 _PARAMETER_KEYS = ("type", "default", "required", "choices", "min", "max", "pattern", "help")
+_KEY = re.compile(r"\s*[=.]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 
 
@@ -97,10 +98,12 @@ def _template(found: Mapping[str, Any], stem: str) -> TemplateRow:
         description=_text(found.get("description", ""), "description"),
         defaults=defaults,
     )
+    for place in sorted(places(row.command) - {one.name for one in parameters}):
+        raise _Wrong(f"the command names {{{place}}}: declare it under [{_PARAMETERS}.{place}]", "", "command")
     try:
         check_template(row)
     except InvalidRequest as error:
-        raise _Wrong(error.message.replace("with --param", "under [parameters]"), "", "command") from None
+        raise _Wrong(error.message, "", "command") from None
     return row
 
 
@@ -220,6 +223,6 @@ def _line_of(text: str, table: str, key: str) -> int | None:
         if header is not None:
             here = re.sub(r"[\"'\s]", "", header[1])
             found = number if here == table else found
-        elif key and here == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+        elif key and here == table and _KEY.split(line.strip(), maxsplit=1)[0].strip("\"'") == key:
             return number
     return found

@@ -88,7 +88,7 @@ def test_a_file_says_all_of_a_template(tmp_path: Path) -> None:
         ("gpus = 1", 'gpus = "all"', "line 31: [defaults] the template's default for gpus can't be used: a whole number"),
         ("timeout =", "time_out =", "[defaults] 'time_out' can have no default: did you mean timeout?"),
         ('pause_by = "checkpoint"', 'pause_by = "stop"', "freeze or checkpoint, not 'stop'"),
-        ("{extra}", "{more}", "line 3: the command of template train names {more}: declare it under [parameters]"),
+        ("{extra}", "{more}", "line 3: the command names {more}: declare it under [parameters.more]"),
         ("command = [", "commands = [", "line 3: unknown key 'commands': did you mean command?"),
         ("[defaults]", "[defaults", "at line 30"),
         ("required = false", 'required = "no"', "line 28: [parameters.extra] required is true or false"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from opsconsole_coordinator.core.control import Order, act
+from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.ready import next_priority
@@ -77,7 +78,7 @@ def pop(fleet: Fleet, project: str, index: int, actor: str, now_ms: int, *, hold
 def clear(
     fleet: Fleet, project: str, limit: int, actor: str, now_ms: int, *, dry_run: bool
 ) -> tuple[list[JobId], bool]:  # fmt: skip
-    """Cancel a project's jobs of which nothing runs or has ended, so many at most, the last ones first.
+    """Cancel a project's jobs of which nothing runs or has ended: at most `limit`, the last ones first.
 
     Returns them in the order of the queue, and whether there are others.
     """
@@ -187,5 +188,5 @@ def _standing(line: Sequence[Job], at: int) -> str:
 def _still(job: Job) -> str:
     """What keeps it from being next all the same."""
     if TaskState.PENDING in job.counts:
-        return f"; it still {job.reason}" if job.waiting_on and job.reason.startswith("waits for") else ""
+        return f"; it still waits for {some_names(job.waiting_on)}" if job.waiting_on else ""
     return "; it is held" if TaskState.HELD in job.counts else "; it is blocked"

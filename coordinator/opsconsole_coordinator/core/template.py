@@ -122,9 +122,7 @@ def _is_same(one: TemplateRow, other: TemplateRow) -> bool:
 
 
 def _said(template: TemplateRow) -> TemplateRow:
-    """As it comes off the wire, where a list is a tuple and a number stays one."""
-    bare = msgspec.structs.replace(template, version=1, synced="", made_from="", created_by="", created_at_ms=0)
-    return msgspec.convert(msgspec.to_builtins(bare), TemplateRow)
+    return msgspec.structs.replace(template, version=1, synced="", made_from="", created_by="", created_at_ms=0)
 
 
 def _put(fleet: Fleet, made: TemplateRow, actor: str, now_ms: int) -> str:

@@ -48,7 +48,7 @@ class PopJob(Request, frozen=True, kw_only=True, tag="pop_job"):
 
 
 class ClearQueue(Request, frozen=True, kw_only=True, tag="clear_queue"):
-    """Cancel the jobs of a project of which nothing has started, so many at most. Answered by Cleared.
+    """Cancel the jobs of a project of which nothing has started, at most `limit`. Answered by Cleared.
 
     `dry_run`: only say which.
     """

@@ -76,7 +76,7 @@ def test_a_folder_is_synced(run: Run, server: FakeServer, tmp_path: Path) -> Non
     (tmp_path / "bad.toml").write_text('command = "fit {lr}"\n')
     ran = run("template", "sync", str(tmp_path))
     assert (ran.code, len(server.asked)) == (2, asked)
-    assert "bad.toml, line 1: the command of template bad names {lr}" in ran.err
+    assert "bad.toml, line 1: the command names {lr}" in ran.err
     assert "is no folder" in run("template", "sync", str(tmp_path / "nowhere")).err
 
 
