@@ -127,8 +127,8 @@ class TemplateRequests(ABC):
 
     async def submit_template(
         self,
+        template: str,
         /,
-        name: str,
         values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
         job_id: JobId | None = None,
         *,
@@ -142,18 +142,18 @@ class TemplateRequests(ABC):
         Its defaults count where neither `fields`, those of a JobSpec, nor `uploads` and `bundle` say otherwise; what it would have
         brought of the results (`fetch`) is left to `get`. Raises NotFound, and InvalidRequest that names the parameter.
         """
-        template = await self.template(name)
+        row = await self.template(template)
         sets = [values] if isinstance(values, Mapping) else list(values) or [{}]
         texts = tuple({key: spell_value(value) for key, value in one.items()} for one in sets)
-        defaults = default_fields(template.defaults)
+        defaults = default_fields(row.defaults)
         given = {**defaults.fields, **fields}
         number = given.pop("num_tasks", 1) if len(texts) == 1 else len(texts)
         spec = checked_spec(
-            {**given, "command": template.command, "template": template.name, "template_version": template.version,
+            {**given, "command": row.command, "template": row.name, "template_version": row.version,
              "num_tasks": number, "parameters": texts if len(texts) == number else texts * number}
         )  # fmt: skip
         rows = await self.submit(
-            filled(spec, template),
+            filled(spec, row),
             job_id,
             uploads=uploads or defaults.uploads,
             bundle=bundle or defaults.bundle,
