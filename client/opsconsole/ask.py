@@ -2,7 +2,17 @@
 
 from typing import Protocol, TypeVar
 
-from opsconsole_protocol.api import Answered, AnyAnswer, AnyRequest, AwaitSignals, SendSignal, SetPriority
+from opsconsole_protocol.api import (
+    Answered,
+    AnyAnswer,
+    AnyRequest,
+    AwaitSignals,
+    MoveJob,
+    PopJob,
+    SendSignal,
+    SetPriority,
+    Where,
+)
 from opsconsole_protocol.error import ProtocolError
 
 AnswerT = TypeVar("AnswerT", bound=Answered)
@@ -28,4 +38,6 @@ def is_repeatable(request: AnyRequest) -> bool:
     """Whether nothing is done twice, or lost, where a request was carried out and its answer didn't come."""
     if isinstance(request, SetPriority):
         return not request.relative
-    return not isinstance(request, SendSignal | AwaitSignals)
+    if isinstance(request, MoveJob):
+        return request.where not in {Where.EARLIER, Where.LATER}
+    return not isinstance(request, SendSignal | AwaitSignals | PopJob)

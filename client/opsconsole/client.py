@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -21,14 +21,15 @@ from opsconsole.dialer import ConnectionSource, Dialer
 from opsconsole.fleet_requests import FleetRequests
 from opsconsole.function import PythonFunction
 from opsconsole.function_requests import FunctionRequests
-from opsconsole.job_page import next_page
 from opsconsole.log_follower import LogFollower
 from opsconsole.outcome import RECOVERABLE, exit_code, is_finished_state, is_settled
 from opsconsole.pipeline import named_specs
 from opsconsole.place_requests import PlaceRequests
+from opsconsole.queue_requests import QueueRequests
 from opsconsole.resolver import resolve
 from opsconsole.sweep_requests import SweepRequests
 from opsconsole.target import TargetSource, current
+from opsconsole.template_requests import TemplateRequests
 from opsconsole_protocol import api
 from opsconsole_protocol.error import (
     InvalidRequest,
@@ -58,7 +59,7 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 3.0
 
 
-class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
+class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, PlaceRequests, FleetRequests):
     """Everything that can be asked of a coordinator. Use it as `async with await Client.connect() as client`.
 
     A call whose connection is lost is tried again for `retry_for_s` seconds, then it raises Unavailable; `on_retry` is told
@@ -242,28 +243,6 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
             raise NoWorkersAcceptedError(f"no worker takes the job now: {said}", reasons)
         return (await self.submit(spec, job_id))[0]
 
-    async def jobs(
-        self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False  # noqa: A002
-    ) -> list[api.JobRow]:  # fmt: skip
-        """The newest jobs that match a filter line (`opsconsole_protocol.filter`), newest first; `inverted`: those that don't."""
-        return [row async for row in self.iter_jobs(filter, project, limit, inverted=inverted)]
-
-    async def iter_jobs(
-        self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False  # noqa: A002
-    ) -> AsyncIterator[api.JobRow]:  # fmt: skip
-        """The jobs that `jobs` returns, one by one: the next page is fetched when it is needed."""
-        left = limit
-        asked = api.ListJobs(filter=filter, project=project, inverted=inverted)
-        while left > 0:
-            asked = msgspec.structs.replace(asked, limit=min(left, api.PAGE_MAX))
-            page = await self._ask(asked, api.JobList)
-            for row in page.jobs:
-                yield row
-            left -= len(page.jobs)
-            if not page.more:
-                return
-            asked = next_page(asked, page)
-
     async def show(
         self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002
     ) -> api.JobDetail:  # fmt: skip
@@ -304,10 +283,6 @@ class Client(FunctionRequests, SweepRequests, PlaceRequests, FleetRequests):
     async def release(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
         """Let held jobs or tasks be started."""
         return await self.act("release", ids, reason)
-
-    async def set_priority(self, id: str, priority: int, *, relative: bool = False) -> str:  # noqa: A002
-        """Change a waiting job's priority or, with `relative`, add to it. Returns in one line what happened."""
-        return (await self._ask(api.SetPriority(id=id, priority=priority, relative=relative), api.Done)).text
 
     async def wait(self, *ids: str, timeout_s: float | None = None) -> list[api.JobRow]:
         """Wait until each of these jobs has ended or is blocked, `timeout_s` at most, and return their rows as they are then."""

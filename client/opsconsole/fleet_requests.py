@@ -1,4 +1,4 @@
-"""What can be asked of a fleet as a whole: workers, people, projects, templates, events, and the coordinator itself."""
+"""What can be asked of a fleet as a whole: workers, people, projects, events, and the coordinator itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -98,17 +98,6 @@ class FleetRequests(ABC):
     async def usage(self, days: int = 7) -> api.UsageAnswer:
         """Who had what of the fleet in the last days, who has what now, and whose turn is next."""
         return await self._ask(api.AskUsage(days=days), api.UsageAnswer)
-
-    async def templates(self) -> list[api.TemplateRow]:
-        """All templates, by name."""
-        return list((await self._ask(api.ListTemplates(), api.TemplateList)).templates)
-
-    async def set_template(self, template: api.TemplateRow) -> str:
-        """Create or replace a template, and return in one line what happened.
-
-        Raises InvalidRequest where its command names a parameter that it doesn't declare.
-        """
-        return (await self._ask(api.SetTemplate(template=template), api.Done)).text
 
     async def events(
         self, subject: str = "", *, limit: int = 200, before_seq: int | None = None

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from opsconsole_protocol.api.template import PARAMETERS_MAX, fill, places
+from opsconsole_protocol.api.parameter import PARAMETERS_MAX
+from opsconsole_protocol.api.template import fill, places
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import NUM_TASKS_MAX, REPEAT
 

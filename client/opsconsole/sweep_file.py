@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opsconsole.sweep import Point
-from opsconsole_protocol.api.template import PARAMETERS_MAX
+from opsconsole_protocol.api.parameter import PARAMETERS_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.spec import NUM_TASKS_MAX
 

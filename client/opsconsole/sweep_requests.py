@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opsconsole.ask import AnswerT
 from opsconsole.sweep import Point, Sweep, read_line, unfold
 from opsconsole_protocol import api
-from opsconsole_protocol.api.template import spell_value
+from opsconsole_protocol.api.parameter import spell_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec, checked_spec

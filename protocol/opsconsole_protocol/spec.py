@@ -19,6 +19,7 @@ from opsconsole_protocol.bound import (
     PORTS_MAX,
     PROJECT_CHARACTERS_MAX,
     VARIABLES_MAX,
+    WHOLE_MAX,
     PortName,
     check_count,
     check_length,
@@ -139,6 +140,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     environment: dict[str, str] = {}
     ports: tuple[PortName, ...] = ()
     template: str | None = None
+    template_version: Annotated[int, Meta(ge=1, le=WHOLE_MAX)] | None = None
+    """Which version of its template it is made from; None: the newest one, which the coordinator fills in."""
     parameters: tuple[dict[str, Any], ...] = ()
     """For a template or a sweep: the values of each task, in the order of their indices."""
     task_commands: tuple[tuple[str, ...], ...] = ()

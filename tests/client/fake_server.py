@@ -278,8 +278,10 @@ class FakeServer:
                 return self._list_jobs(request)
             case api.ListProjects():
                 return api.ProjectList(projects=tuple(self.projects))
-            case api.ListTemplates():
-                return api.TemplateList(templates=tuple(self.templates))
+            case api.ListTemplates(name=name, version=version):
+                found = [one for one in reversed(self.templates) if one.name == name and version in {None, one.version}]
+                newest = {one.name: one for one in self.templates}
+                return api.TemplateList(templates=tuple(found if name else newest.values()))
             case api.SetTemplate(template=template):
                 self.templates.append(template)
                 return api.Done(text=f"template {template.name} set")
@@ -291,6 +293,19 @@ class FakeServer:
                 return api.ActResult(results=tuple((self._find(one), f"{verb} done") for one in ids))
             case api.SetPriority(id=id_, priority=priority):
                 return api.Done(text=f"{id_} now {priority}")
+            case api.MoveJob(id=id_, where=where, other=other):
+                return api.Done(text=f"{self._find(id_)} moved {where} {other}".strip())
+            case api.SetParallel(id=id_, max_parallel=most):
+                return api.Done(text=f"{self._find(id_)} at most {most}")
+            case api.PopJob():
+                row = next((row for row in self.jobs.values() if row.state == "pending"), None)
+                if row is None:
+                    raise NotFound("no job waits: there is none to take")
+                self.jobs[row.id] = popped = replace(row, state="held" if request.hold else "killed")
+                return api.Popped(job=popped, spec=self.specs[row.id])
+            case api.SyncTemplates(templates=templates):
+                changes = [api.TemplateChange(name=one.name, change="created", version=1) for one in templates]
+                return api.TemplatesSet(changes=tuple(changes))
             case api.AddTasks(id=id_, points=points):
                 return api.Done(text=f"{len(points)} added to {self._find(id_)}")
             case api.Why(id=id_):

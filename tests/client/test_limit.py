@@ -18,7 +18,7 @@ from opsconsole_protocol.bound import TIME_MS_MAX, WHOLE_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.log import LogQuery
 from opsconsole_protocol.stream.message import KeepContent, OpenStream
-from tests.protocol import content_sample, sample
+from tests.protocol import content_sample, queue_sample, sample
 from tests.protocol.refusal import may_refuse
 
 EXTREME = (
@@ -51,7 +51,7 @@ def whole_numbers(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 REQUESTS: dict[str, Any] = {
-    **sample.REQUESTS, **sample.TRUST_REQUESTS, **sample.STREAM_REQUESTS, "ask_graph": api.AskGraph(id="7k3"),
+    **sample.REQUESTS, **sample.TRUST_REQUESTS, **sample.STREAM_REQUESTS, **queue_sample.REQUESTS, "ask_graph": api.AskGraph(id="7k3"),
     "ask_for_stream_keep": api.AskForStream(
         open=OpenStream(purpose=KeepContent(content_id=sample.CONTENT, size_bytes=1, files=1))
     ),
@@ -60,7 +60,14 @@ REQUESTS: dict[str, Any] = {
     "metrics": api.ReadMetrics(id="a", names=("loss",), attempt=1),
     "describe_dataset": api.DescribeDataset(worker="gpu1", query=sample.DATASET_QUERY),
 }  # fmt: skip
-WRITTEN_BY_US = {("set_template", ("template", "created_at_ms"))}
+WRITTEN_BY_US = {
+    (tag, (name, "created_at_ms"))
+    for tag, name in (
+        ("set_template", "template"),
+        ("set_template_version", "template"),
+        ("sync_templates", "templates"),
+    )
+}
 PARTS: dict[str, msgspec.Struct] = {"bundle": content_sample.BUNDLE, "share": sample.SHARE_CHANGE}
 """What a sample request doesn't have, but may."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from textual.color import ColorParseError
 
-from opsconsole import endpoint, result, saved_coordinator, sweep, sweep_file
+from opsconsole import endpoint, result, saved_coordinator, sweep, sweep_file, template_file
 from opsconsole.transfer import history, line_file, results_here
 from opsconsole.transfer.pending import PendingFetch
 from opsconsole_agent.dataset import arrow, delimited, json_rows, recognition, text
@@ -45,7 +45,7 @@ from opsconsole_coordinator.core import registration
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.report import block, series
-from opsconsole_coordinator.store import query, waiting
+from opsconsole_coordinator.store import job_sort, query, waiting
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_coordinator.transfer import message as transfer_message
 from opsconsole_coordinator.trust import token_file
@@ -126,6 +126,7 @@ def _words() -> Iterator[Decoder]:
         ("task id", ids, ids.split_task_id, (b"7k3m9q2w4t/task-3", b"7k/task-99999999999999999999")),
         ("sweep", sweep, sweep.read_line, (b"lr=0.1,0.01 x=loguniform(1e-5,1) --samples 3 --zip a=1,2 --repeat 2",)),
         ("sweep file", sweep_file, _read_points, (b"lr,seed\n0.1,2\n", b'{"lr": 1e-3}\n{"lr": 1}\n')),
+        ("cursor", job_sort, _cursor, (b'[[1,0.0,"a"],5,"7k3m9q2w4t"]', b'[[0,-1e308,""],0,""]')),
         ("parameter", template, read_parameter, (b"lr:float=0.1", b"opt:adam|sgd=adam", b"n:int=" + b"9" * 5_000)),
     ):
         yield Decoder(name, module.__name__, _text(read), refused, samples)
@@ -376,6 +377,10 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+def _cursor(text: str) -> object:
+    return job_sort.JobSort("name", ascending=True, limit=1, cursor=text, now_ms=5)
+
+
 def _file(read: Callable[[Path], object], name: str = "file") -> Callable[[bytes], object]:
     def feed(data: bytes) -> None:
         with folder() as here:
@@ -518,6 +523,11 @@ def _files() -> Iterator[Decoder]:
     pipeline = (ROOT / "examples" / "pipeline" / "pipeline.toml").read_bytes()
     yield Decoder(
         "pipeline file", pipeline_file.__name__, _file(pipeline_file.read_pipeline, "pipeline.toml"), refused, (pipeline,)
+    )  # fmt: skip
+    page = (ROOT / "docs" / "templates.md").read_text()
+    described = page.partition("```toml\n")[2].partition("```")[0].encode()
+    yield Decoder(
+        "template file", template_file.__name__, _file(template_file.read_template, "train.toml"), refused, (described,)
     )  # fmt: skip
     yield Decoder("theme", theme.__name__, _file(theme.load_theme, "a.toml"), refused, themes)
 

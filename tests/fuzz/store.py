@@ -10,6 +10,7 @@ from typing import Any
 from opsconsole_coordinator.server import identity
 from opsconsole_coordinator.store import query, rebuild, removal, waiting
 from opsconsole_coordinator.store.job_search import JobSearch, Place
+from opsconsole_coordinator.store.job_sort import JobSort
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_protocol.api import job_filter
 from opsconsole_protocol.ids import AttemptId
@@ -60,6 +61,14 @@ def read_everything(connection: sqlite3.Connection) -> None:
         search, place = JobSearch(job_filter.parse(text), "", 5), Place()
         while (step := search.step(connection, place, 100)).place is not None:
             place = step.place
+    for sort in ("name", "priority"):
+        found = JobSort(sort, ascending=True, limit=5, cursor="", now_ms=5)
+        here: Place | None = Place()
+        while here is not None:
+            here, _ = found.step(connection, JobSearch(job_filter.parse(""), "", 5), here)
+        found.page()
+    query.last_versions(connection)
+    query.template_versions(connection, "t", limit=10)
     query.encoded_live_rows(connection)
     query.count_jobs(connection)
     query.events(connection)

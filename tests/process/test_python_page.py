@@ -17,6 +17,7 @@ def test_every_example_runs(lab: Lab) -> None:
     lab.agent("gpu-a")
     blocks = _BLOCK.findall(PAGE.read_text())
     assert len(blocks) > 4
+    blocks += _BLOCK.findall(PAGE.with_name("templates.md").read_text())
     done = subprocess.run(
         [sys.executable, "-c", "\n\n".join(blocks)],
         env=lab.environ,

@@ -42,7 +42,7 @@ from opsconsole_protocol.stream.message import (
     Way,
     WriteFiles,
 )
-from tests.protocol import content_sample, dataset_sample
+from tests.protocol import content_sample, dataset_sample, queue_sample
 
 JOB, TASK, ATTEMPT = JobId("7k3m9q2w4t"), TaskId("7k3m9q2w4t/task-3"), AttemptId("7k3m9q2w4t.3.1.ab12")
 WORKER = WorkerId("worker-0abc1234")
@@ -877,4 +877,5 @@ DEPENDENCIES: dict[str, msgspec.Struct] = {
 SAMPLES: dict[str, msgspec.Struct] = {
     **AGENT, **COORDINATOR, **CLIENT, **SERVER, **content_sample.SAMPLES, **dataset_sample.SAMPLES, **DEPENDENCIES,
     **SHARING,
+    **queue_sample.CLIENT, **queue_sample.SERVER,
 }  # fmt: skip

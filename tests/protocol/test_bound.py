@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from opsconsole_protocol import api, bound, link
-from opsconsole_protocol.api.row import TemplateRow
+from opsconsole_protocol.api.template_row import TemplateRow
 from opsconsole_protocol.bound import (
     ENVIRONMENT_BYTES_MAX,
     INPUTS_MAX,

@@ -3,7 +3,7 @@
 from opsconsole_protocol.event_kind import EventKind
 
 _SPELLED = """
-submitted cancel pause resume hold release retry priority add timeout blocked unblocked gang finished
+submitted cancel pause resume hold release retry priority add move parallel timeout blocked unblocked gang finished
 assigned building running paused succeeded failed killed preempted lost retracted replaced adopted unschedulable collected
 joined returned silent drain undrain maintenance available reserved busy trouble recovered gpu avoided remove
 invited revoke rename project template cleaned removed restored confirmed backup transferred

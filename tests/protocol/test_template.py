@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole_protocol.api import Parameter, TemplateRow
+from opsconsole_protocol.api.parameter import read_value, spell_value
 from opsconsole_protocol.api.template import check_template, fill, filled, read_values
 from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import InvalidRequest
@@ -107,3 +108,54 @@ def test_a_dataset_parameter_is_checked_as_what_is_typed() -> None:
         filled(spec, DATASET)
     with pytest.raises(InvalidRequest, match="'x-y' is no name for a dataset"):
         check_template(TemplateRow(name="a", command=("a",), parameters=(Parameter(name="x-y", kind="dataset"),)))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text", "value"),
+    [
+        (Parameter(name="t", kind="duration"), "1h30m", 5400),
+        (Parameter(name="t", kind="duration"), "1.5s", 1.5),
+        (Parameter(name="t", kind="duration"), "90", 90),
+        (Parameter(name="p", kind="path"), "/data/a b", "/data/a b"),
+        (Parameter(name="p", kind="path", pattern="/data/.+"), "/data/x", "/data/x"),
+        (Parameter(name="n", kind="int", minimum=1, maximum=3), "3", 3),
+    ],
+)
+def test_paths_durations_and_bounds(parameter: Parameter, text: str, value: object) -> None:
+    assert read_value(parameter, text) == value
+    assert read_value(parameter, spell_value(value)) == value, "a value that was read is read again"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text", "message"),
+    [
+        (Parameter(name="n", kind="int", minimum=1), "0", "n is at least 1, not 0"),
+        (Parameter(name="x", kind="float", minimum=0, maximum=1), "nan", "x is float 0 to 1, not 'nan'"),
+        (Parameter(name="t", kind="duration", maximum=7200), "3h", "t is at most 2h, not 3h"),
+        (Parameter(name="t", kind="duration"), "soon", "t is a duration, such as 90s"),
+        (Parameter(name="p", kind="path"), "~/data", "no shell expands ~"),
+        (Parameter(name="p", kind="path"), "a\nb", "which holds no such sign"),
+        (Parameter(name="s", pattern="[a-z]+"), "abc1", "s is like [a-z]+, which 'abc1' isn't"),
+        (Parameter(name="s", pattern="a|ab"), "abc", "isn't"),
+    ],
+)
+def test_what_is_out_of_bounds_names_its_parameter(parameter: Parameter, text: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_value(parameter, text)
+    assert message in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (Parameter(name="s", minimum=1), "only a number or a duration"),
+        (Parameter(name="n", kind="int", minimum=2, maximum=1), "above its maximum"),
+        (Parameter(name="n", kind="int", pattern="a"), "only a text or a path"),
+        (Parameter(name="n", kind="int", default=9, required=False, maximum=3), "n is at most 3"),
+        (Parameter(name="n", kind="int", choices=(1, 9), maximum=3), "n is at most 3"),
+        (Parameter(name="n", kind="number"), "is no type"),
+    ],
+)
+def test_a_parameter_that_cant_be_meant_is_refused_when_it_is_set(parameter: Parameter, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        check_template(TemplateRow(name="a", command=("a",), parameters=(parameter,)))

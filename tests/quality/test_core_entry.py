@@ -17,7 +17,7 @@ ROOT = REPOSITORY / "coordinator" / PACKAGE
 AGENT = "opsconsole_agent"
 AGENT_ROOT = REPOSITORY / "agent" / AGENT
 ENTRIES = frozenset({"reactor", "view", "usage_view", "model", "usage_day"})
-STORE_ENTRIES = frozenset({"batch", "dependent", "fleet", "loading", "model", "usage_day"})
+STORE_ENTRIES = frozenset({"batch", "dependent", "fleet", "loading", "model", "templates", "usage_day"})
 """The store writes batches and builds a fleet."""
 LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
 """What a fleet can be asked without changing it."""

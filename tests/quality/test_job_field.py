@@ -44,6 +44,7 @@ SET: dict[str, dict[str, Any]] = {
     "environment": {"environment": {"SEED": "1"}},
     "ports": {"ports": ("master",)},
     "template": {"template": "train"},
+    "template_version": {"template": "train", "template_version": 3},
     "parameters": {"num_tasks": 2, "parameters": ({"lr": "1"}, {"lr": "2"})},
     "task_commands": {"num_tasks": 2, "task_commands": (("a", "1"), ("a", "2")), "command": ("a", "1")},
     "held": {"held": True},
@@ -60,9 +61,9 @@ SET: dict[str, dict[str, Any]] = {
     "metric_pattern": {"metric_pattern": r"L=(?P<loss>\S+)"},
 }
 """For each field, what sets it to something that isn't its default."""
-BY_THE_COMMAND = {"command", "template", "parameters", "task_commands"}
+BY_THE_COMMAND = {"command", "template", "template_version", "parameters", "task_commands"}
 """Fields that the words after -- make, with --template, --set and --sweep."""
-KEPT_BY_FORM = {"parameters", "template"}
+KEPT_BY_FORM = {"parameters", "template", "template_version"}
 """Without the template itself the form can't check these: tests/console/model/test_draft.py does."""
 SHOWN_WITH_COMMANDS = {"parameters"}
 """A sweep's values are shown in its commands."""

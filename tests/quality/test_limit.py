@@ -36,6 +36,7 @@ NO_LIMITS = {
     "protocol.spec.DURATION_MS_MAX": "a time",
     "protocol.api.request.WAIT_MS_MAX": "a time",
     "client.fleet_subscription.BACKOFF_MAX_S": "a time",
+    "coordinator.core.templates.OLDER_MAX": "a cache",
     "client.sweep.SEED_MAX": "a number that anything fits",
     "protocol.session.frame.CHANNEL_MAX": "the highest number of a channel",
     "protocol.session.frame.SIGNAL_MAX": "the highest number of a signal",

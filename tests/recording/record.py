@@ -39,7 +39,7 @@ def _exchanges() -> Iterator[tuple[api.AnyRequest, api.AnyAnswer]]:
     morning.play()
     yield api.Subscribe(), api.SnapshotAnswer(snapshot=_snapshot(morning))
     yield api.ListEvents(), api.EventList(events=tuple(reversed(morning.world.events)))
-    yield api.ListTemplates(), api.TemplateList(templates=tuple(morning.world.fleet.templates.values()))
+    yield api.ListTemplates(), api.TemplateList(templates=tuple(morning.world.fleet.templates))
     for job in morning.jobs.values():
         yield api.ShowJob(id=job.id), api.DetailAnswer(detail=_detail(morning, job))
         row = _row(morning, job)

@@ -126,10 +126,17 @@ def _usage(shell: Shell, _: str) -> Made:
     return UsageScreen(shell.source)
 
 
-def _new_job(shell: Shell, _: str) -> Made:
+def _templates(shell: Shell, _: str) -> Made:
+    from opsconsole_console.screen.template.template_screen import TemplateScreen
+
+    return TemplateScreen(shell.model, shell.source)
+
+
+def _new_job(shell: Shell, template: str) -> Made:
+    """The subject is a version of a template, `train@3`, or nothing."""
     from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 
-    return NewJobScreen(shell.model, shell.source)
+    return NewJobScreen(shell.model, shell.source, template=template)
 
 
 async def _again(shell: Shell, job_id: str) -> Made:
@@ -162,6 +169,7 @@ ROUTES: Mapping[str, Maker] = {
     "properties": _properties,
     "spec": _spec,
     "sweep": _sweep,
+    "templates": _templates,
     "transfers": _transfers,
     "usage": _usage,
     "why": _why,

@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.job_option import add_job_options, changed_spec
-from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.option import add_job
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.submit import add_how, submit_spec
+from opsconsole_protocol.api.template import template_label
 from opsconsole_protocol.ids import split_task_id
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def clone(args: argparse.Namespace) -> int:
         base = detail.spec
         if not args.fetch:
             args.fetch = await fetched_before(client, detail.job.id)
-        named = args.template or (base.template if args.set and not args.command else None)
-        template = await find_template(client, named) if named is not None else None
+        named = args.template or (template_label(base) or None if args.set and not args.command else None)
+        template = await client.template(named) if named is not None else None
         return changed_spec(base, index, args, args.command, template)
 
     return submit_spec(args, spec)

@@ -13,6 +13,7 @@ from opsconsole_console.cli.output import plain, put, put_json, put_table
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.api import CopyState
+from opsconsole_protocol.api.template import template_label
 from opsconsole_protocol.ids import split_task_id
 from opsconsole_protocol.quantity import size_words, spell_duration
 from opsconsole_protocol.state import TaskState
@@ -162,6 +163,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
         ("Hint", _hint(detail)),
         ("Project", f"{row.project}, priority {row.priority}"),
         ("Command", _command(detail, index)),
+        ("Template", template_label(spec)),
         ("Gang", f"{row.num_tasks} tasks, all at once or none" if spec.gang else ""),
         ("Worker", row.worker or ""),
         ("Input", ", ".join((*spec.inputs, *(upload.words for upload in spec.uploads)))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from opsconsole.sweep import Point, unfold
 from opsconsole_console.cli.content_option import add_content_options
 from opsconsole_console.cli.option import at_least, key_value, typed
 from opsconsole_console.cli.sweep_option import add_sweep_options, swept_points
-from opsconsole_protocol.api.template import DEFAULTS, filled
+from opsconsole_protocol.api.template import filled
+from opsconsole_protocol.api.template_default import DEFAULTS, read_default
 from opsconsole_protocol.dataset import read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms, size_mb
@@ -42,9 +42,7 @@ _DEST = {
     "uploads": "upload",
     "datasets": "dataset",
 }
-_MANY = frozenset({"requirement", "inputs"})
-_WORDS = frozenset({"uploads", "fetch", "collect", "datasets"})
-"""Several, written as a shell would read them."""
+"""The arguments of options that a template's defaults call otherwise."""
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +190,8 @@ def changed_spec(base: JobSpec, index: int | None, args: argparse.Namespace, com
     if points and args.template is None and not command and not args.set:
         command = _swept_command(base, points[0])
     if command or args.template is not None or points:
-        fields |= {"num_tasks": args.tasks or 1, "template": None, "parameters": (), "task_commands": ()}
+        fields |= {"num_tasks": args.tasks or 1, "template": None, "template_version": None, "parameters": (),
+                   "task_commands": ()}  # fmt: skip
         fields |= _tasks(args, _command(command, template), template)
     elif args.set:
         fields |= _set_anew(base, args, template)
@@ -239,7 +238,7 @@ def _set_anew(base: JobSpec, args: argparse.Namespace, template: TemplateRow | N
 def _of_template(template: TemplateRow, points: list[dict[str, Any]]) -> dict[str, Any]:
     """What `filled` makes commands of: a set of parameters for each task."""
     return {
-        "command": template.command, "template": template.name, "num_tasks": len(points), "parameters": tuple(points),
+        "command": template.command, "template": template.name, "template_version": template.version, "num_tasks": len(points), "parameters": tuple(points),
         "task_commands": (),
     }  # fmt: skip
 
@@ -301,22 +300,14 @@ def _check_cleared(args: argparse.Namespace, template: TemplateRow | None, of_ba
 
 def apply_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
     """Take from a template what wasn't given on the command line. Raises InvalidRequest for what can't be read."""
-    readers: dict[str, Any] = {
-        "tasks": at_least(1), "gpus": at_least(0), "cpus": _cpus, "memory": _mebibytes, "gpu_memory": _mebibytes,
-        "priority": int, "retries": at_least(0), "timeout": _milliseconds, "grace": _milliseconds, "bundle": Path, "share": _yes, "place": Place,
-        **dict.fromkeys(_MANY, str.split), **dict.fromkeys(_WORDS, shlex.split),
-    }  # fmt: skip
     for name, value in defaults.items():
         if name not in DEFAULTS:
             continue  # a newer version's
         dest = _DEST.get(name, name)
         if getattr(args, dest) not in (None, []):
             continue
-        text = str(value)
-        try:
-            setattr(args, dest, readers.get(name, str)(text))
-        except (argparse.ArgumentTypeError, ValueError) as error:
-            raise InvalidRequest(f"the template's default for {name} can't be used: {error}") from None
+        read = read_default(name, str(value))
+        setattr(args, dest, Path(read) if name == "bundle" else list(read) if isinstance(read, tuple) else read)
 
 
 def environment_of(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -368,12 +359,6 @@ def _resources(args: argparse.Namespace) -> Resources:
         "share": args.share,
     }  # fmt: skip
     return Resources(**{name: value for name, value in given.items() if value is not None})
-
-
-def _yes(text: str) -> bool | None:
-    if text.lower() not in {"yes", "no"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
-    return text.lower() == "yes" or None
 
 
 def _cpus(text: str) -> float:

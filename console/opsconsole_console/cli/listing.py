@@ -16,6 +16,8 @@ from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.drain import drain_words
 from opsconsole_console.model.job_progress import progress_words
 from opsconsole_console.visible import clean
+from opsconsole_protocol.api.job_filter import SORTS
+from opsconsole_protocol.api.parameter import shown
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.mount import mounts_of
 from opsconsole_protocol.quantity import memory_words
@@ -37,6 +39,11 @@ def add(group: Group) -> None:
     parser.add_argument(
         "--saved", metavar="NAME", help="what a saved filter shows (`opsconsole filters`); FILTER narrows it"
     )
+    parser.add_argument(
+        "--sort",
+        metavar="FIELD",
+        help=f"from the greatest to the least, +FIELD the other way round: {', '.join(SORTS)}",
+    )
     add_limit(parser, 100)
     parser = group.verb("workers", list_workers)
     _add_filter(parser, "'gpu_memory_mb>=40000'")
@@ -57,7 +64,9 @@ def list_jobs(args: argparse.Namespace) -> int:
         text, inverted = _with_saved(args.saved, text)
 
     async def work(client: Client) -> list[JobRow]:
-        return await client.jobs(text, args.project, args.limit, inverted=inverted)
+        sort = (args.sort or "").lstrip("+-")
+        ascending = (args.sort or "").startswith("+")
+        return await client.jobs(text, args.project, args.limit, inverted=inverted, sort=sort, ascending=ascending)
 
     rows = with_client(args, work)
     if args.json:
@@ -219,8 +228,10 @@ def list_templates(args: argparse.Namespace) -> int:
     elif rows:
         import shlex
 
-        cells = ((row.name, _parameters(row), shlex.join(row.command), row.description) for row in rows)
-        put_table(("NAME", "PARAMETERS", "COMMAND", "DESCRIPTION"), cells)
+        cells = (
+            (row.name, str(row.version), _parameters(row), shlex.join(row.command), row.description) for row in rows
+        )
+        put_table(("NAME", "VERSION", "PARAMETERS", "COMMAND", "DESCRIPTION"), cells)
     else:
         say("no templates: make one with `opsconsole template set NAME --param lr:float=0.1 -- CMD… {lr}`")
     return 0
@@ -228,5 +239,6 @@ def list_templates(args: argparse.Namespace) -> int:
 
 def _parameters(row: TemplateRow) -> str:
     return " ".join(
-        f"{one.name}:{one.kind}" + (f"={one.default}" if one.default is not None else "") for one in row.parameters
+        f"{one.name}:{one.kind}" + (f"={shown(one, one.default)}" if one.default is not None else "")
+        for one in row.parameters
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from opsconsole_console.cli.contents import Contents
 from opsconsole_console.cli.interruption import explained
 from opsconsole_console.cli.job_option import apply_defaults, make_spec
-from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.pipeline_file import given_beside, read_pipeline
 from opsconsole_protocol.error import InvalidRequest
@@ -71,7 +70,7 @@ class _Pipeline:
 
         for part in self._parts.values():
             if part.args.template is not None:
-                apply_defaults(part.args, (await find_template(client, part.args.template)).defaults)
+                apply_defaults(part.args, (await client.template(part.args.template)).defaults)
             part.args.packed = part.contents.check()
         check_pipeline(await self._specs(client))  # a mistake in it shouldn't cost a long hashing
         for part in self._parts.values():
@@ -87,7 +86,7 @@ class _Pipeline:
         for name, part in self._parts.items():
             try:
                 wanted = part.args.template
-                template = await find_template(client, wanted) if wanted is not None else None
+                template = await client.template(wanted) if wanted is not None else None
                 found[name] = make_spec(part.args, part.args.command, template)
             except InvalidRequest as error:
                 raise InvalidRequest(f"{self._args.file}: [jobs.{name}] {error.message}") from None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.interruption import explained, goes_on
 from opsconsole_console.cli.job_option import add_job_options, apply_defaults, make_spec
-from opsconsole_console.cli.named_template import find_template
 from opsconsole_console.cli.option import add_json, add_raw
 from opsconsole_console.cli.output import put, put_json, put_text, say
 from opsconsole_console.cli.parser import Group, Parser
@@ -79,7 +78,7 @@ def submit(args: argparse.Namespace) -> int:
         return submit_pipeline(args)
 
     async def spec(client: Client) -> JobSpec:
-        template = await find_template(client, args.template) if args.template is not None else None
+        template = await client.template(args.template) if args.template is not None else None
         return make_spec(args, args.command, template)
 
     return submit_spec(args, spec)
@@ -130,7 +129,7 @@ class _Submission:
         """All of it; the exit code."""
         args, contents = self._args, self._contents
         if args.template is not None:
-            apply_defaults(args, (await find_template(client, args.template)).defaults)
+            apply_defaults(args, (await client.template(args.template)).defaults)
         args.packed = contents.check()
         if contents.wishes.bring_along:
             await self._spec(client)  # a mistake in it shouldn't cost a long hashing

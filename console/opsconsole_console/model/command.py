@@ -58,6 +58,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("retry", "job", "retry what failed", verb=True),
     CommandKind("drain", "worker", "give a worker no more tasks", verb=True),
     CommandKind("undrain", "worker", "give a drained worker tasks again", verb=True),
+    CommandKind("templates", "", "templates, their versions, and what each is", route="templates"),
     CommandKind("transfers", "", "what moves between here and the fleet", route="transfers"),
     CommandKind("events", "filter", "who did what, when and why", optional=True, route="events"),
     CommandKind("invite", "", "let a new GPU host in, or a person", verb=True, route="invite"),

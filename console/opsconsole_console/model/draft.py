@@ -14,7 +14,9 @@ from opsconsole_console.model.draft_again import again, shown_command
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
-from opsconsole_protocol.api.template import DEFAULTS, check_template, fill, read_value, with_datasets, with_repeat
+from opsconsole_protocol.api.parameter import read_value
+from opsconsole_protocol.api.template import check_template, fill, with_datasets, with_repeat
+from opsconsole_protocol.api.template_default import DEFAULTS
 from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
@@ -80,6 +82,7 @@ class Draft:
     grace: str = "5s"
     job_timeout: str = ""
     gang: str = ""
+    max_parallel: str = ""
     sweep: str = ""
     ports: str = ""
     start_within: str = ""
@@ -144,6 +147,7 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         grace=spell_limit(spec.grace_ms),
         job_timeout=spell_limit(spec.job_timeout_ms),
         gang="yes" if spec.gang else "",
+        max_parallel=str(spec.max_parallel or ""),
         ports=" ".join(spec.ports),
         start_within=spell_limit(spec.scheduling_timeout_ms),
         hold="yes" if spec.held else "",
@@ -158,10 +162,10 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
     )
 
 
-def with_template(draft: Draft, template: TemplateRow) -> Draft:
-    """The draft with a template chosen, whose defaults are filled in."""
+def with_template(draft: Draft, template: TemplateRow, name: str = "") -> Draft:
+    """The draft with a template chosen, whose defaults are filled in; `name`: by which it was, where that isn't its own."""
     known: dict[str, Any] = {name: str(value) for name, value in template.defaults.items() if name in DEFAULTS}
-    return replace(draft, template=template.name, parameters={}, **known)
+    return replace(draft, template=name or template.name, parameters={}, **known)
 
 
 def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
@@ -186,7 +190,12 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
                 "sweep", lambda: with_datasets(changed["datasets"], template, changed["parameters"]), _NO_DATASETS
             )
     elif template is not None:
-        changed |= {"template": template.name, "parameters": (values,) * changed["num_tasks"], "task_commands": ()}
+        changed |= {
+            "template": template.name,
+            "template_version": template.version,
+            "parameters": (values,) * changed["num_tasks"],
+            "task_commands": (),
+        }
         changed["datasets"] = with_datasets(changed["datasets"], template, (values,))
     elif draft.base is not None and (
         kept := reader.read("command", lambda: again(command, changed["num_tasks"], base), None)
@@ -194,7 +203,7 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
         changed |= kept
         reader.read("datasets", lambda: _check_kept(base, changed["datasets"]), None)
     else:
-        changed |= {"task_commands": (), "parameters": (), "template": None}
+        changed |= {"task_commands": (), "parameters": (), "template": None, "template_version": None}
     wished = _wished(draft, reader)
     spec = msgspec.structs.replace(base, **changed)
     there = tuple(one for one in spec.datasets if not wished.brings(one.where))
@@ -266,7 +275,8 @@ def _sweep_fields(
         parameters = tuple(with_repeat(values, point) for (_, values), point in zip(each, points, strict=True))
         first = commands[0]
     return {"command": first, "task_commands": commands, "parameters": parameters,
-            "template": None if template is None else template.name}  # fmt: skip
+            "template": None if template is None else template.name,
+            "template_version": None if template is None else template.version}  # fmt: skip
 
 
 def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
@@ -299,6 +309,7 @@ def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str
         "grace_ms": read("grace", lambda: _duration_ms(draft.grace), None) or 0 if draft.grace.strip() else 5_000,
         "job_timeout_ms": read("job_timeout", lambda: _duration_ms(draft.job_timeout), None),
         "gang": read("gang", lambda: _yes(draft.gang), False),
+        "max_parallel": read("max_parallel", lambda: _whole(draft.max_parallel, 1, NUM_TASKS_MAX), 0) or None,
         "workdir": read("workdir", lambda: _absolute(draft.workdir), None),
         "environment": read("env", lambda: _environment(draft.env), _NO_VARIABLES),
         "ports": read("ports", lambda: _ports(draft.ports), _NO_WORDS),

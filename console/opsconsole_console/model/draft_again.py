@@ -32,7 +32,7 @@ def again(command: tuple[str, ...], num_tasks: int, base: JobSpec) -> dict[str, 
     if not is_same_number:
         raise InvalidRequest(f"it has {base.num_tasks} sets of values, one for each task: leave the number of tasks")
     commands = tuple(fill(command, values) for values in base.parameters)
-    return {"command": command, "task_commands": commands, "template": None}
+    return {"command": command, "task_commands": commands, "template": None, "template_version": None}
 
 
 def _with_places(spec: JobSpec) -> tuple[str, ...] | None:

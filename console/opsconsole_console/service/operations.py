@@ -8,7 +8,19 @@ from opsconsole_console.model import plan as verbs
 from opsconsole_console.model.model import Model
 from opsconsole_console.model.plan import Plan
 from opsconsole_console.service.source import FleetSource
-from opsconsole_protocol.api import Act, ActResult, Done, JobRow, SetPriority, SetWorker, WorkerList, WorkerRow
+from opsconsole_protocol.api import (
+    Act,
+    ActResult,
+    Done,
+    JobRow,
+    MoveJob,
+    SetParallel,
+    SetPriority,
+    SetWorker,
+    Where,
+    WorkerList,
+    WorkerRow,
+)
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.task_selection import spans_of
@@ -114,6 +126,25 @@ class Operations:
                 for span in spans_of(indices)
             ]
             return notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(indices)} tasks"
+
+        return await self._do_and_say(change)
+
+    async def move(self, jobs: Sequence[JobRow], where: Where) -> bool:
+        """Move a waiting job one place earlier or later."""
+        if len(jobs) > 1:
+            self._dialog.say("one job is moved at a time: take the marks off", "warning")
+            return False
+
+        async def change() -> str:
+            return (await ask(self._source, MoveJob(id=jobs[0].id, where=where), Done)).text
+
+        return await self._do_and_say(change)
+
+    async def set_parallel(self, job_id: str, most: int | None) -> bool:
+        """Change how many tasks of a job run at a time."""
+
+        async def change() -> str:
+            return (await ask(self._source, SetParallel(id=job_id, max_parallel=most), Done)).text
 
         return await self._do_and_say(change)
 

@@ -144,6 +144,10 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         else:
             self._refresh_rows(pending)
 
+    def let_go(self) -> None:
+        """Let the row with the cursor go to its place with the next change, and the cursor with it: somebody moves it."""
+        self._order.hold(None)
+
     def touch(self) -> None:
         """Paint every row in sight anew, for content that depends on the time."""
         if self._strips is not None:

@@ -11,7 +11,8 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.project import check_takes_work
 from opsconsole_coordinator.core.submission import check_contents, check_room_for
-from opsconsole_protocol.api.template import fill, filled, places, spell_value
+from opsconsole_protocol.api.parameter import spell_value
+from opsconsole_protocol.api.template import fill, filled, places
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
@@ -129,8 +130,11 @@ def _filled(fleet: Fleet, job: Job, points: list[dict[str, Any]]) -> tuple[_Poin
 
 
 def _of_template(fleet: Fleet, old: JobSpec, points: Sequence[dict[str, Any]]) -> JobSpec:
-    """The first task of the job and the new ones, as its template makes them now. Raises InvalidRequest or Conflict."""
-    template = fleet.templates.get(old.template or "")
+    """The first task of the job and the new ones, as its template makes them, in the version that it was made from.
+
+    Raises InvalidRequest or Conflict.
+    """
+    template = fleet.templates.find(old.template or "", old.template_version)
     if template is None:
         raise Conflict(f"template {old.template} isn't there any more: submit another job")
     every = (old.parameters[0], *points)

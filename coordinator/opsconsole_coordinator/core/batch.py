@@ -42,6 +42,8 @@ class Batch:
     """What people were given of the fleet."""
     usage: list[UsageDay] = field(default_factory=list)
     templates: list[TemplateRow] = field(default_factory=list)
+    """New versions of templates, in their order."""
+    templates_removed: list[str] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Batch:
             or self.people
             or self.usage
             or self.templates
+            or self.templates_removed
             or self.events
             or self.workers_removed
             or self.output_copies

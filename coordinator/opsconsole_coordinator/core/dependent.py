@@ -72,6 +72,8 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_bytes: int | None = None
     handed: dict[str, Upload] = {}
     """The results that it was given of tasks of other jobs."""
+    place: int = 0
+    """Where somebody moved it to among jobs like it, as the number that it would have come in with; 0: nobody did."""
 
 
 class Dependent(JobRecord, kw_only=True, omit_defaults=True):

@@ -24,9 +24,10 @@ from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
-from opsconsole_protocol.api import EventRow, TemplateRow
+from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
@@ -74,7 +75,7 @@ class Fleet:
         self.people: dict[str, Share] = {}
         """What people were given of the fleet, where that isn't what everybody has."""
         self.usage = Usage()
-        self.templates: dict[str, TemplateRow] = {}
+        self.templates = Templates()
         self.questions = Questions()
         self.contents = Contents()
         self.output_copies = OutputCopies()
@@ -120,7 +121,6 @@ class Fleet:
         self._jobs_shown: dict[JobId, None] = {}
         self._projects: dict[str, Project] = {}
         self._people: dict[str, None] = {}
-        self._templates: dict[str, TemplateRow] = {}
         self._events: list[EventRow] = []
         self._sends: list[tuple[WorkerId, SessionId, link.CoordinatorMessage]] = []
         self._closes: list[tuple[WorkerId, SessionId, str, str]] = []
@@ -153,6 +153,7 @@ class Fleet:
 
     def drain(self) -> Batch:
         """Hand over all notes, and begin anew."""
+        templates, templates_removed = self.templates.take_notes()
         batch = Batch(
             seq=self.seq,
             jobs_added=[self.jobs[job] for job in self._jobs_added],
@@ -167,7 +168,8 @@ class Fleet:
             projects=list(self._projects.values()),
             people=[(name, self.people.get(name, EQUAL_SHARE)) for name in self._people],
             usage=self.usage.take_dirty(),
-            templates=list(self._templates.values()),
+            templates=templates,
+            templates_removed=templates_removed,
             events=self._events,
             sends=self._sends,
             closes=self._closes,
@@ -260,9 +262,10 @@ class Fleet:
         """Something of what a person was given changed."""
         self._people[name] = None
 
-    def touch_template(self, template: TemplateRow) -> None:
-        """The template was made or replaced."""
-        self._templates[template.name] = template
+    def touch_spec(self, job: Job) -> None:
+        """The job's spec is another one than before."""
+        self._specs[job.id] = None
+        self.touch_job(job)
 
     def remove_worker(self, worker: Worker) -> None:
         """Forget a worker whose attempts have ended and that owes no logs."""
@@ -314,7 +317,7 @@ class Fleet:
         """Give a job another spec, with more tasks, which wait: for an operator, where all that is left of it does."""
         held = job.state in {TaskState.HELD, TaskState.PAUSED}
         job.spec = spec
-        self._specs[job.id] = None
+        self.touch_spec(job)
         for index in range(len(job.tasks), spec.num_tasks):
             task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
             job.tasks.append(task)

@@ -261,6 +261,11 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
         )
         return (*self.spec.uploads, *filter(None, found))
 
+    @property
+    def number(self) -> int:
+        """Where it stands among jobs that are as urgent, and whose turn it is as much: first come, unless somebody moved it."""
+        return self.place or self.seq
+
     def can_start(self, task: Task) -> bool:
         """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""
         return task.state is TaskState.PENDING and not self.is_task_waiting(task.index)

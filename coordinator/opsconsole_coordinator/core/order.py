@@ -195,17 +195,17 @@ class Order:
         key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
-            if known[0] == key:
+            if known == (key, job.number):
                 return self._groups[key]
             self.discard(job)
         group = self._groups.get(key)
         if group is None:
             group = self._make_group(key, demand_of(job))
-        insort(group.jobs, (job.seq, job.id))
+        insort(group.jobs, (job.number, job.id))
         if group.head == job.id:
             self._note_head(group)
         group.line.is_told = False
-        self._by_job[job.id] = (key, job.seq)
+        self._by_job[job.id] = (key, job.number)
         return group
 
     def _make_group(self, key: _GroupKey, demand: Demand) -> Group:
@@ -273,7 +273,7 @@ class Order:
     def sleep(self, job: Job, until_ms: int) -> None:
         """None of the job's tasks may start before this time."""
         self.discard(job)
-        self._asleep[job.id] = (until_ms, next_priority(job), job.seq)
+        self._asleep[job.id] = (until_ms, next_priority(job), job.number)
         heappush(self._alarms, (until_ms, job.id))
 
     def due(self, now_ms: int) -> list[JobId]:

@@ -16,6 +16,7 @@ from opsconsole_coordinator.core import (
     handing,
     liveness,
     project,
+    queue,
     reconcile,
     registration,
     reporting,
@@ -37,7 +38,7 @@ from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
-from opsconsole_protocol.api import Submission, TemplateRow
+from opsconsole_protocol.api import Submission, TemplateChange, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.report import Reported
@@ -296,6 +297,30 @@ class Reactor:
         """
         return set_priority(self.fleet, job_id, selection, priority, actor, now_ms, relative=relative)
 
+    def on_move(self, job_id: JobId, where: str, other: JobId | None, actor: str, now_ms: int) -> str:
+        """An operator moves a waiting job among those like it. Raises Conflict, InvalidRequest or LimitExceeded.
+
+        Returns in one line what was done.
+        """
+        return queue.move(self.fleet, job_id, where, other, actor, now_ms)
+
+    def on_pop(self, project: str, index: int, actor: str, now_ms: int, *, hold: bool) -> Job:
+        """An operator takes a waiting job off the queue. Raises NotFound."""
+        return queue.pop(self.fleet, project, index, actor, now_ms, hold=hold)
+
+    def on_clear(
+        self, project: str, limit: int, actor: str, now_ms: int, *, dry_run: bool
+    ) -> tuple[list[JobId], bool]:  # fmt: skip
+        """An operator clears a project's queue. Returns the jobs that are cancelled, or would be, and whether there are others."""
+        return queue.clear(self.fleet, project, limit, actor, now_ms, dry_run=dry_run)
+
+    def on_set_parallel(self, job_id: JobId, most: int | None, actor: str, now_ms: int) -> str:
+        """An operator changes how many of a job's tasks may run at a time. Raises Conflict or InvalidRequest.
+
+        Returns in one line what was done.
+        """
+        return queue.set_parallel(self.fleet, job_id, most, actor, now_ms)
+
     def on_add_tasks(self, job_id: JobId, points: Sequence[Mapping[str, Any]], actor: str, now_ms: int) -> str:
         """An operator adds tasks to a sweep, one for each point. Raises NotFound, InvalidRequest, Conflict or LimitExceeded.
 
@@ -336,8 +361,22 @@ class Reactor:
         return project.set_person(self.fleet, name, share, actor, now_ms)
 
     def on_set_template(self, row: TemplateRow, actor: str, now_ms: int) -> str:
-        """A template is made or replaced. Raises InvalidRequest. Returns in one line what was done."""
+        """A template is made or changed. Raises InvalidRequest or LimitExceeded. Returns in one line what was done."""
         return template.set_template(self.fleet, row, actor, now_ms)
+
+    def on_sync_templates(
+        self, rows: Sequence[TemplateRow], project: str, actor: str, now_ms: int, *, remove: bool, dry_run: bool
+    ) -> tuple[TemplateChange, ...]:
+        """A project's templates are as they are in a folder. Raises InvalidRequest, Conflict or LimitExceeded."""
+        return template.sync_templates(self.fleet, rows, project, actor, now_ms, remove=remove, dry_run=dry_run)
+
+    def on_remove_template(self, name: str, actor: str, now_ms: int) -> str:
+        """A template is removed. Raises NotFound. Returns in one line what was done."""
+        return template.remove_template(self.fleet, name, actor, now_ms)
+
+    def on_template_loaded(self, row: TemplateRow) -> None:
+        """A version of a template that the store has is needed in memory."""
+        self.fleet.templates.note_older(row)
 
     def on_set_maintenance(
         self, name: str, action: str, actor: str, now_ms: int, reason: str = "", within_ms: int | None = None

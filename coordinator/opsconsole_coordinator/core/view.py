@@ -152,6 +152,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         output_files=job.output_files,
         output_bytes=job.output_bytes,
         save_late=_save_late(fleet, job),
+        place=job.number,
     )
 
 

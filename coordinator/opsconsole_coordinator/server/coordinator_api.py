@@ -80,13 +80,34 @@ class CoordinatorApi:
         return api.Done(text=words)
 
     async def templates(self, request: api.ListTemplates, caller: Caller) -> api.TemplateList:
-        del request, caller
-        return api.TemplateList(templates=tuple(await self._commit_loop.database.read(query.templates)))
+        del caller
+        if not request.name:
+            return api.TemplateList(templates=tuple(await self._commit_loop.database.read(query.templates)))
+        found = await self._commit_loop.database.read(
+            lambda connection: query.template_versions(
+                connection, request.name, version=request.version, before=request.before, limit=request.limit + 1
+            )
+        )
+        return api.TemplateList(templates=tuple(found[: request.limit]), more=len(found) > request.limit)
 
     async def set_template(self, request: api.SetTemplate, caller: Caller) -> api.Done:
         words = self._commit_loop.reactor.on_set_template(
             request.template, caller.actor, self._commit_loop.clock.now_ms()
         )
+        await self._commit_loop.committed()
+        return api.Done(text=words)
+
+    async def sync_templates(self, request: api.SyncTemplates, caller: Caller) -> api.TemplatesSet:
+        changes = self._commit_loop.reactor.on_sync_templates(
+            request.templates, request.project, caller.actor, self._commit_loop.clock.now_ms(),
+            remove=request.remove, dry_run=request.dry_run,
+        )  # fmt: skip
+        await self._commit_loop.committed()
+        return api.TemplatesSet(changes=changes)
+
+    async def remove_template(self, request: api.RemoveTemplate, caller: Caller) -> api.Done:
+        now_ms = self._commit_loop.clock.now_ms()
+        words = self._commit_loop.reactor.on_remove_template(request.name, caller.actor, now_ms)
         await self._commit_loop.committed()
         return api.Done(text=words)
 

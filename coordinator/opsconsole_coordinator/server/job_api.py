@@ -20,6 +20,7 @@ from opsconsole_coordinator.server.job_lookup import (
     check_task,
     find_results,
     load_job,
+    load_templates,
     release_job,
     resolve,
     resolve_tasks,
@@ -28,6 +29,7 @@ from opsconsole_coordinator.server.job_lookup import (
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.store import query, waiting
 from opsconsole_coordinator.store.job_search import WORK_MAX, JobSearch, Place
+from opsconsole_coordinator.store.job_sort import JobSort
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
@@ -40,6 +42,8 @@ from opsconsole_protocol.state import TaskState, is_task_finished
 
 ANSWER_WAIT_S = 2.0
 ANSWER_POLL_S = 0.02
+SORT_WORK_MAX = 4_000_000
+"""How much is looked at for a page of a sorted list, counted as WORK_MAX is: some 400,000 jobs where their rows are read."""
 
 
 class JobApi:
@@ -62,11 +66,14 @@ class JobApi:
         dependencies = {
             one for submission in submissions for one in submission.spec.dependencies if one.job not in batch
         }
+        known = [commit_loop.fleet.jobs[one.job_id].spec for one in submissions if one.job_id in commit_loop.fleet.jobs]
+        await load_templates(commit_loop, [*(one.spec for one in submissions), *known])
         stored = await self._standings(dependencies)
         stored.update((await self._stored_states(list(batch))).items())
         again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
         while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
-            await load_job(commit_loop, missing[0].job_id)  # and look again: another may have left memory meanwhile
+            job = await load_job(commit_loop, missing[0].job_id)
+            await load_templates(commit_loop, [job.spec])  # and look again: another may have left memory meanwhile
         while gone := {
             one for one in dependencies if _has_left(stored, one.job) and one.job not in commit_loop.fleet.jobs
         }:
@@ -89,6 +96,9 @@ class JobApi:
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         shown = job_filter.parse(request.filter, inverted=request.inverted)
+        if request.sort and not request.count_only:
+            async with self._searches.acquire(caller.actor):
+                return await self._sorted(request, shown)
         if not shown.empty or request.count_only:
             async with self._searches.acquire(caller.actor):
                 return await self._search(request, shown)
@@ -105,6 +115,26 @@ class JobApi:
             return preencoded.answer(api.JobList(jobs=jobs, more=len(found) > limit))
 
         return await self._commit_loop.database.share(request, read, finish)
+
+    async def _sorted(self, request: api.ListJobs, shown: Filter) -> api.AnyAnswer:
+        """A page of what a filter shows, in the order of a field: all of it is looked at. Others read between the steps."""
+        now_ms = self._commit_loop.clock.now_ms()
+        search = JobSearch(shown, request.project, now_ms)
+        found = JobSort(
+            request.sort, ascending=request.ascending, limit=request.limit, cursor=request.cursor, now_ms=now_ms
+        )
+        place: Place | None = Place()
+        work = 0
+        while place is not None:
+            if work > SORT_WORK_MAX:
+                raise InvalidRequest(
+                    "too many jobs to sort in one go: name a project, or leave old ones out with created<30d"
+                )
+            place, done = await self._commit_loop.database.read(partial(found.step, search=search, place=place))
+            work += done
+        rows, more, cursor = found.page()
+        jobs = preencoded.job_rows(rows, self._commit_loop.shown)
+        return preencoded.answer(api.JobList(jobs=jobs, more=more, cursor=cursor))
 
     async def _search(self, request: api.ListJobs, shown: Filter) -> api.AnyAnswer:
         """A page of what a filter shows. Others read between its steps."""
@@ -225,8 +255,9 @@ class JobApi:
         job_id, index = await resolve(commit_loop, request.id)
         if index is not None:
             raise InvalidRequest(f"{request.id[:60]} is a task: tasks are added to a job")
-        await load_job(commit_loop, job_id)
+        job = await load_job(commit_loop, job_id)
         try:
+            await load_templates(commit_loop, [job.spec])
             if job_id in self._cleaning.removing:
                 raise Conflict(f"what job {job_id} left is being removed: try again in a moment")
             words = commit_loop.reactor.on_add_tasks(job_id, request.points, caller.actor, commit_loop.clock.now_ms())

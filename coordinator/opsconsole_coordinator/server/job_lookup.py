@@ -90,6 +90,17 @@ async def find_results(commit_loop: CommitLoop, job_ids: Iterable[JobId]) -> Non
     await commit_loop.committed()
 
 
+async def load_templates(commit_loop: CommitLoop, specs: Iterable[JobSpec]) -> None:
+    """Have those versions of templates in memory that jobs are made from, as far as the store has them."""
+    fleet = commit_loop.fleet
+    wanted = {(spec.template, spec.template_version) for spec in specs if spec.template is not None}
+    for name, version in wanted:
+        if version is not None and fleet.templates.find(name, version) is None:
+            find = partial(query.template_versions, name=name, version=version)
+            for row in await commit_loop.database.read(find):
+                commit_loop.reactor.on_template_loaded(row)
+
+
 async def find_removable(commit_loop: CommitLoop, texts: Iterable[str]) -> list[JobId]:
     """The whole ids of jobs that can be removed. Raises as `resolve` does, and Conflict for one that is needed yet."""
     found: dict[JobId, None] = {}

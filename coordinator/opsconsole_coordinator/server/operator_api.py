@@ -13,6 +13,7 @@ from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.metrics_api import MetricsApi
+from opsconsole_coordinator.server.queue_api import QueueApi
 from opsconsole_coordinator.server.stream_api import StreamApi
 from opsconsole_coordinator.server.stream_plan import role_to_open
 from opsconsole_coordinator.server.trouble import trouble_of
@@ -46,6 +47,7 @@ class OperatorApi:
         worker_row_cache: WorkerRowCache, cleaning: Cleaning, streams: StreamApi, join_url: Callable[[], str],
     ) -> None:  # fmt: skip
         jobs = JobApi(commit_loop, log_service, cleaning)
+        queue = QueueApi(commit_loop)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
@@ -60,6 +62,10 @@ class OperatorApi:
             api.Act: Route(operator, jobs.act),
             api.SetPriority: Route(operator, jobs.set_priority),
             api.AddTasks: Route(operator, jobs.add_tasks),
+            api.MoveJob: Route(operator, queue.move),
+            api.PopJob: Route(operator, queue.pop),
+            api.ClearQueue: Route(operator, queue.clear),
+            api.SetParallel: Route(operator, queue.set_parallel),
             api.WaitJobs: Route(viewer, jobs.wait, is_waiting=lambda _: True),
             api.Why: Route(viewer, jobs.why),
             api.AskGraph: Route(viewer, jobs.graph),
@@ -87,6 +93,8 @@ class OperatorApi:
             api.AskUsage: Route(viewer, coordinator.usage),
             api.ListTemplates: Route(viewer, coordinator.templates),
             api.SetTemplate: Route(operator, coordinator.set_template),
+            api.SyncTemplates: Route(operator, coordinator.sync_templates),
+            api.RemoveTemplate: Route(operator, coordinator.remove_template),
             api.Backup: Route(admin, coordinator.backup),
             api.ConfirmRestore: Route(admin, coordinator.confirm_restore),
             api.AskHealth: Route(viewer, coordinator.health),

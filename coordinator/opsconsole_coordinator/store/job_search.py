@@ -93,13 +93,21 @@ class JobSearch:
         )
         self._where = _Where(project, Filter() if shown.inverted else shown, now_ms)
 
-    def step(self, connection: sqlite3.Connection, place: Place, wanted: int) -> Step:
-        """Look at the next jobs; `wanted` rows are told at most, none where it is 0 and matches are only counted."""
+    def step(
+        self, connection: sqlite3.Connection, place: Place, wanted: int,
+        promising: Callable[[Sequence[Head]], list[Head]] | None = None,
+    ) -> Step:  # fmt: skip
+        """Look at the next jobs; `wanted` rows are told at most, none where it is 0 and matches are only counted.
+
+        `promising` says of which of those that are shown the rows are of use; it is asked where the index alone tells who is shown.
+        """
         lowest = self._lowest(connection, place)
         most = min(ROWS_AT_ONCE, wanted) if self._is_plain and wanted else ROWS_AT_ONCE
         heads = [head for head in self._heads(connection, place, lowest, most) if self._may_be_shown(head)]
         found: list[EncodedRow] = []
         matched, read = 0, 0
+        if self._is_plain and promising is not None:
+            heads = promising(heads)
         if self._is_plain and not wanted:
             matched, heads = len(heads), []
         is_cut = len(heads) > most

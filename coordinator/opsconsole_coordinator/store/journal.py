@@ -42,7 +42,9 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     projects = [(project.name, _pack(project)) for project in batch.projects]
     people = [(name, _pack(share)) for name, share in batch.people]
     usage = [(one.day, one.project, one.person, _pack(one)) for one in batch.usage]
-    templates = [(template.name, _pack(template)) for template in batch.templates]
+    versions = [(template.name, template.version, _pack(template)) for template in batch.templates]
+    templates = [(name, data) for name, _, data in versions]
+    templates_removed = [(name,) for name in batch.templates_removed]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
     first, mark = batch.epoch
@@ -59,7 +61,9 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
         ("INSERT OR REPLACE INTO projects VALUES (?,?)", projects),
         ("INSERT OR REPLACE INTO people VALUES (?,?)", people),
         ("INSERT OR REPLACE INTO usage VALUES (?,?,?,?)", usage),
+        ("INSERT OR REPLACE INTO template_versions VALUES (?,?,?)", versions),
         ("INSERT OR REPLACE INTO templates VALUES (?,?)", templates),
+        ("DELETE FROM templates WHERE name = ?", templates_removed),
         ("DELETE FROM output_copies WHERE job_id = ? AND task_index = ?", batch.output_copies_removed),
         ("INSERT OR REPLACE INTO output_copies VALUES (?,?,?,?)", output_copies),
         ("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events),
@@ -119,7 +123,7 @@ def _event(event: EventRow) -> tuple[object, ...]:
 _JOB_EVENTS = frozenset(
     {
         EventKind.SUBMITTED, EventKind.CANCEL, EventKind.PAUSE, EventKind.RESUME, EventKind.HOLD, EventKind.RELEASE,
-        EventKind.RETRY, EventKind.PRIORITY, EventKind.ADD, EventKind.FINISHED, EventKind.BLOCKED, EventKind.UNBLOCKED,
+        EventKind.RETRY, EventKind.PRIORITY, EventKind.MOVE, EventKind.PARALLEL, EventKind.ADD, EventKind.FINISHED, EventKind.BLOCKED, EventKind.UNBLOCKED,
         EventKind.TIMEOUT, EventKind.GANG,
     }
 )  # fmt: skip

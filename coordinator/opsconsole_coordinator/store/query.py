@@ -126,6 +126,21 @@ def templates(connection: sqlite3.Connection) -> list[TemplateRow]:
     return [_template(data) for (data,) in connection.execute("SELECT data FROM templates ORDER BY name")]
 
 
+def template_versions(
+    connection: sqlite3.Connection, name: str, *, version: int | None = None, before: int | None = None, limit: int = 1
+) -> list[TemplateRow]:
+    """Versions of a template, newest first: this one, or those before one."""
+    where, value = ("version = ?", version) if version is not None else ("version < ?", before or 1 << 62)
+    sql = f"SELECT data FROM template_versions WHERE name = ? AND {where} ORDER BY version DESC LIMIT ?"
+    return [_template(data) for (data,) in connection.execute(sql, (name, value, limit))]
+
+
+def last_versions(connection: sqlite3.Connection) -> dict[str, int]:
+    """The number of the last version of every template there ever was."""
+    found = connection.execute("SELECT name, max(version) FROM template_versions GROUP BY name")
+    return {str(name): int(version) for name, version in found}
+
+
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
     """What has to be in memory: unfinished jobs and those with open attempts, and the attempts that belong there."""
     jobs = [_job(row) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]

@@ -7,6 +7,7 @@ from typing import Any
 
 from opsconsole_coordinator.core import loading
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
 from opsconsole_coordinator.store import query, waiting
 from opsconsole_protocol.bound import check_tree
@@ -27,7 +28,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     fleet.projects = {project.name: project for project in query.projects(connection)}
     fleet.people = query.people(connection)
     fleet.usage.restore(query.usage(connection, now_ms // DAY_MS - REMEMBERED_DAYS))
-    fleet.templates = {template.name: template for template in query.templates(connection)}
+    fleet.templates = Templates(query.templates(connection), query.last_versions(connection))
     for worker in query.workers(connection):
         worker.heard_at_ms = now_ms
         worker.connection = "silent"
@@ -40,7 +41,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     loading.load_results(fleet, partial(query.output_copies_of, connection), now_ms)
-    fleet.job_seq = max((job.seq for job in jobs), default=0)
+    fleet.job_seq = max((max(job.seq, job.number) for job in jobs), default=0)
     fleet.note_all_changed()
     return fleet
 

@@ -97,7 +97,14 @@ CREATE INDEX jobs_listed ON jobs (
 DROP INDEX jobs_by_age;
 """  # a filter looks at 1,000,000 jobs without reading their rows
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+CREATE TABLE template_versions (
+  name TEXT NOT NULL, version INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (name, version)
+) WITHOUT ROWID;
+INSERT INTO template_versions SELECT name, 1, data FROM templates;
+"""  # what there was counts as version 1, as its row says where it says nothing
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Step N brings a file of version N to version N + 1. Steps are never changed, only added."""
 
 VERSION = len(MIGRATIONS)

@@ -15,15 +15,16 @@ from opsconsole_protocol.api.row import (
     ProjectRow,
     RunRow,
     Snapshot,
-    TemplateRow,
     UsageRow,
     Verdict,
     WorkerRow,
 )
+from opsconsole_protocol.api.template_row import TemplateChange, TemplateRow
 from opsconsole_protocol.dataset import DatasetDescription, DatasetFault
 from opsconsole_protocol.file_listing import FilePage, FilePart
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.log import LogPage
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.stream.message import StreamGrant
 
 
@@ -48,7 +49,7 @@ class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
 
     A filter looks at a bounded number of jobs for one page: `next_ms` and `next_id` say where it left off. Where they
     aren't set, the next page begins after the last job of this one. `matched` is how many of those that were looked at match,
-    where only that was asked for.
+    where only that was asked for. A sorted list goes on at `cursor`.
     """
 
     jobs: tuple[JobRow, ...]
@@ -56,6 +57,7 @@ class JobList(Answered, frozen=True, kw_only=True, tag="job_list"):
     next_ms: int | None = None
     next_id: str = ""
     matched: int = 0
+    cursor: str = ""
 
 
 class ProjectList(Answered, frozen=True, kw_only=True, tag="project_list"):
@@ -65,9 +67,30 @@ class ProjectList(Answered, frozen=True, kw_only=True, tag="project_list"):
 
 
 class TemplateList(Answered, frozen=True, kw_only=True, tag="template_list"):
-    """Templates, ordered by name."""
+    """Templates, ordered by name, or versions of one, newest first; `more`: there are older ones."""
 
     templates: tuple[TemplateRow, ...]
+    more: bool = False
+
+
+class TemplatesSet(Answered, frozen=True, kw_only=True, tag="templates_set"):
+    """What became of each template, ordered by name; of a dry run, what would."""
+
+    changes: tuple[TemplateChange, ...]
+
+
+class Popped(Answered, frozen=True, kw_only=True, tag="popped"):
+    """The job that was taken off the queue, as it is now, and what it was submitted with."""
+
+    job: JobRow
+    spec: JobSpec
+
+
+class Cleared(Answered, frozen=True, kw_only=True, tag="cleared"):
+    """The jobs that were taken off the queue, or would be; `more`: there are others."""
+
+    ids: tuple[str, ...]
+    more: bool = False
 
 
 class DetailAnswer(Answered, frozen=True, kw_only=True, tag="detail"):
@@ -268,4 +291,5 @@ AnyAnswer = (
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer
     | DatasetAnswer | UsageAnswer
+    | TemplatesSet | Popped | Cleared
 )  # fmt: skip

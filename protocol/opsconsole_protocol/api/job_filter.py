@@ -22,6 +22,11 @@ TIMES = {"created": "created_at_ms", "started": "started_at_ms", "finished": "fi
 OTHER_NAMES = {"user": "submitted_by", "tasks": "task_counts"}
 FIELDS = (*(name for name in JobRow.__struct_fields__), *TIMES, *OTHER_NAMES)
 _NAMES = frozenset(FIELDS)
+SORTS = (
+    "created", "started", "finished", "name", "project", "state", "priority", "user", "worker", "tasks", "duration",
+    "progress", "place",
+)  # fmt: skip
+"""By what a list of jobs can be sorted."""
 _ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})
 
 
@@ -72,6 +77,37 @@ def haystack(row: JobRow) -> str:
     """The text that bare words are looked for in, in lower case."""
     words = (row.id, row.name, row.project, row.state, row.worker or "", row.submitted_by, row.reason, row.command)
     return " ".join(words).casefold()
+
+
+def check_sort(name: str) -> None:
+    """Raise InvalidRequest for a field that jobs can't be sorted by."""
+    if name not in SORTS:
+        near = get_close_matches(name, SORTS, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(SORTS)}"
+        raise InvalidRequest(f"jobs can't be sorted by {name[:60]}: {hint}")
+
+
+def sort_value(row: JobRow, name: str, now_ms: int) -> tuple[int, float, str]:
+    """What a job is sorted by, in a form that compares; without a value it is less than all that have one."""
+    value: str | float | None
+    match name:
+        case "created" | "started" | "finished":
+            value = getattr(row, TIMES[name])
+        case "tasks":
+            value = row.num_tasks
+        case "duration":
+            end_ms = now_ms if row.finished_at_ms is None else row.finished_at_ms
+            value = None if row.started_at_ms is None else end_ms - row.started_at_ms
+        case _:
+            value = getattr(row, OTHER_NAMES.get(name, name))
+    return sortable(value)
+
+
+def sortable(value: str | float | None) -> tuple[int, float, str]:
+    """A value in a form that compares; none is less than any."""
+    if value is None:
+        return (0, 0.0, "")
+    return (1, 0.0, value.casefold()) if isinstance(value, str) else (1, float(value), "")
 
 
 def _check_field(one: Requirement) -> Requirement:

@@ -6,8 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from opsconsole_protocol.api.row import TemplateRow
-from opsconsole_protocol.api.template import PARAMETERS_MAX
+from opsconsole_protocol.api.parameter import PARAMETERS_MAX
+from opsconsole_protocol.api.queue_request import ClearQueue, MoveJob, PopJob, SetParallel
+from opsconsole_protocol.api.request_base import IDS_MAX, Request
+from opsconsole_protocol.api.template_request import ListTemplates, RemoveTemplate, SetTemplate, SyncTemplates
 from opsconsole_protocol.bound import (
     CONTENTS_MAX,
     ID_CHARACTERS_MAX,
@@ -38,7 +40,6 @@ PAGE_MAX = 1_000
 DAYS_MAX = 400
 """How far back usage can be asked for."""
 SUBMISSIONS_MAX = 10_000
-IDS_MAX = 10_000
 USES_MAX = 10_000
 WAIT_MS_MAX = 60_000
 """How long the coordinator may be asked to hold an answer back."""
@@ -54,10 +55,6 @@ _Wait = Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)]
 Point = Annotated[dict[Label, Annotated[str, Meta(max_length=TREE_BYTES_MAX)]], Meta(max_length=PARAMETERS_MAX)]
 """The values of a task's parameters, by their names."""
 Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=IDS_MAX)]
-
-
-class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Base of everything that can be asked."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -83,7 +80,8 @@ class ListWorkers(Request, frozen=True, kw_only=True, tag="workers"):
 class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
     """Jobs that match `filter` (`job_filter.py`), newest first: those older than `before_ms` and `before_id`. Answered by JobList.
 
-    `inverted`: those that don't match it. `count_only`: how many there are, without their rows.
+    `inverted`: those that don't match it. `count_only`: how many there are, without their rows. `sort`: in the order of this field
+    (`job_filter.SORTS`), from the greatest, or with `ascending` from the least; the next page goes on at `cursor`, as the answer has it.
     """
 
     filter: Line = ""
@@ -93,20 +91,13 @@ class ListJobs(Request, frozen=True, kw_only=True, tag="jobs"):
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
     before_ms: Moment | None = None
     before_id: Id = ""
+    sort: Label = ""
+    ascending: bool = False
+    cursor: Text = ""
 
 
 class ListProjects(Request, frozen=True, kw_only=True, tag="projects"):
     """All projects. Answered by ProjectList."""
-
-
-class ListTemplates(Request, frozen=True, kw_only=True, tag="templates"):
-    """All templates. Answered by TemplateList."""
-
-
-class SetTemplate(Request, frozen=True, kw_only=True, tag="set_template"):
-    """Create or replace a template. Answered by Done."""
-
-    template: TemplateRow
 
 
 class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
@@ -440,4 +431,5 @@ AnyRequest = (
     | ConfirmRestore | Backup | Clean | AskHealth | ListPeople | RenamePerson | RevokePeople | ListInvitations
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
     | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage | AddTasks
+    | SyncTemplates | RemoveTemplate | MoveJob | PopJob | ClearQueue | SetParallel
 )  # fmt: skip

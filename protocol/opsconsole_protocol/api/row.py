@@ -84,6 +84,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     output_bytes: int | None = None
     save_late: tuple[int, ...] = ()
     """Its tasks, by their indices, that haven't saved the checkpoint in time that they were asked for: the first hundred of them."""
+    place: int = 0
+    """Where it stands among waiting jobs of one priority, person and project: the least is next. It counts up, with gaps."""
 
 
 class CheckpointRow(Row, frozen=True, kw_only=True):
@@ -350,29 +352,6 @@ class InvitationRow(Row, frozen=True, kw_only=True):
     uses_left: int
     expires_at_ms: int
     created_by: str
-
-
-class Parameter(Row, frozen=True, kw_only=True):
-    """A typed parameter of a template; `kind` is str, int, float or bool."""
-
-    name: str
-    kind: str = "str"
-    default: Any = None
-    required: bool = True
-    choices: tuple[Any, ...] = ()
-    help: str = ""
-
-
-class TemplateRow(Row, frozen=True, kw_only=True):
-    """A named command with typed parameters, written `{name}` in its words."""
-
-    name: str
-    command: tuple[str, ...]
-    parameters: tuple[Parameter, ...] = ()
-    description: str = ""
-    defaults: dict[str, Any] = {}
-    created_by: str = ""
-    created_at_ms: int = 0
 
 
 class InputState(StrEnum):

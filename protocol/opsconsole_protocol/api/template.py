@@ -1,4 +1,4 @@
-"""Templates: checking them, reading values for their parameters, and filling the values into the command. Pure.
+"""Templates: checking them, and filling values of their parameters into the command. Pure.
 
 Command line, console and coordinator all use this. A value never becomes more than one word of the command and never
 reaches a shell, whatever it holds.
@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from opsconsole_protocol.api.row import Parameter, TemplateRow
+from opsconsole_protocol.api.parameter import DATASET_KIND, PARAMETERS_MAX, check_parameter, read_value, spell_value
+from opsconsole_protocol.api.template_default import DEFAULTS, read_default
+from opsconsole_protocol.api.template_row import TemplateRow
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
@@ -20,23 +22,11 @@ from opsconsole_protocol.bound import (
     check_length,
     check_tree,
 )
-from opsconsole_protocol.dataset import JobDataset, check_dataset, read_dataset
+from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import InvalidRequest
-from opsconsole_protocol.spec import REPEAT, JobSpec, check_metric_pattern
+from opsconsole_protocol.spec import REPEAT, JobSpec
 
-DATASET_KIND = "dataset"
-"""Its value is a path or a URL, as for --dataset; the parameter's name is by which tasks ask for it."""
-KINDS = ("str", "int", "float", "bool", DATASET_KIND)
-PARAMETERS_MAX = 100
-DEFAULTS = (
-    "name", "project", "tasks", "gpus", "cpus", "memory", "gpu_memory", "requirement", "inputs", "priority", "workdir",
-    "retries", "timeout", "grace", "uploads", "bundle", "setup", "fetch", "collect",
-    "metric_pattern", "datasets", "share", "place",
-)  # fmt: skip
-"""The options of a job that a template can have defaults for. Each default is the text that a person would type."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
-_TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
-_ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", DATASET_KIND: "a path or a URL"}
 
 
 def check_template(template: TemplateRow) -> None:
@@ -49,12 +39,10 @@ def check_template(template: TemplateRow) -> None:
         if name not in known:
             raise InvalidRequest(f"the command of template {template.name} names {{{name}}}: declare it with --param")
     for parameter in template.parameters:
-        if parameter.kind not in KINDS:
-            raise InvalidRequest(f"{parameter.name}: {parameter.kind!r} is no type, use one of {', '.join(KINDS)}")
-        if parameter.kind == DATASET_KIND:
-            check_dataset(JobDataset("a", parameter.name))
-    if "metric_pattern" in template.defaults:
-        check_metric_pattern(str(template.defaults["metric_pattern"]))
+        check_parameter(parameter)
+    for name, value in template.defaults.items():
+        if name in DEFAULTS:
+            read_default(name, str(value))
 
 
 def _check_bounds(template: TemplateRow) -> None:
@@ -64,11 +52,6 @@ def _check_bounds(template: TemplateRow) -> None:
     for word in template.command:
         check_length("the word", word, COMMAND_BYTES_MAX)
     check_count("parameters", template.parameters, PARAMETERS_MAX)
-    for one in template.parameters:
-        check_length("the parameter's name", one.name, NAME_CHARACTERS_MAX)
-        check_length("the parameter's kind", one.kind, NAME_CHARACTERS_MAX)
-        check_length("the parameter's help", one.help, TEXT_CHARACTERS_MAX)
-        check_tree("a parameter's default and choices", [one.default, *one.choices])
     check_tree("a template's defaults", template.defaults)
 
 
@@ -80,20 +63,6 @@ def read_values(template: TemplateRow, texts: Mapping[str, str]) -> dict[str, An
             there = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise InvalidRequest(f"template {template.name} has no parameter {name!r}: {there}")
     return {parameter.name: read_value(parameter, texts.get(parameter.name, "")) for parameter in template.parameters}
-
-
-def read_value(parameter: Parameter, text: str) -> Any:
-    """The typed value of a text, and for an empty one the default. Raises InvalidRequest that names the parameter."""
-    text = text.strip()
-    if not text:
-        if parameter.default is not None or not parameter.required:
-            return parameter.default
-        raise InvalidRequest(f"{parameter.name} is missing: {_wanted_text(parameter)}")
-    value = _typed_value(parameter, text)
-    if parameter.choices and value not in parameter.choices:
-        choices = ", ".join(str(choice) for choice in parameter.choices)
-        raise InvalidRequest(f"{parameter.name} is one of {choices}, not {text[:60]!r}")
-    return value
 
 
 def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
@@ -114,7 +83,9 @@ def filled(spec: JobSpec, template: TemplateRow) -> JobSpec:
         values = tuple(_read_anew(template, one) for one in sets)
         commands = tuple(fill(template.command, one) for one in values)
         made = msgspec.structs.replace(spec, command=commands[0], task_commands=commands, parameters=values)
-    made = msgspec.structs.replace(made, datasets=with_datasets(spec.datasets, template, values))
+    made = msgspec.structs.replace(
+        made, datasets=with_datasets(spec.datasets, template, values), template_version=template.version
+    )
     given = spec.task_commands or (spec.command,)
     if spec.command != template.command and given != commands:
         raise InvalidRequest(
@@ -166,42 +137,13 @@ def fill(command: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(words)
 
 
+def template_label(spec: JobSpec) -> str:
+    """The template that a job is made from, with its version as far as it is known; empty where there is none."""
+    if spec.template is None or spec.template_version is None:
+        return spec.template or ""
+    return f"{spec.template}@{spec.template_version}"
+
+
 def places(command: tuple[str, ...]) -> frozenset[str]:
     """The names that stand in braces in a command."""
     return frozenset(name for word in command for name in _PLACE.findall(word))
-
-
-def spell_value(value: Any) -> str:
-    """A value as it stands in a command."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _typed_value(parameter: Parameter, text: str) -> Any:
-    try:
-        if parameter.kind == "int":
-            return int(text)
-        if parameter.kind == "float":
-            return float(text)
-    except ValueError:
-        raise InvalidRequest(f"{parameter.name} is {_ARTICLE[parameter.kind]}, not {text[:60]!r}") from None
-    if parameter.kind == "bool":
-        folded = text.casefold()
-        if folded not in _TRUE | _FALSE:
-            raise InvalidRequest(f"{parameter.name} is true or false, not {text[:60]!r}")
-        return folded in _TRUE
-    if parameter.kind == DATASET_KIND:
-        try:
-            return read_dataset(f"{parameter.name}={text}").where
-        except InvalidRequest as error:
-            raise InvalidRequest(f"{parameter.name}: {error.message}") from None
-    return text
-
-
-def _wanted_text(parameter: Parameter) -> str:
-    if parameter.choices:
-        return "one of " + ", ".join(str(choice) for choice in parameter.choices)
-    return parameter.help or f"give {_ARTICLE.get(parameter.kind, 'a text')}"

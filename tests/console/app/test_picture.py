@@ -24,6 +24,7 @@ from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
 from opsconsole_console.screen.sweep.grid_view import GridView
+from opsconsole_console.screen.template.template_pane import VersionPane
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
 from opsconsole_console.screen.usage.usage_pane import UsagePane
 from opsconsole_console.widget.curve.curve_view import CurveView
@@ -273,9 +274,17 @@ async def usage(there: Stage) -> None:
     await there.until(lambda: screen.query_one(UsagePane).table.total == 3)
 
 
+async def templates(there: Stage) -> None:
+    """Templates, the versions of one, and what it is."""
+    await there.line("templates")
+    screen = there.app.screen
+    await there.press("down", "down")
+    await there.until(lambda: screen.query_one(VersionPane).table.total == 2)
+
+
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, graph, events, describe, help_, command, confirm, files, table_file,
-    transfers, put, metrics, gpus, compare, usage, sweep,
+    transfers, put, metrics, gpus, compare, usage, sweep, templates,
 )  # fmt: skip
 
 

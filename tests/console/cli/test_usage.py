@@ -267,7 +267,8 @@ def test_term_is_explained_where_something_is_watched(server: FakeServer, words:
         (["submit", "--raw", "--", "true"], "--raw is about the log that --follow prints"),
         (["logs", "x", "--json", "--raw"], "--json and --raw exclude each other"),
         (["agent", "--join", "a", "--token", "t"], "--join and --token exclude each other"),
-        (["template", "show", "x", "--param", "a"], "`template show` takes nothing but a name"),
+        (["template", "show", "x", "--param", "a"], "--param goes with `template set`"),
+        (["template", "sync", "x", "y"], "y goes with `template from-job`"),
     ],
 )
 def test_what_would_be_ignored_is_refused(run: Run, words: list[str], message: str, server: FakeServer) -> None:

@@ -295,7 +295,7 @@ def _queued_with(fleet: Fleet, job: Job) -> int:
 
 def _check_order(fleet: Fleet) -> Iterator[str]:
     order = list(fleet.order)
-    keys = [(-_queued_with(fleet, fleet.jobs[job]), fleet.jobs[job].seq) for job in order]
+    keys = [(-_queued_with(fleet, fleet.jobs[job]), fleet.jobs[job].number) for job in order]
     if keys != sorted(keys) or len(set(order)) != len(order):
         yield f"the order is {order}"
     for job in fleet.jobs.values():

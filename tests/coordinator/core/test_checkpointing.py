@@ -625,7 +625,8 @@ def test_a_worker_on_which_the_checkpoint_lies_lacks_nothing_of_it(world: World,
     world.act("resume", job)
     worker.assigned()
     assert (
-        world.events[-1].text == "attempt 1 assigned to w1, which has 1.0 of 1.0 kB of its data, goes on from step 54: lacks least of its data"
+        world.events[-1].text
+        == "attempt 1 assigned to w1, which has 1.0 of 1.0 kB of its data, goes on from step 54: lacks least of its data"
     )
 
 

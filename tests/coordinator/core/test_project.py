@@ -38,7 +38,7 @@ def test_what_cant_be_set_changes_nothing(world: World) -> None:
     with pytest.raises(InvalidRequest, match="a template needs a name and a command"):
         world.reactor.on_set_template(TemplateRow(name="", command=()), "ana", world.now_ms)
     assert not world.fleet.projects
-    assert not world.fleet.templates
+    assert not list(world.fleet.templates)
     assert not world.reactor.is_dirty
 
 

@@ -104,7 +104,7 @@ def everything(world: World) -> bytes:
     fleet = world.fleet
     held = (
         fleet.seq, fleet.job_seq, fleet.adopting, fleet.restore_confirmed, fleet.must_schedule, fleet.is_dirty,
-        list(fleet.order), fleet.workers, fleet.jobs, fleet.attempts, fleet.projects, fleet.templates,
+        list(fleet.order), fleet.workers, fleet.jobs, fleet.attempts, fleet.projects, list(fleet.templates),
         list(fleet.questions.answers.values()),
     )  # fmt: skip
     return msgspec.msgpack.encode(held, enc_hook=sorted)

@@ -51,7 +51,7 @@ def job_columns(model: Model, width: int) -> Sequence[Column[JobRow]]:
     )  # fmt: skip
 
 
-def _state_order(job: JobRow) -> tuple[int, int, int]:
+def _state_order(job: JobRow) -> tuple[int, int, int, int]:
     if job.finished_at_ms is not None:
-        return _ENDED, -job.finished_at_ms, -job.created_at_ms
-    return _STATE_ORDER.get(job.state, _ENDED - 1), -job.priority, job.created_at_ms
+        return _ENDED, -job.finished_at_ms, -job.created_at_ms, 0
+    return _STATE_ORDER.get(job.state, _ENDED - 1), -job.priority, job.place, job.created_at_ms

@@ -84,6 +84,9 @@ class JobPane(TablePane[JobRow], JobActions):
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
         self.table.unmark(job_ids)
 
+    def let_job_go(self) -> None:
+        self.table.let_go()
+
     def apply(self, change: Change) -> None:
         """Show what changed."""
         if change.reset:

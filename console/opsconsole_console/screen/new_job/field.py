@@ -52,7 +52,7 @@ GROUPS: tuple[Group, ...] = (
             (Field("after_failure", "failure", "JOB: if it fails"), Field("after_any", "any end", "JOB: once it ends")),
             (Field("retries", "retries", "0"), Field("job_timeout", "job time", "no time-out")),
             (Field("timeout", "timeout", "none"), Field("grace", "grace", "5s")),
-            (Field("gang", "gang", "no; yes: together"),),
+            (Field("gang", "gang", "no; yes: together"), Field("max_parallel", "at once", "any number of them")),
         ),
     ),
     Group(

@@ -8,19 +8,23 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
+from textual.events import DescendantFocus
 from textual.geometry import Size
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Select
 
 from opsconsole_console.model.draft import PARAMETER_PREFIX, Draft, with_template
+from opsconsole_console.model.template import parameter_words
 from opsconsole_console.screen.new_job.field import COMMAND, DATASETS, GROUPS
 from opsconsole_console.screen.part.field_box import Field, FieldBox, widget_id
 from opsconsole_console.screen.part.line_view import Line, LineView
+from opsconsole_console.widget.cell import cell
 from opsconsole_console.widget.drop_down import DropDown
 from opsconsole_console.widget.words import Caption, Words
 from opsconsole_protocol.api import Parameter, TemplateRow
-from opsconsole_protocol.api.template import DATASET_KIND
+from opsconsole_protocol.api.parameter import DATASET_KIND, PATH_KIND, kind_words, shown, spell_value
 from opsconsole_protocol.dataset import JobDataset
 
 _NO_TEMPLATE = "a command"
@@ -40,6 +44,17 @@ class DatasetNote(LineView):
     def cells(self) -> int:
         """How many a line may take."""
         return max(24, self.content_size.width)
+
+
+class ParameterNote(LineView):
+    """What a parameter is, while the cursor is in its field: what has been typed hides the hint in it."""
+
+    DEFAULT_CSS = "ParameterNote { padding: 0 0 0 9; }"
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__([Line(cell(text, "text-muted"))], classes="parameter")
+        self.field = field
+        self.display = False
 
 
 class Complaint(Words):
@@ -63,8 +78,12 @@ class JobForm(VerticalScroll):
 
         draft: Draft
 
-    def __init__(self, draft: Draft, projects: Iterable[str], jobs: Iterable[str]) -> None:
+    def __init__(
+        self, draft: Draft, projects: Iterable[str], jobs: Iterable[str], paths: Suggester | None = None
+    ) -> None:  # fmt: skip
+        """`paths` completes paths on a worker."""
         super().__init__(id="job-form")
+        self._paths = paths
         self._draft = draft
         ids = list(jobs)
         self._suggestions = {
@@ -107,13 +126,16 @@ class JobForm(VerticalScroll):
                 field, value, self._suggestions.get(field.name, ()), classes="line" if len(fields) == 1 else ""
             )
 
-    async def offer_templates(self, templates: Iterable[TemplateRow]) -> None:
-        """Offer these templates, if there are any."""
+    async def offer_templates(self, templates: Iterable[TemplateRow], wanted: TemplateRow | None = None) -> None:
+        """Offer these templates, if there are any, and choose one of them, or an older version of one."""
         self._templates = {template.name: template for template in templates}
+        chosen = self._draft.template if self._draft.template in self._templates else ""
+        if wanted is not None:
+            chosen = wanted.name if self._templates.get(wanted.name) == wanted else wanted.label
+            self._templates[chosen] = wanted
         if not self._templates:
             return
-        entries = [(_about(template), template.name) for template in self._templates.values()]
-        chosen = self._draft.template if self._draft.template in self._templates else ""
+        entries = [(_about(name, template), name) for name, template in self._templates.items()]
         await self.mount(
             Horizontal(
                 Caption("template"),
@@ -122,6 +144,9 @@ class JobForm(VerticalScroll):
             ),
             before=self._command,
         )
+        if wanted is not None:
+            await self._choose(chosen)
+            next(self.query(".parameter").results(FieldBox), self._command).focus(scroll_visible=False)
 
     @property
     def _command(self) -> FieldBox:
@@ -205,22 +230,34 @@ class JobForm(VerticalScroll):
     @on(Select.Changed, "#template")
     async def _template_chosen(self, event: Select.Changed) -> None:
         event.stop()
-        name = str(event.value)
-        if name == self._draft.template:
+        if str(event.value) == self._draft.template:
             return
+        had_command = self._command.has_focus
+        await self._choose(str(event.value))
+        if had_command and self.template is not None:
+            event.select.focus()
+
+    async def _choose(self, name: str) -> None:
+        """Have the form for a template, or for a command where the name is empty."""
         template = self._templates.get(name)
         self._draft = replace(self._draft, template="", parameters={}) if template is None else with_template(
-            self._draft, template
+            self._draft, template, name
         )  # fmt: skip
-        if self._command.has_focus and template is not None:
-            event.select.focus()
         self._command.display = template is None
         await self.query(".parameter").remove()
         self._complaints = {box: said for box, said in self._complaints.items() if not box.has_class("parameter")}
         if template is not None:
-            await self.mount_all(_parameter_rows(template.parameters), after=self._command)
+            await self.mount_all(_parameter_rows(template.parameters, self._paths), after=self._command)
             self._show_values()
         self.post_message(self.Changed(self._draft))
+
+    @on(DescendantFocus)
+    def _show_note(self) -> None:
+        """Say of the parameter with the cursor what it is."""
+        box = self.screen.focused
+        field = box.field.name if isinstance(box, FieldBox) else ""
+        for note in self.query(ParameterNote):
+            note.display = note.field == field
 
     @on(Input.Changed)
     def _take_over_text(self, event: Input.Changed) -> None:
@@ -258,16 +295,23 @@ def _box_id(field: str) -> str:
     return "field-" + widget_id(field)
 
 
-def _parameter_rows(parameters: Iterable[Parameter]) -> Iterator[Widget]:
+def _parameter_rows(parameters: Iterable[Parameter], paths: Suggester | None) -> Iterator[Widget]:
     for parameter in {one.name: one for one in parameters}.values():
-        choices = [str(choice) for choice in parameter.choices]
-        hint = "" if parameter.default is None else str(parameter.default)
-        about = " | ".join(choices) or parameter.help or ("" if not parameter.required else parameter.kind)
+        choices = [spell_value(choice) for choice in parameter.choices]
+        if parameter.kind == "bool":
+            choices = ["true", "false"]
         name = PARAMETER_PREFIX + parameter.name
-        yield FieldBox(Field(name, parameter.name, f"{hint}   {about}".strip()), "", choices, classes="line parameter")
+        hint = "" if parameter.default is None else shown(parameter, parameter.default)
+        about = "  ".join(filter(None, (kind_words(parameter), parameter.help)))
+        box = FieldBox(Field(name, parameter.name, f"{hint}   {about}".strip()), "", choices, classes="line parameter")
+        if parameter.kind == PATH_KIND and paths is not None:
+            box.suggester = paths
+        yield box
+        yield ParameterNote(name, parameter_words(parameter))
         if parameter.kind == DATASET_KIND:
             yield DatasetNote(name, classes="parameter")
 
 
-def _about(template: TemplateRow) -> str:
-    return f"{template.name}   {template.description}" if template.description else template.name
+def _about(name: str, template: TemplateRow) -> str:
+    label = name if name == template.label else f"{name}   version {template.version}"
+    return f"{label}   {template.description}" if template.description else label

@@ -17,6 +17,7 @@ from textual.widgets import Button
 
 from opsconsole.ask import ask
 from opsconsole.client import new_job_id
+from opsconsole.template_requests import split_version
 from opsconsole_console import format as fmt
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import PARAMETER_PREFIX, Checked, Draft
@@ -27,6 +28,7 @@ from opsconsole_console.screen.new_job.dataset_look import DatasetLook, Key
 from opsconsole_console.screen.new_job.dataset_text import waiting_lines
 from opsconsole_console.screen.new_job.field import DATASETS
 from opsconsole_console.screen.new_job.job_form import JobForm
+from opsconsole_console.screen.new_job.path_suggester import PathSuggester
 from opsconsole_console.screen.part.facts import wrapped
 from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -84,14 +86,17 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
         Binding("ctrl+t", "template", "Template", show=False, id="new.template", priority=True),
     ]
 
-    def __init__(self, model: Model, source: FleetSource, draft: Draft | None = None) -> None:
+    def __init__(self, model: Model, source: FleetSource, draft: Draft | None = None, *, template: str = "") -> None:
+        """`template`: the version of a template that is chosen to begin with, `train@3`."""
         super().__init__()
+        self._template = template
         self._model = model
         self._source = source
         self._job_id = new_job_id()
         fleet = model.fleet
         known = sorted(fleet.projects.keys() | {job.project for job in fleet.jobs.values()})
-        self._form = JobForm(draft or Draft(), known, (job.id for job in fleet.jobs.values()))
+        self._form = JobForm(draft or Draft(), known, (job.id for job in fleet.jobs.values()),
+                             PathSuggester(source, lambda: self._folders_of(self._table.cursor_row)))  # fmt: skip
         self._checked: Checked = drafts.check(self._form.draft)
         self._answer: Candidates | None = None
         self._table = CandidateTable()
@@ -138,7 +143,13 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
         self.call_after_refresh(self._show_checked)
 
     async def _fetch_templates(self) -> None:
-        await self._form.offer_templates((await ask(self._source, ListTemplates(), TemplateList)).templates)
+        templates = (await ask(self._source, ListTemplates(), TemplateList)).templates
+        wanted = next((one for one in templates if one.label == self._template), None)
+        if self._template and wanted is None:
+            name, version = split_version(self._template)
+            found = await ask(self._source, ListTemplates(name=name, version=version), TemplateList)
+            wanted = next(iter(found.templates), None)
+        await self._form.offer_templates(templates, wanted)
 
     # -- what was typed ---------------------------------------------------------------------------------------------
 

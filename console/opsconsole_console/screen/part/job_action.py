@@ -10,9 +10,11 @@ from textual.widget import Widget
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.screen.part.shell_access import shell
 from opsconsole_console.service.shell import Shell
-from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.api import JobRow, Where
 
-JOB_VERBS = frozenset({"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again", "job_shell"})
+JOB_VERBS = frozenset(
+    {"job_pause", "job_cancel", "job_retry", "job_hold", "job_priority", "job_again", "job_shell", "job_move"}
+)
 """Actions that change something: not there in a read-only console."""
 
 _OFFERED = frozenset({"pause", "cancel", "retry", "again", "hold"})
@@ -37,6 +39,24 @@ JOB_BINDINGS: list[Binding] = [
     Binding("h", "job_hold", "Hold", show=False, tooltip="Hold what waits, release what is held", id="job.hold"),
     Binding("plus", "job_priority(1)", "Priority up", show=False, key_display="+", id="job.priority_up"),
     Binding("minus", "job_priority(-1)", "Priority down", show=False, key_display="-", id="job.priority_down"),
+    Binding(
+        "less_than_sign",
+        "job_move('earlier')",
+        "Earlier",
+        show=False,
+        key_display="<",
+        tooltip="One place earlier among the waiting jobs of this person, project and priority",
+        id="job.earlier",
+    ),
+    Binding(
+        "greater_than_sign",
+        "job_move('later')",
+        "Later",
+        show=False,
+        key_display=">",
+        tooltip="One place later among them",
+        id="job.later",
+    ),
     Binding("u", "job_metrics", "Curves", show=False, tooltip="What it has reported, as curves", id="job.metrics"),
     Binding(
         "v",
@@ -73,6 +93,9 @@ class JobActions(Widget):
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
         """Take the marks off jobs that something was done with."""
 
+    def let_job_go(self) -> None:
+        """The job under the cursor is about to be moved: where it stands in a table, it goes there."""
+
     def offers(self, action: str) -> bool | None:
         """Whether the footer shows a key for this action now; None: as the binding says."""
         verb = action.removeprefix("job_")
@@ -101,6 +124,10 @@ class JobActions(Widget):
 
     def action_job_priority(self, by: int) -> None:
         self._carry_out(lambda jobs: shell(self).operations.change_priority(jobs, by))
+
+    def action_job_move(self, where: str) -> None:
+        self.let_job_go()
+        self._carry_out(lambda jobs: shell(self).operations.move(jobs, Where(where)))
 
     def action_job_logs(self) -> None:
         for job in self.selected_jobs():

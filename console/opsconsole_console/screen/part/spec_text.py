@@ -7,6 +7,7 @@ from opsconsole_console.model.draft import spell_limit
 from opsconsole_console.screen.part.facts import LABEL_CELLS, fact, facts, wrapped
 from opsconsole_console.screen.part.line_view import BLANK, Line
 from opsconsole_console.widget.cell import cell
+from opsconsole_protocol.api.template import template_label
 from opsconsole_protocol.spec import JobSpec, Resources
 
 _COMMANDS_MAX = 200
@@ -41,7 +42,7 @@ def spec_lines(spec: JobSpec, cells: int) -> list[Line]:
             ("takes", " ".join(spec.takes)),
             ("workdir", spec.workdir or "the attempt's own folder"),
             ("ports", " ".join(spec.ports)),
-            ("template", spec.template or ""),
+            ("template", template_label(spec)),
             ("held", "yes, until released" if spec.held else ""),
         )
     )

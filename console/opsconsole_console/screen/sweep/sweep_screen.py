@@ -8,6 +8,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console import format as fmt
 from opsconsole_console.model.comparison import Kind as FieldKind
@@ -27,12 +28,14 @@ from opsconsole_console.service.source import FleetSource
 from opsconsole_console.widget.cell import cell, joined
 from opsconsole_console.widget.pane import Pane
 from opsconsole_console.widget.sign import sign, tally
-from opsconsole_protocol.api import JobRow
+from opsconsole_protocol.api import DetailAnswer, JobRow, ShowJob
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError, Unavailable
+from opsconsole_protocol.spec import NUM_TASKS_MAX
 from opsconsole_protocol.state import TaskState, is_task_finished
 from opsconsole_protocol.task_selection import point_words, read_selection
 
 _ASK_AGAIN_S = 2.0
+_ANY = "any"
 _NOTHING = "none of its tasks has a parameter: see `opsconsole submit --sweep`"
 
 
@@ -46,6 +49,7 @@ class SweepScreen(DetailScreen, JobActions):
         Binding("M", "metric(-1)", "Metric before", show=False, tooltip="Show the metric before", id="sweep.metric_before"),
         Binding("o", "of", "Value", show=False, tooltip="The last, least or greatest of the metric", id="sweep.of"),
         Binding("slash", "only", "Filter", key_display="/", tooltip="Only tasks such as failed, 3-7 or lr=0.1", id="sweep.filter"),
+        Binding("t", "at_once", "At once", tooltip="How many of its tasks run at a time", id="sweep.at_once"),
         Binding("enter", "job_metrics", "Curves", show=False, tooltip="Of the marked cells", id="sweep.curves"),
         *job_bindings("job.new", "job.logs", "job.why", show=False),
     ]  # fmt: skip
@@ -53,6 +57,7 @@ class SweepScreen(DetailScreen, JobActions):
     def __init__(self, model: Model, source: FleetSource, job_id: str) -> None:
         super().__init__()
         self._model = model
+        self._source = source
         self._job_id = job_id
         self._feed = RunFeed(source, (job_id,))
         self._view = GridView(id="sweep-grid")
@@ -224,6 +229,30 @@ class SweepScreen(DetailScreen, JobActions):
         if runs := self._grid.runs(self._view.cursor):
             shell(self).navigation.open_logs(self._job_id, int(runs[0].name.rpartition("-")[2]))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what changes something from those who may only look."""
+        if action == "at_once" and shell(self).read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_at_once(self) -> None:
+        """Ask how many of its tasks may run at a time."""
+        shell(self).do(self._change_at_once)
+
+    async def _change_at_once(self) -> None:
+        detail = await ask(self._source, ShowJob(id=self._job_id, tasks_limit=0, events_limit=0), DetailAnswer)
+        most = detail.detail.spec.max_parallel
+        before = _ANY if most is None else str(most)
+
+        async def check(text: str) -> str:
+            read_at_once(text)
+            return ""
+
+        question = TextPrompt("How many of its tasks may run at a time? A number, or any", before, check)
+        after = await self.app.push_screen_wait(question)
+        if after and after != before:
+            await shell(self).operations.set_parallel(self._job_id, read_at_once(after))
+
     # -- how it is shown ------------------------------------------------------------------------------------------
 
     def action_axes(self) -> None:
@@ -260,3 +289,13 @@ class SweepScreen(DetailScreen, JobActions):
         if not read_selection(text).pick([TaskState(run.state) for run in runs], [run.parameters for run in runs]):
             raise InvalidRequest("no task is in that state, or meets that condition")
         return ""
+
+
+def read_at_once(text: str) -> int | None:
+    """How many at a time; None: any number. Raises InvalidRequest."""
+    text = text.strip()
+    if text == _ANY:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= NUM_TASKS_MAX):
+        raise InvalidRequest(f"a number from 1 to {NUM_TASKS_MAX:,}, or any")
+    return int(text)

@@ -54,7 +54,9 @@ def make(path: Path) -> None:
     )
     execute = store.connection.execute
     execute("INSERT INTO projects VALUES ('p', ?)", (pack(project),))
-    execute("INSERT INTO templates VALUES ('t', ?)", (pack(TemplateRow(name="t", command=("a", "{x}"))),))
+    template = pack(TemplateRow(name="t", command=("a", "{x}")))
+    execute("INSERT INTO templates VALUES ('t', ?)", (template,))
+    execute("INSERT INTO template_versions VALUES ('t', 1, ?)", (template,))
     execute("INSERT INTO credentials VALUES (?, 'worker', 'id-of-w1', ?)", (credential.hash, pack(credential)))
     execute("INSERT INTO invitations VALUES (?, ?)", (invitation.id, pack(invitation)))
     execute("PRAGMA journal_mode = DELETE")
