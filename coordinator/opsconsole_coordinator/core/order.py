@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
+from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of, within_ms
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.ready import next_priority, next_ready
 from opsconsole_protocol.ids import JobId
@@ -393,4 +393,4 @@ def _ask_key(job: Job) -> _AskKey:
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0)
+    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0, within_ms(spec) or job.guess_ms)

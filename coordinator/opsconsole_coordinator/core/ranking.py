@@ -25,7 +25,7 @@ def rank(offer: Offer, known: Estimates) -> Rank:
     load = len(worker.live) / worker.max_concurrent_jobs
     lacks = offer.lacks_bytes
     fetch_ms = 0.0 if lacks is None else FETCH_MS + lacks / FETCH_BYTES_A_MS
-    return (round(known.on(worker.id) + fetch_ms, -2), load, len(worker.gpus), worker.name)
+    return (round(known.mid_ms(worker) + fetch_ms, -2), load, len(worker.gpus), worker.name)
 
 
 def ranked(offers: Iterable[Offer], known: Estimates) -> list[Ranked]:
