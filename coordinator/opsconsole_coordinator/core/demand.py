@@ -90,11 +90,19 @@ def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_
     """What one of the job's tasks needs; without a task, what any of them needs that has no demands of its own."""
     if task is None:
         return Demand(
-            job.spec, job.requirements, prefetch_of(job), (), job.id, handed=tuple(job.handed.values()), guess_ms=job.guess_ms
+            job.spec,
+            job.requirements,
+            prefetch_of(job),
+            (),
+            job.id,
+            handed=tuple(job.handed.values()),
+            guess_ms=job.guess_ms,
         )
     avoid = task.avoid if may_avoid else ()
     handed = tuple(job.handed.values())
-    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed, job.guess_ms)
+    return Demand(
+        job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed, job.guess_ms
+    )
 
 
 def within_ms(spec: JobSpec) -> int:

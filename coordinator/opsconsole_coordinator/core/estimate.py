@@ -8,7 +8,6 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import SURE, Kind, Like, Run
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_protocol.estimate import Estimate, EstimateError
-from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import JobSpec
 

@@ -23,7 +23,7 @@ Ends = Mapping[AttemptId, Estimate | None]
 class Waiting(NamedTuple):
     """Tasks that are ahead, all alike: how many, what one needs, which workers would take it, and how long it takes there."""
 
-    count: int
+    tasks: int
     demand: Demand
     workers: Sequence[Worker]
     takes: Estimate | None
@@ -57,11 +57,16 @@ class _Host:
 
     def room_at(self, demand: Demand) -> float:
         """When one more has room; infinity where it never has."""
-        trial = copy(self)
-        trial._promised, trial._ends = dict(self._promised), list(self._ends)
-        return trial._wait_for_room(demand)
+        return self.copy().wait_for_room(demand)
 
-    def _wait_for_room(self, demand: Demand) -> float:
+    def copy(self) -> "_Host":
+        """One that goes on from here by itself."""
+        found = copy(self)
+        found._promised, found._ends = dict(self._promised), list(self._ends)  # noqa: SLF001 - of its own class
+        return found
+
+    def wait_for_room(self, demand: Demand) -> float:
+        """Let as much end as it takes until one more has room, and return when that is; infinity where it never has."""
         while self._lacks(demand):
             if not self._ends:
                 return inf
@@ -72,13 +77,15 @@ class _Host:
 
     def take(self, demand: Demand, takes_ms: float) -> None:
         """One starts as soon as there is room."""
-        start_ms = self._wait_for_room(demand)
+        start_ms = self.wait_for_room(demand)
         if not isfinite(start_ms):
             return
-        free = [one.uuid for one in fit_gpus(self.worker, demand.spec.resources.gpu_memory_mb) if one.uuid not in self._taken]
-        part = _Part(
-            demand.gpus > 0, frozenset(free[: demand.gpus]), {key: need for need, key, _ in demand.capacities}
-        )
+        free = [
+            one.uuid
+            for one in fit_gpus(self.worker, demand.spec.resources.gpu_memory_mb)
+            if one.uuid not in self._taken
+        ]
+        part = _Part(demand.gpus > 0, frozenset(free[: demand.gpus]), {key: need for need, key, _ in demand.capacities})
         self._give(part, -1)
         self.hold(start_ms + takes_ms, part)
 
@@ -128,11 +135,9 @@ def _at(
         if not waiting.workers:
             continue
         takes_ms = _part_of(waiting.takes, part)
-        free = [
-            (hosts[one.id].room_at(waiting.demand), place, one.id) for place, one in enumerate(waiting.workers)
-        ]
+        free = [(hosts[one.id].room_at(waiting.demand), place, one.id) for place, one in enumerate(waiting.workers)]
         heapify(free)
-        for _ in range(waiting.count):
+        for _ in range(waiting.tasks):
             at_ms, place, worker_id = free[0]
             if not isfinite(at_ms):
                 break

@@ -90,7 +90,10 @@ def _likenesses(like: Like, worker_name: str) -> Iterator[tuple[_Test, str]]:
         places.append((lambda run: run.gpu_model == model, f" on {model}"))
     places.append((lambda _: True, ""))
     things: list[tuple[_Test, str]] = [
-        (lambda run: run.parameters == parameters and run.size == size, " with these parameters and inputs of this size"),
+        (
+            lambda run: run.parameters == parameters and run.size == size,
+            " with these parameters and inputs of this size",
+        ),
         (lambda run: run.parameters == parameters, " with these parameters"),
         (lambda run: run.size == size, " with inputs of this size"),
         (lambda _: True, ""),
@@ -121,5 +124,3 @@ def _quantile(values: Sequence[float], part: float) -> float:
     below = int(place)
     above = min(below + 1, len(values) - 1)
     return values[below] + (place - below) * (values[above] - values[below])
-
-

@@ -109,7 +109,14 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     until_ms = filling.until_ms if filling is not None else 0
     if not demand.files:
         return Offer(
-            worker, True, "free", gpus, avoided=avoided, contents=demand.contents, lacks_bytes=lacks_bytes, fills_until_ms=until_ms
+            worker,
+            True,
+            "free",
+            gpus,
+            avoided=avoided,
+            contents=demand.contents,
+            lacks_bytes=lacks_bytes,
+            fills_until_ms=until_ms,
         )
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
     if refusal:

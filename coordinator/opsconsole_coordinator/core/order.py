@@ -393,4 +393,12 @@ def _ask_key(job: Job) -> _AskKey:
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0, within_ms(spec) or job.guess_ms)
+    return (
+        alone,
+        where,
+        spec.requirements,
+        spec.resources,
+        finds,
+        prefetch_of(job) > 0,
+        within_ms(spec) or job.guess_ms,
+    )

@@ -115,9 +115,7 @@ def _waiting(fleet: Fleet, job_ids: Sequence[JobId], now_ms: int) -> list[Waitin
     found: list[Waiting] = []
     for job in jobs:
         demand = Demand(job.spec, job.requirements, job_id=job.id)
-        offers = judge_all(
-            fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms
-        )
+        offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
         workers = [one.worker for one in offers if one.accepted or one.soon]
         found.append(Waiting(len(job.ready), demand, workers, estimate.estimate(fleet, job.spec)))
     return found

@@ -9,8 +9,8 @@ from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_ch
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import Offer, is_named
-from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
+from opsconsole_protocol.estimate import Estimate
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""

@@ -21,8 +21,8 @@ from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
-from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
+from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import (
@@ -442,9 +442,7 @@ def _verdicts(
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, rank(offer, known)))
     starts = expected_starts(fleet, offers, demand, ahead, now_ms)
-    rows = tuple(
-        verdict(fleet, one, demand, known.on(one.worker), starts.get(one.worker.id)) for one in offers
-    )
+    rows = tuple(verdict(fleet, one, demand, known.on(one.worker), starts.get(one.worker.id)) for one in offers)
     best = choose(offers, known)
     if best is None:
         return Candidates(
