@@ -24,8 +24,8 @@ from opsconsole_protocol.state import AttemptState
 
 WORKERS = 8
 GPUS = 8
-JOBS = 600
-SEEDS = (1, 2)
+JOBS = 400
+SEEDS = (1,)
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS

@@ -112,7 +112,13 @@ def within_ms(spec: JobSpec) -> int:
     """
     if spec.timeout_ms is None or spec.setup or spec.uploads or spec.bundle is not None or spec.takes or spec.datasets:
         return 0
-    return spec.timeout_ms + spec.grace_ms + STARTS_WITHIN_MS
+    return rounded_up(spec.timeout_ms + spec.grace_ms + STARTS_WITHIN_MS)
+
+
+def rounded_up(bound_ms: int) -> int:
+    """A bound of one of few lengths, by an eighth longer at most: so that jobs with bounds still ask alike."""
+    step = 1 << max(0, bound_ms.bit_length() - 4)
+    return -(-bound_ms // step) * step
 
 
 def is_particular(task: Task) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, has_gpus, prefetch_of, within_ms
+from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, has_gpus, prefetch_of, rounded_up, within_ms
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import SURE, Kind, Like, Run
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
@@ -64,10 +64,10 @@ def remember(fleet: Fleet, spec: JobSpec, attempt: Attempt) -> None:
 
 
 def note_guess(fleet: Fleet, job: Job) -> None:
-    """Note in how long a job's tasks are guessed to end, where enough runs are known: in powers of two, so that jobs stay alike."""
+    """Note in how long a job's tasks are guessed to end, where enough runs are known."""
     found = None if within_ms(job.spec) else estimate(fleet, job.spec)
     enough = found is not None and found.runs >= SURE
-    job.guess_ms = 1 << (found.high_ms + STARTS_WITHIN_MS).bit_length() if found is not None and enough else 0
+    job.guess_ms = rounded_up(found.high_ms + STARTS_WITHIN_MS) if found is not None and enough else 0
 
 
 def _took_ms(attempt: Attempt) -> float | None:

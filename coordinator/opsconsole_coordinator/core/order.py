@@ -56,11 +56,13 @@ class Ask(NamedTuple):
 class Line:
     """The waiting jobs of one priority, project and person."""
 
-    __slots__ = ("groups", "is_told", "person", "priority", "project")
+    __slots__ = ("groups", "is_told", "kin", "person", "priority", "project")
 
     def __init__(self, key: _LineKey) -> None:
         self.priority, self.project, self.person = key
         self.groups: dict[Group, None] = {}
+        self.kin: dict[_AskKey, dict[Group, None]] = {}
+        """Those that ask the same, in however much time they are done."""
         self.is_told = False
         """Its jobs say already why all of them wait."""
 
@@ -95,6 +97,11 @@ class Group:
     def suits(self, job: Job) -> bool:
         """Whether one of its jobs, with other tasks than before, still belongs into it."""
         return self.ask.is_alone == _is_alone(job) and self.line.priority == next_priority(job)
+
+    @property
+    def is_first_of_kin(self) -> bool:
+        """Whether its first job came before those of the groups of its line that ask the same, and are done in another time."""
+        return all(self.jobs[0] <= one.jobs[0] for one in self.line.kin[self.ask.key[:-1]])
 
     @property
     def is_stuck(self) -> bool:
@@ -222,6 +229,7 @@ class Order:
         self._asks[ask_key] = ask, count + 1
         group = self._groups[line_key, ask.key] = Group(self, line, ask, demand)
         line.groups[group] = ask.size.groups[group] = self._explained[group] = None
+        line.kin.setdefault(ask_key[:-1], {})[group] = None
         group.explain_anew()
         if group.prefetches:
             self.prefetching[group] = None
@@ -259,6 +267,12 @@ class Order:
             size.groups,
         ):
             groups.pop(group, None)
+        kin = group.line.kin[ask.key[:-1]]
+        del kin[group]
+        if kin:
+            self._note_head(min(kin, key=lambda one: one.jobs[0]))
+        else:
+            del group.line.kin[ask.key[:-1]]
         count = self._asks[ask.key][1] - 1
         if count:
             self._asks[ask.key] = ask, count

@@ -65,7 +65,10 @@ def test_a_bound_counts_with_its_grace_and_its_way_to_the_start(world: World) ->
     left_ms = reserved.until_ms - world.now_ms
     assert 0 < left_ms <= HOUR_MS
     exact = left_ms - STARTS_WITHIN_MS - 5_000
-    assert state(world.submit(gpus=2, timeout_ms=exact + 1)) == "pending"
+    while within_ms(JobSpec(command=("a",), timeout_ms=exact)) > left_ms:
+        exact -= 1_000
+    assert exact > 0.8 * left_ms
+    assert state(world.submit(gpus=2, timeout_ms=exact + 1_000)) == "pending"
     assert state(world.submit(gpus=2, timeout_ms=exact)) == "assigned"
     world.workers["w1"].started()
 
@@ -181,3 +184,17 @@ def test_the_oracle_sees_what_fills_and_what_would_be_late() -> None:
     assert head_starts_ms(_FIRST, _TOO_LONG, fills=True) == (10 * MINUTE_MS, 0)
     with mock.patch.object(judgement, "_ends_before", return_value=True):
         assert head_starts_ms(_FIRST, _TOO_LONG, fills=True) == (20 * MINUTE_MS, 1)
+
+
+def test_jobs_that_differ_in_their_time_outs_alone_have_room_kept_for_one_of_them(world: World) -> None:
+    for name in ("w1", "w2"):
+        worker = world.worker(name, slots=8, gpus=gpus(4))
+        world.submit(gpus=2)
+        worker.started()
+    heads = [world.submit(gpus=4, timeout_ms=minutes * HOUR_MS) for minutes in (1, 2, 3)]
+    world.pass_ms(2_000)
+    kept = [one.record.reserved for one in world.workers.values() if one.record.reserved is not None]
+    assert [one.job_id for one in kept] == [heads[0].id]
+    world.act("cancel", heads[0])
+    world.pass_ms(2_000)
+    assert [one.record.reserved.job_id for one in world.workers.values() if one.record.reserved] == [heads[1].id]
