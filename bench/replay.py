@@ -60,7 +60,7 @@ class Shape(NamedTuple):
     median_ms: int
     sigma: float
     sizes: Sequence[tuple[int, float]]
-    """GPUs of a task, and of how many jobs it has so many."""
+    """How many GPUs tasks have, each with the share of jobs that have as many."""
     gangs: float
     """How many jobs have two to four tasks that start together."""
     burst: float

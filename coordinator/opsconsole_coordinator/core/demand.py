@@ -48,7 +48,7 @@ class Demand:
     handed: tuple[Upload, ...] = ()
     """The results of other jobs that its own was given."""
     guess_ms: int = 0
-    """It is guessed to end within so long; 0: nobody knows."""
+    """How long after its assignment it is guessed to have ended; 0: nobody knows."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -60,7 +60,7 @@ class Demand:
     files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
     """What a task has to find on its worker: its working folder, its input files and its datasets."""
     within_ms: int = field(init=False)
-    """It ends within so long of its assignment for sure; 0: nobody knows."""
+    """How long after its assignment it has ended for sure; 0: nobody knows."""
     contents: tuple[Content, ...] = field(init=False)
     """What the job brings along; its worker is sent what it lacks."""
 

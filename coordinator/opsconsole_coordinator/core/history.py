@@ -10,9 +10,9 @@ from opsconsole_protocol.ids import WorkerId
 RUNS_REMEMBERED = 40
 """Of each kind of job, the newest."""
 ENOUGH = 3
-"""A likeness counts once so many runs are known that are alike in it."""
+"""How many runs have to be known that are alike in something, for that likeness to count."""
 SURE = 9
-"""From so many runs on, four of five further ones lie between the first and the last tenth. Below, the range is made wider."""
+"""How many runs have to be known for four of five further ones to lie between the first and the last tenth. Below, the range is made wider."""
 
 
 class Run(NamedTuple):

@@ -232,7 +232,7 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     way_until_ms: int = 0
     """No more tasks are told to make way for it before then; 0 once one of its own is placed."""
     guess_ms: int = 0
-    """Its tasks are guessed to end within so long of their assignment; 0: nobody knows."""
+    """How long after their assignment its tasks are guessed to have ended; 0: nobody knows."""
 
     @property
     def state(self) -> TaskState:

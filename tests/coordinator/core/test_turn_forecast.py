@@ -19,13 +19,13 @@ def remember(world: World, name: str, *minutes: int) -> None:
         kind.add(Run(one * MINUTE_MS, WorkerId("w"), "", 0, 0, None))
 
 
-def starts(world: World, job: Job) -> list[tuple[int, int, int] | None]:
+def starts(world: World, job: Job) -> list[tuple[int, ...] | None]:
     """When each worker is expected to start it, in minutes."""
     ahead = ahead_of(world.fleet, job, world.now_ms)
     found = [one.start for one in view.why(world.fleet, job, world.now_ms, ahead=ahead)[1]]
     return [
         None if one is None else tuple(ms // MINUTE_MS for ms in (one.low_ms, one.mid_ms, one.high_ms)) for one in found
-    ]  # type: ignore[misc]
+    ]
 
 
 def test_a_start_follows_from_what_runs_and_from_who_is_ahead(world: World) -> None:
