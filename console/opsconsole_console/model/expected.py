@@ -64,9 +64,7 @@ def wait_words(answer: WhyAnswer) -> list[str]:
             f"ahead of it, as things stand: {fmt.count(answer.ahead)} job{'s' if answer.ahead > 1 else ''} ({names})"
         )
     first = first_start(answer.verdicts)
-    if first is None or first.start is None:
-        found.append("when it starts can't be estimated: of what has to end before nobody knows how long it takes")
-    elif first.start.high_ms > 0:
+    if first is not None and first.start is not None and first.start.high_ms > 0:
         found.append(f"expected to start {start_text(first.start)}, on {first.worker}")
     return found
 

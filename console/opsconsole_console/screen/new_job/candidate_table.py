@@ -110,7 +110,7 @@ def _columns() -> Sequence[Column[Candidate]]:
         Column("gpus", "FREE", _free, 9, flex=1, width_max=13, priority=12),
         Column("input", "INPUT", _input, 17, flex=2, width_max=32, priority=14),
         Column("start", "START", _start, 6, priority=13),
-        Column("takes", "TAKES", _takes, 7, flex=3, priority=11),
+        Column("takes", "TAKES", _takes, 6, flex=3, priority=11),
     )
 
 
