@@ -1,6 +1,7 @@
 """`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
 
-Names: throughput, startup, logs, fleet, recovery, heavy, key, screen, store, transfer, recognise, metrics, scheduler, filter. `--folder` decides which disk is measured. Every row is
+Names: throughput, startup, logs, fleet, recovery, heavy, key, screen, store, transfer, recognise, metrics, scheduler, filter,
+replay. `--folder` decides which disk is measured. Every row is
 printed as it comes; `results.json` and `results.md` go to `--out`.
 """
 
@@ -30,6 +31,7 @@ NAMES = (
     "metrics",
     "scheduler",
     "filter",
+    "replay",
 )
 
 

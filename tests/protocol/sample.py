@@ -17,6 +17,7 @@ from opsconsole_protocol.dataset import (
     DatasetQuery,
     DatasetSplit,
 )
+from opsconsole_protocol.estimate import Estimate, EstimateError
 from opsconsole_protocol.file_listing import FileEntry, FileKind, FilePage, FilePart, FileQuery, FileSort, PartQuery
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, TaskId, WorkerId
 from opsconsole_protocol.job_content import Bundle, Upload
@@ -536,6 +537,7 @@ VERDICT = api.Verdict(
     worker_id=WORKER, worker="gpu1", accepted=False, reason="busy", estimated_start_ms=1, estimated_duration_ms=2,
     gpus_free=3, input="data.slp: found, 1 KB", checks=(("gpu_memory_mb>=1", True, ""),),
 )  # fmt: skip
+ESTIMATE = Estimate(1, 2, 4, 9, "train on A100", 8, 7)
 ANSWERS: dict[str, Any] = {
     "done": api.Done(text="t"),
     "worker_list": api.WorkerList(workers=(WORKER_ROW,)),
@@ -684,6 +686,46 @@ SERVER: dict[str, Any] = {
     ),
     "server_answer_project_list_preemptible_1": api.Answer(
         1, api.ProjectList(projects=(msgspec.structs.replace(PROJECT_ROW, preemptible=True),))
+    ),
+    "server_answer_job_list_range_1": api.Answer(
+        1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, duration_range=ESTIMATE),))
+    ),
+    "server_answer_why_answer_ahead_1": api.Answer(
+        1,
+        api.WhyAnswer(
+            job=JOB_ROW,
+            text="t",
+            verdicts=(msgspec.structs.replace(VERDICT, start=Estimate(0, 1, 2), takes=ESTIMATE),),
+            ahead=2,
+            ahead_jobs=(JOB,),
+        ),
+    ),
+    "server_answer_detail_expected_1": api.Answer(
+        1,
+        api.DetailAnswer(
+            detail=api.JobDetail(
+                job=JOB_ROW,
+                spec=SPEC,
+                tasks=(
+                    msgspec.structs.replace(
+                        TASK_ROW, attempts=(msgspec.structs.replace(ATTEMPT_ROW, expected=ESTIMATE),)
+                    ),
+                ),
+                events=(),
+            )
+        ),
+    ),
+    "server_answer_usage_answer_estimates_1": api.Answer(
+        1,
+        api.UsageAnswer(
+            from_ms=AT,
+            half_life_ms=1,
+            rows=(),
+            lines=(),
+            estimates=(
+                EstimateError(project="vision", name="train", runs=9, judged=8, held=7, off_percent=12, median_ms=6),
+            ),
+        ),
     ),
     "server_answer_job_list_save_late_1": api.Answer(
         1, api.JobList(jobs=(msgspec.structs.replace(JOB_ROW, save_late=(0, 2)),))

@@ -14,6 +14,7 @@ from opsconsole_console.model.usage import hours, share_text
 if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.api import UsageAnswer
+    from opsconsole_protocol.estimate import EstimateError
 
 
 def add(group: Group) -> None:
@@ -33,7 +34,7 @@ def usage(args: argparse.Namespace) -> int:
 
     found = with_client(args, work)
     if args.json:
-        put_json(*found.rows, *found.lines)
+        put_json(*found.rows, *found.lines, *found.estimates)
         return 0
     if found.rows:
         put_table(
@@ -65,4 +66,22 @@ def usage(args: argparse.Namespace) -> int:
                 for row in found.lines
             ),
         )  # fmt: skip
+    _put_errors(found.estimates)
     return 0
+
+
+def _put_errors(errors: tuple[EstimateError, ...]) -> None:
+    """How wrong estimates were."""
+    from opsconsole_console import format as fmt
+    from opsconsole_console.model.expected import error_words
+
+    if not errors:
+        return
+    put("", "Estimates, by kind of job (what a range held, and how far off its middle was):")
+    put_table(
+        ("PROJECT", "KIND", "RUNS", "HALF TOOK LESS THAN", "ESTIMATES"),
+        (
+            (one.project, one.name, str(one.runs), fmt.duration(one.median_ms, figures=2), error_words(one) or "none was told before")
+            for one in errors
+        ),
+    )  # fmt: skip

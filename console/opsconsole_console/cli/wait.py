@@ -36,7 +36,7 @@ def add(group: Group) -> None:
     add_json(parser, "one JSON object a line: the jobs as they stand then")
     parser = group.verb("why", why)
     add_job(parser)
-    add_json(parser, "one JSON object: job, text, verdicts")
+    add_json(parser, "one JSON object: job, text, verdicts, ahead, ahead_jobs")
 
 
 def wait(args: argparse.Namespace) -> int:
@@ -66,6 +66,7 @@ def wait(args: argparse.Namespace) -> int:
 
 def why(args: argparse.Namespace) -> int:
     """`opsconsole why`."""
+    from opsconsole_console.model.expected import wait_words
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
@@ -74,9 +75,14 @@ def why(args: argparse.Namespace) -> int:
 
     answer, ending = with_client(args, work)
     if args.json:
-        put_json({"job": answer.job, "text": answer.text, "verdicts": answer.verdicts})
+        put_json(
+            {
+                "job": answer.job, "text": answer.text, "verdicts": answer.verdicts,
+                "ahead": answer.ahead, "ahead_jobs": answer.ahead_jobs,
+            }
+        )  # fmt: skip
         return 0
-    put(f"{answer.job.id}  {answer.job.state}: {answer.text}")
+    put(f"{answer.job.id}  {answer.job.state}: {answer.text}", *(f"  {one}" for one in wait_words(answer)))
     _put_choices(answer.job)
     put_verdicts(answer.verdicts)
     if ending is not None:
@@ -148,9 +154,13 @@ def _cells(verdict: Verdict) -> tuple[str, str, str]:
 
 def estimate(verdict: Verdict) -> str:
     """When a worker could start, and for how long it would take."""
+    from opsconsole_console.model.expected import takes_words, verdict_start
+
     parts: list[str] = []
-    if verdict.estimated_start_ms:
-        parts.append(f"could start in {fmt.duration(verdict.estimated_start_ms)}")
-    if verdict.estimated_duration_ms is not None:
+    if (start := verdict_start(verdict)) not in {"", "now"}:
+        parts.append(f"could start {start}")
+    if verdict.takes is not None:
+        parts.append(f"estimate: {takes_words(verdict.takes)}")
+    elif verdict.estimated_duration_ms is not None:
         parts.append(f"estimate: {fmt.duration(verdict.estimated_duration_ms, figures=2)}")
     return ", ".join(parts)

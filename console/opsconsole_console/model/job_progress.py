@@ -16,6 +16,19 @@ class Progress(NamedTuple):
     fraction: float | None
     guessed: bool
     remaining_ms: float | None
+    most_ms: float | None = None
+    """Where `remaining_ms` is guessed: nine of ten like jobs were done after this, and one of ten in `least_ms`."""
+    least_ms: float | None = None
+
+    @property
+    def left(self) -> str:
+        """How much time is left: `3m`, `2m–9m` where it is guessed, `late`; empty where nobody knows."""
+        if self.remaining_ms is None:
+            return ""
+        if self.most_ms is not None and self.least_ms is not None:
+            least, most = fmt.duration(self.least_ms), fmt.duration(self.most_ms)
+            return most if least == most else f"{least}–{most}"
+        return fmt.duration(self.remaining_ms) if self.remaining_ms > 0 else "late"
 
 
 def progress(job: JobRow, now_ms: int) -> Progress:
@@ -42,7 +55,11 @@ def progress(job: JobRow, now_ms: int) -> Progress:
         return Progress(job.progress, False, None)
     if job.state == TaskState.RUNNING:
         remaining_ms = max(0, estimate_ms - elapsed_ms)
-    return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms)
+    likely = job.duration_range if job.state == TaskState.RUNNING else None
+    if likely is None or elapsed_ms >= likely.high_ms:
+        return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms)
+    least_ms, most_ms = max(0, likely.low_ms - elapsed_ms), likely.high_ms - elapsed_ms
+    return Progress(min(0.99, elapsed_ms / estimate_ms), True, remaining_ms, most_ms, least_ms)
 
 
 def progress_words(job: JobRow, now_ms: int) -> str:
@@ -53,4 +70,4 @@ def progress_words(job: JobRow, now_ms: int) -> str:
     words = ("~" if found.guessed else "") + fmt.percent(found.fraction)
     if found.remaining_ms is None:
         return words
-    return f"{words}, {f'{fmt.duration(found.remaining_ms)} left' if found.remaining_ms > 0 else 'late'}"
+    return f"{words}, {found.left if found.left == 'late' else f'{found.left} left'}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from opsconsole_coordinator.core.checkpointing import at_step, choose_resume, source_of, step_words
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt, desired_of, forget
+from opsconsole_coordinator.core.estimate import estimate
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import counted_gpus
 from opsconsole_coordinator.core.judgement import Offer
@@ -36,6 +37,8 @@ def assign(
         gang=gang,
         promised=promised_of(job.spec),
         assigned_at_ms=now_ms,
+        estimate=estimate(fleet, job.spec, worker, task.index),
+        fills_until_ms=offer.fills_until_ms,
         want=link.Want(grace_ms=job.spec.grace_ms),
     )
     attempt.resume, attempt.resumed_from = choose_resume(job, task, worker)

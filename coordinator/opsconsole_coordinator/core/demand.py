@@ -15,6 +15,8 @@ SHORT_TASK_MS = 100
 """Tasks that take less than this are assigned ahead of a free slot, so that none waits for a round trip."""
 PREFETCH_MAX = 64
 """How many tasks at most are assigned to a worker ahead of its free slots."""
+STARTS_WITHIN_MS = 5_000
+"""How long a task at most is thought to take from its assignment to its start, where its worker has nothing to fetch for it."""
 AVOID_WAIT_MS = 60_000
 """How long a task waits for a worker on which it hasn't failed yet, if there is one."""
 
@@ -45,6 +47,8 @@ class Demand:
     """The copy of a checkpoint from which it goes on where that disk isn't."""
     handed: tuple[Upload, ...] = ()
     """The results of other jobs that its own was given."""
+    guess_ms: int = 0
+    """How long after its assignment it is guessed to have ended; 0: nobody knows."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -57,6 +61,8 @@ class Demand:
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
     files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
     """What a task has to find on its worker: its working folder, its input files and its datasets."""
+    within_ms: int = field(init=False)
+    """How long after its assignment it has ended for sure; 0: nobody knows."""
     contents: tuple[Content, ...] = field(init=False)
     """What the job brings along; its worker is sent what it lacks."""
 
@@ -77,6 +83,7 @@ class Demand:
                     *((QuestionKind.DATASET, one) for one in spec.datasets_there),
                 ),
             ),
+            ("within_ms", within_ms(spec)),
             ("contents", contents_of(spec, self.handed) + (() if self.kept is None else (self.kept,))),
         ):
             object.__setattr__(self, name, value)
@@ -85,10 +92,36 @@ class Demand:
 def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_avoid: bool = True) -> Demand:
     """What one of the job's tasks needs; without a task, what any of them needs that has no demands of its own."""
     if task is None:
-        return Demand(job.spec, job.requirements, prefetch_of(job), (), job.id, handed=tuple(job.handed.values()))
+        return Demand(
+            job.spec,
+            job.requirements,
+            prefetch_of(job),
+            (),
+            job.id,
+            handed=tuple(job.handed.values()),
+            guess_ms=job.guess_ms,
+        )
     avoid = task.avoid if may_avoid else ()
     handed = tuple(job.handed.values())
-    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed)
+    return Demand(
+        job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed, job.guess_ms
+    )
+
+
+def within_ms(spec: JobSpec) -> int:
+    """Within how long of its assignment a task has ended for sure, if nobody pauses it; 0 where nothing bounds that.
+
+    Its time-out doesn't count what its worker fetches and sets up before its start.
+    """
+    if spec.timeout_ms is None or spec.setup or spec.uploads or spec.bundle is not None or spec.takes or spec.datasets:
+        return 0
+    return rounded_up(spec.timeout_ms + spec.grace_ms + STARTS_WITHIN_MS)
+
+
+def rounded_up(bound_ms: int) -> int:
+    """A bound of one of few lengths, by an eighth longer at most: so that jobs with bounds still ask alike."""
+    step = 1 << max(0, bound_ms.bit_length() - 4)
+    return -(-bound_ms // step) * step
 
 
 def is_particular(task: Task) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.dependent import some_names
+from opsconsole_coordinator.core.history import Kind
 from opsconsole_coordinator.core.model import (
     Attempt,
     CheckpointCopy,
@@ -100,8 +101,8 @@ class Fleet:
         self.turn_until_ms = 0
         """When the last gang's turn to reserve workers ends, or ended."""
         self.job_seq = 0
-        self.durations: dict[str, dict[WorkerId, float]] = {}
-        """Mean durations in milliseconds by kind of job and worker."""
+        self.kinds: dict[str, Kind] = {}
+        """What is remembered of the runs of each kind of job, first the kind that ran the longest time ago."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         """How many bytes of each source of an attempt's log are stored, also of an attempt that a restored store has forgotten."""
         self._stories: dict[str, list[str]] = {}

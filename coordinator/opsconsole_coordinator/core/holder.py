@@ -31,7 +31,7 @@ def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str
     tasks: dict[_Holder, int] = {}
     for attempt in offer.worker.live.values():
         if _holds(attempt, offer.taken, with_gpus=with_gpus):
-            holder = _Holder(attempt.job_id, _standing(attempt))
+            holder = _Holder(attempt.job_id, _standing(attempt) or _overstay(offer, attempt))
             tasks[holder] = tasks.get(holder, 0) + 1
     found = sorted(tasks, key=lambda one: not one.standing)
     names = [_name(fleet, one, tasks[one]) for one in found[:HOLDERS_MAX]]
@@ -62,6 +62,13 @@ def _standing(attempt: Attempt) -> str:
             return "paused by freeze, keeps its place"
         case _:
             return ""
+
+
+def _overstay(offer: Offer, attempt: Attempt) -> str:
+    """Whether it was guessed to have ended by now, and so was given room that is kept for another job."""
+    kept = offer.worker.reserved
+    is_late = kept is not None and kept.is_overstayed and attempt.fills_until_ms > 0
+    return "takes longer than expected" if is_late else ""
 
 
 def _name(fleet: Fleet, holder: _Holder, tasks: int) -> str:

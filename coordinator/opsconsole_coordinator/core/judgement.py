@@ -50,6 +50,9 @@ class Offer:
     lacks_bytes: int | None = None
     """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
 
+    fills_until_ms: int = 0
+    """The room is kept for another job, which is expected to start no earlier than then; the task will have ended."""
+
     @property
     def supply(self) -> str:
         """How far it has that, in words."""
@@ -95,17 +98,30 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     if avoided and not demand.takes_avoided:
         # No countdown: a reason is stored with every job that waits, and must not change every second.
         return Offer(worker, False, f"is avoided for a while after {worker.avoided_after}", avoided=True)
-    occupied, taken = _occupied(worker, demand)
+    kept = _kept(worker, demand)
+    filling = kept if kept is not None and _ends_before(demand, kept, now_ms) else None
+    kept = None if filling is not None else kept
+    occupied, taken = _occupied(worker, demand, kept)
     if occupied:
         return Offer(worker, False, occupied, soon=True, avoided=avoided, taken=taken)
-    gpus, reason = _choose_gpus(worker, demand)
+    gpus, reason = _choose_gpus(worker, demand, kept)
     if gpus is None:
         return Offer(worker, False, reason, soon=True, avoided=avoided, taken=GPUS)
     lacks_bytes = missing_bytes(demand.contents, worker) if demand.contents else None
     if lacks_bytes is not None and (crowded := _crowded(worker, lacks_bytes)):
         return Offer(worker, False, crowded, soon=bool(worker.live), avoided=avoided)
+    until_ms = filling.until_ms if filling is not None else 0
     if not demand.files:
-        return Offer(worker, True, "free", gpus, avoided=avoided, contents=demand.contents, lacks_bytes=lacks_bytes)
+        return Offer(
+            worker,
+            True,
+            "free",
+            gpus,
+            avoided=avoided,
+            contents=demand.contents,
+            lacks_bytes=lacks_bytes,
+            fills_until_ms=until_ms,
+        )
     refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
     if refusal:
         return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
@@ -118,6 +134,7 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
         questions=questions,
         contents=demand.contents,
         lacks_bytes=lacks_bytes,
+        fills_until_ms=until_ms,
     )
 
 
@@ -215,7 +232,7 @@ def _absent(worker: Worker, demand: Demand) -> str:
     return ""
 
 
-def _occupied(worker: Worker, demand: Demand) -> tuple[str, str]:
+def _occupied(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[str, str]:
     """What the task needs of this worker and others have at the moment, in words and as `Offer.taken`; empty where enough is free."""
     with_gpus = demand.gpus > 0
     left = worker.slots_left(with_gpus=with_gpus)
@@ -228,7 +245,6 @@ def _occupied(worker: Worker, demand: Demand) -> tuple[str, str]:
         free = free_capacity(worker, key)
         if free < need:
             return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free", key
-    kept = _kept(worker, demand)
     return _reserved(worker, demand, kept) if kept is not None else "", ""
 
 
@@ -236,6 +252,15 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
     """What is kept free on this worker for another job than the one that asks."""
     kept = worker.reserved
     return None if kept is None or kept.job_id == demand.job_id else kept
+
+
+def _ends_before(demand: Demand, kept: Reserved, now_ms: int) -> bool:
+    """Whether a task that starts now has ended when the job is expected to start for which the worker keeps room.
+
+    A guess doesn't count while another that was guessed there takes longer.
+    """
+    within_ms = demand.within_ms or (0 if kept.is_overstayed else demand.guess_ms)
+    return 0 < within_ms <= kept.until_ms - now_ms
 
 
 def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
@@ -252,12 +277,11 @@ def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
     return "" if is_left else kept_words(kept)
 
 
-def _choose_gpus(worker: Worker, demand: Demand) -> tuple[tuple[str, ...] | None, str]:
+def _choose_gpus(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[tuple[str, ...] | None, str]:
     """The GPUs to give, or why not enough are free."""
     count = demand.gpus
     if not count:
         return (), ""
-    kept = _kept(worker, demand)
     if demand.share_mb:
         return choose_shares(worker, demand, kept)
     memory_mb = demand.spec.resources.gpu_memory_mb

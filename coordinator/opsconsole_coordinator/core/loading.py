@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_loaded
+from opsconsole_coordinator.core.estimate import note_guess
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy
@@ -24,6 +25,7 @@ def load_jobs(fleet: Fleet, jobs: Iterable[Job], attempts: Iterable[Attempt], st
     for job in loaded:
         fleet.jobs[job.id] = job
         fleet.index_job(job)
+        note_guess(fleet, job)
         for task in job.tasks:
             if task.latest is not None:
                 hurry(fleet, job, task, 0)

@@ -9,6 +9,7 @@ from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.end_cause import EndCause
+from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId, TaskId, WorkerId, task_id
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import Gang, Gpu, Host, Observed, Resume, TaskProgress, TaskUsage, Trouble, Want
@@ -80,6 +81,9 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     promised: dict[str, float] = {}
     """What it asked for of its worker's `cpus` and `memory_mb`."""
     assigned_at_ms: int = 0
+    estimate: Estimate | None = None
+    """How long it was expected to take when it was assigned; None where nobody knew."""
+    fills_until_ms: int = 0  # before then it was expected to have ended, in room that is kept for another job
     reported: bool = False
     """The agent has confirmed that it has this attempt: if it has it no longer, the attempt is lost."""
     lost: bool = False
@@ -238,6 +242,8 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     """How many turns have ended without the gang being placed."""
     way_until_ms: int = 0
     """No more tasks are told to make way for it before then; 0 once one of its own is placed."""
+    guess_ms: int = 0
+    """How long after their assignment its tasks are guessed to have ended; 0: nobody knows."""
 
     @property
     def state(self) -> TaskState:
@@ -290,6 +296,9 @@ class Reserved(msgspec.Struct, frozen=True):
     """The slot is kept from tasks with GPUs only: a task with GPUs doesn't wait for those without."""
     has_cleared: bool = False
     """Others make way for it there."""
+    until_ms: int = 0
+    """Its job is expected to start no earlier than then: what has ended before may have the room. 0: nobody knows."""
+    is_overstayed: bool = False  # by something that was only guessed to have ended by now
 
     def is_of(self, gpu_id: str) -> bool:
         """Whether anything of a GPU is kept."""

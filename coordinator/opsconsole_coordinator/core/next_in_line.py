@@ -2,7 +2,8 @@
 
 Only a job whose next task needs more than a slot has room kept for it, of each kind of job the first. Jobs after it may
 use what the task can't: nothing is started that would make it wait for longer than for the tasks that ran before its
-turn, in whatever order these end. So it starts at the latest when they have ended.
+turn, in whatever order these end. So it starts at the latest when they have ended. What ends before the task is expected
+to start at the earliest may use all of it (`judgement.py`): by its time-out for sure, or else by what like runs took.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,9 @@ from heapq import heapify, heappop
 
 from opsconsole_coordinator.core.capacity import fit_gpus, free_capacity, total
 from opsconsole_coordinator.core.demand import Demand
+from opsconsole_coordinator.core.estimate import remaining
 from opsconsole_coordinator.core.fleet import Fleet
+from opsconsole_coordinator.core.forecast import starts
 from opsconsole_coordinator.core.gpu_share import fit_for_share, left_mb
 from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
@@ -46,7 +49,7 @@ def reserve_room(
         refusal, is_open, questions = search_files(worker, demand, fleet.questions.answers, now_ms)
         ask(fleet, questions, now_ms)
         if not refusal:
-            put_reservation(fleet, worker.id, _reserved_part(worker, demand, job))
+            put_reservation(fleet, worker.id, _reserved_part(fleet, worker, demand, job, now_ms))
             return worker
         if is_open:
             return None  # its answer is waited for
@@ -85,7 +88,7 @@ def _shortage(worker: Worker, demand: Demand) -> float:
     return max(lacks)
 
 
-def _reserved_part(worker: Worker, demand: Demand, job: Job) -> Reserved:
+def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_ms: int) -> Reserved:
     """The part of the worker's free room that other jobs may not have, so that the task doesn't wait for these, too."""
     live = list(worker.live.values())
     promised: dict[str, float] = {}
@@ -101,7 +104,16 @@ def _reserved_part(worker: Worker, demand: Demand, job: Job) -> Reserved:
         promised=promised,
         gang=False,
         with_gpus=demand.gpus > 0,
+        until_ms=_earliest_ms(fleet, worker, demand, now_ms),
+        is_overstayed=any(0 < one.fills_until_ms < now_ms for one in live),
     )
+
+
+def _earliest_ms(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> int:
+    """Before when the worker isn't expected to have room for a task, by the least that its tasks take; 0 where that may be now."""
+    ends = {one.id: remaining(fleet.jobs[one.job_id], one, now_ms, as_told=False) for one in worker.live.values()}
+    found = starts((worker,), demand, ends).get(worker.id)
+    return 0 if found is None or not found.low_ms else now_ms + found.low_ms
 
 
 def _kept_gpus(worker: Worker, demand: Demand) -> list[str]:

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
+from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of, within_ms
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.ready import next_priority, next_ready
 from opsconsole_protocol.ids import JobId
@@ -57,11 +57,13 @@ class Ask(NamedTuple):
 class Line:
     """The waiting jobs of one priority, project and person."""
 
-    __slots__ = ("groups", "is_told", "person", "priority", "project")
+    __slots__ = ("groups", "is_told", "kin", "person", "priority", "project")
 
     def __init__(self, key: _LineKey) -> None:
         self.priority, self.project, self.person = key
         self.groups: dict[Group, None] = {}
+        self.kin: dict[_AskKey, dict[Group, None]] = {}
+        """Those that ask the same, in however much time they are done."""
         self.is_told = False
         """Its jobs say already why all of them wait."""
 
@@ -96,6 +98,11 @@ class Group:
     def suits(self, job: Job) -> bool:
         """Whether one of its jobs, with other tasks than before, still belongs into it."""
         return self.ask.is_alone == _is_alone(job) and self.line.priority == next_priority(job)
+
+    @property
+    def is_first_of_kin(self) -> bool:
+        """Whether its first job came before those of the groups of its line that ask the same, and are done in another time."""
+        return all(self.jobs[0] <= one.jobs[0] for one in self.line.kin[self.ask.key[:-1]])
 
     @property
     def is_stuck(self) -> bool:
@@ -223,6 +230,7 @@ class Order:
         self._asks[ask_key] = ask, count + 1
         group = self._groups[line_key, ask.key] = Group(self, line, ask, demand)
         line.groups[group] = ask.size.groups[group] = self._explained[group] = None
+        line.kin.setdefault(ask_key[:-1], {})[group] = None
         group.explain_anew()
         if group.prefetches:
             self.prefetching[group] = None
@@ -260,6 +268,12 @@ class Order:
             size.groups,
         ):
             groups.pop(group, None)
+        kin = group.line.kin[ask.key[:-1]]
+        del kin[group]
+        if kin:
+            self._note_head(min(kin, key=lambda one: one.jobs[0]))
+        else:
+            del group.line.kin[ask.key[:-1]]
         count = self._asks[ask.key][1] - 1
         if count:
             self._asks[ask.key] = ask, count
@@ -394,4 +408,13 @@ def _ask_key(job: Job) -> _AskKey:
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, spec.place, finds, prefetch_of(job) > 0)
+    return (
+        alone,
+        where,
+        spec.requirements,
+        spec.resources,
+        spec.place,
+        finds,
+        prefetch_of(job) > 0,
+        within_ms(spec) or job.guess_ms,
+    )

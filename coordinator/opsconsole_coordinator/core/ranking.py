@@ -37,11 +37,11 @@ class Ranking:
 
     By the estimated time to the end, how full the worker is, how many GPUs it has, its name. That time is what the worker needs for what
     it lacks of the job's data, and then for similar tasks. Where jobs are packed, first by how much is free that the job asks for;
-    where they are spread, first by how many tasks of the job are there and how full it is.
+    where they are spread, first by how many tasks of the job are there and how full it is. `known`: how long they take.
     """
 
     def __init__(self, fleet: Fleet, spec: JobSpec, job_id: JobId | None = None) -> None:
-        self._known = Estimates(fleet, spec)
+        self.known = Estimates(fleet, spec)
         self._place = spec.place
         self._has_gpus = spec.resources.gpus_asked > 0
         self._job_id = job_id
@@ -51,7 +51,7 @@ class Ranking:
         worker = offer.worker
         lacks = offer.lacks_bytes
         fetch_ms = 0.0 if lacks is None else FETCH_MS + lacks / FETCH_BYTES_A_MS
-        time, count = round(self._known.on(worker.id) + fetch_ms, -2), len(worker.gpus)
+        time, count = round(self.known.mid_ms(worker) + fetch_ms, -2), len(worker.gpus)
         match self._place:
             case None:
                 return (time, worker.live.load.slots / worker.max_concurrent_jobs, count), worker.name
@@ -80,7 +80,7 @@ class Ranking:
             return "the only one that accepts"
         for ours, theirs, words in zip(best[0], second[0], _WHY[self._place], strict=True):
             if ours != theirs:
-                if words is _TIME and not self._known:
+                if words is _TIME and not self.known:
                     return _DATA
                 return words.format("GPUs" if self._has_gpus else "slots")
         return "the first by name of those that are as good"

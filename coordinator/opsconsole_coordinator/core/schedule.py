@@ -292,9 +292,13 @@ class _Pass:
             group.note_sought()
             kept = self._make_way(group, job, demand)
             if not kept:
-                worker = self._keep_room(job, demand, offers, before[0] if before else None)
+                may_have = group.is_first_of_kin
+                worker = self._keep_room(job, demand, offers, before[0] if before else None) if may_have else None
                 kept = f"{worker.name} keeps room for it" if worker is not None else ""
             self._tell(group, explain(offers, demand), kept)
+            return
+        if not group.is_first_of_kin:
+            group.note_sought()
             return
         if before:
             has_cleared = self._before[before[0].id].has_cleared

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.dependency import apply_dependencies, count_tasks, note_stored
+from opsconsole_coordinator.core.estimate import note_guess
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
 from opsconsole_coordinator.core.project import check_takes_work, placed
@@ -122,7 +123,7 @@ def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: in
     fleet.job_seq += 1
     first = TaskState.HELD if spec.held else TaskState.PENDING
     count = spec.num_tasks
-    return Job(
+    job = Job(
         id=job_id,
         spec=spec,
         seq=fleet.job_seq,
@@ -135,3 +136,5 @@ def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: in
         ready=list(range(count)) if first is TaskState.PENDING else [],
         requirements=requirement.parse_all(spec.requirements),
     )
+    note_guess(fleet, job)
+    return job

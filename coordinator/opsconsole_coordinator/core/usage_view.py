@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from opsconsole_coordinator.core.estimate import errors
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.quota import person_share, project_share, standing
 from opsconsole_coordinator.core.usage import HALF_LIFE_MS, Account
@@ -10,6 +11,7 @@ from opsconsole_protocol.api import LineRow, UsageAnswer, UsageRow
 
 LINES_MAX = 1_000
 USAGE_ROWS_MAX = 1_000
+ESTIMATES_MAX = 100
 
 
 def usage_answer(fleet: Fleet, stored: Iterable[UsageDay], days: int, now_ms: int) -> UsageAnswer:
@@ -31,6 +33,7 @@ def usage_answer(fleet: Fleet, stored: Iterable[UsageDay], days: int, now_ms: in
         rows=tuple(told),
         lines=tuple(_lines(fleet, now_ms)),
         left_out=len(shown) - len(told),
+        estimates=errors(fleet, ESTIMATES_MAX),
     )
 
 

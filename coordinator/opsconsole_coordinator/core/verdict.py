@@ -11,13 +11,14 @@ from opsconsole_coordinator.core.gpu_share import left_mb
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import Offer, is_named
 from opsconsole_protocol.api import InputCheck, InputState, Verdict
+from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.quantity import memory_words
 
 Check = tuple[str, bool, str]
 """A requirement in words, whether the worker meets it now, and what it has."""
 
 
-def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | None) -> Verdict:
+def verdict(fleet: Fleet, offer: Offer, demand: Demand, takes: Estimate | None, start: Estimate | None) -> Verdict:
     """An offer as a row."""
     worker = offer.worker
     files = file_checks(fleet, worker, demand)
@@ -28,8 +29,10 @@ def verdict(fleet: Fleet, offer: Offer, demand: Demand, estimate_ms: float | Non
         worker=worker.name,
         accepted=offer.accepted,
         reason=offer.reason + holders_words(fleet, offer, with_gpus=demand.gpus > 0),
-        estimated_start_ms=0 if offer.accepted else None,
-        estimated_duration_ms=round(estimate_ms) if estimate_ms is not None else None,
+        estimated_start_ms=start.mid_ms if start is not None else None,
+        estimated_duration_ms=takes.mid_ms if takes is not None else None,
+        start=start,
+        takes=takes,
         gpus_free=len(free_gpus(worker)),
         input="; ".join(f"{one.name}: {one.detail}" for one in files),
         checks=tuple(_checks(offer, demand, files, supply)),

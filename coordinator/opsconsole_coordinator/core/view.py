@@ -24,6 +24,7 @@ from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
+from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import (
@@ -129,7 +130,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
     if len(job.output_folders) == 1:
         output, _ = next(iter(job.output_folders))
     names = job.worker_names
-    estimate_ms = estimate.estimate(fleet, job.spec)
+    expected = estimate.estimate(fleet, job.spec)
     return JobRow(
         id=job.id,
         name=job.spec.title,
@@ -146,7 +147,8 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         started_at_ms=job.started_at_ms,
         finished_at_ms=job.finished_at_ms,
         progress=ended / total if total > 1 or ended else None,
-        duration_ms_estimate=round(estimate_ms) if estimate_ms is not None else None,
+        duration_ms_estimate=expected.mid_ms if expected is not None else None,
+        duration_range=None if job.is_finished else expected,
         advance=_advance(fleet, job, ended),
         command=_command(job.spec),
         output_files=job.output_files,
@@ -275,6 +277,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         hint=attempt.hint,
         recognised=attempt.recognised,
         datasets=seen.datasets if seen is not None else (),
+        expected=attempt.estimate,
     )
 
 
@@ -368,7 +371,9 @@ def candidates(fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[Co
     It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
     for a requirement that can't be read.
     """
-    return _verdicts(fleet, demand_for(placed(fleet, spec)), now_ms, supplied)
+    return _verdicts(
+        fleet, demand_for(placed(fleet, spec)), ahead_of_new(fleet, spec.priority, now_ms), now_ms, supplied
+    )
 
 
 def demand_for(spec: JobSpec) -> Demand:
@@ -376,13 +381,15 @@ def demand_for(spec: JobSpec) -> Demand:
     return Demand(spec, requirement.parse_all(spec.requirements))
 
 
-def why(fleet: Fleet, job: Job, now_ms: int, index: int | None = None) -> tuple[str, tuple[Verdict, ...]]:
+def why(
+    fleet: Fleet, job: Job, now_ms: int, index: int | None = None, ahead: Ahead = NOBODY
+) -> tuple[str, tuple[Verdict, ...]]:
     """Why a job, or one of its tasks, stands where it stands, and what each worker says to it while it waits.
 
-    Of a job that is under way it is also said why the next of its waiting tasks waits.
+    Of a job that is under way it is also said why the next of its waiting tasks waits. `ahead`: who has a turn before it.
     """
     demand, task = waiting_demand(fleet, job, now_ms, index), _waiting_task(job, now_ms, index)
-    words, verdicts = ("", ()) if demand is None else _why_it_waits(fleet, job, demand, task, now_ms)
+    words, verdicts = ("", ()) if demand is None else _why_it_waits(fleet, job, demand, task, now_ms, ahead)
     if index is not None and len(job.tasks) > 1:
         one = job.tasks[index]
         words = words or one.reason
@@ -416,9 +423,9 @@ def _waiting_task(job: Job, now_ms: int, index: int | None) -> Task | None:
 
 
 def _why_it_waits(
-    fleet: Fleet, job: Job, demand: Demand, task: Task | None, now_ms: int
+    fleet: Fleet, job: Job, demand: Demand, task: Task | None, now_ms: int, ahead: Ahead
 ) -> tuple[str, tuple[Verdict, ...]]:
-    found = _verdicts(fleet, demand, now_ms)
+    found = _verdicts(fleet, demand, ahead, now_ms)
     is_blocked = task is None
     if is_blocked and job.blocked_by:
         return blocked_words(job), found.verdicts  # what is at the root of it may have changed since
@@ -445,14 +452,15 @@ def _counts_text(job: Job) -> str:
     return (str(job.state) if len(job.tasks) == 1 else counts) + (f" on {shown}" if shown else "")
 
 
-def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
+def _verdicts(
+    fleet: Fleet, demand: Demand, ahead: Ahead, now_ms: int, supplied: Collection[ContentId] = ()
+) -> Candidates:  # fmt: skip
     ranking = Ranking(fleet, demand.spec, demand.job_id)
     shortage = shortage_of(fleet, demand, supplied)
     offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage, now_ms)
     offers.sort(key=lambda offer: (not offer.accepted, offer.permanent, ranking.rank(offer)))
-    rows = tuple(
-        verdict(fleet, offer, demand, estimate.estimate(fleet, demand.spec, offer.worker.id)) for offer in offers
-    )
+    starts = expected_starts(fleet, offers, demand, ahead, now_ms)
+    rows = tuple(verdict(fleet, one, demand, ranking.known.on(one.worker), starts.get(one.worker.id)) for one in offers)
     best = ranking.choose(offers)
     if best is None:
         return Candidates(

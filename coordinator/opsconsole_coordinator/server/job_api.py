@@ -10,6 +10,7 @@ import msgspec
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Task
+from opsconsole_coordinator.core.turn_forecast import AHEAD_NAMED, ahead_of
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -293,12 +294,14 @@ class JobApi:
         try:
             check_task(job_id, len(job.tasks), index)
             commit_loop.reactor.on_ask_why(job, commit_loop.clock.now_ms(), index)
-            text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms(), index)
+            ahead = ahead_of(commit_loop.fleet, job, commit_loop.clock.now_ms())
+            text, verdicts = view.why(commit_loop.fleet, job, commit_loop.clock.now_ms(), index, ahead)
             row = view.job_row(commit_loop.fleet, job)
         finally:
             release_job(commit_loop, job_id)
         commit_loop.changed()
-        return api.WhyAnswer(job=row, text=text, verdicts=verdicts)
+        named = tuple(ahead.standing[:AHEAD_NAMED])
+        return api.WhyAnswer(job=row, text=text, verdicts=verdicts, ahead=len(ahead.standing), ahead_jobs=named)
 
     async def graph(self, request: api.AskGraph, caller: Caller) -> api.GraphAnswer:
         del caller

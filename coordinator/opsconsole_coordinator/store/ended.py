@@ -1,14 +1,25 @@
 """What the store knows of ended jobs that could be removed: their output folders, and how many bytes their history takes."""
 
+import contextlib
 import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
-from opsconsole_coordinator.core.model import job_folder
+from opsconsole_coordinator.core.model import Attempt, job_folder
 from opsconsole_coordinator.store import query
+from opsconsole_coordinator.store.blob import reader
+from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.spec import JobSpec
 
 JOBS_AT_ONCE = 200
+_JOBS_READ = 1_000
+_RUNS_READ = 20
+_SPEC_BYTES_READ = 64 << 10
+
+
+_spec = reader(JobSpec, "a job")
+_attempt = reader(Attempt, "an attempt")
 
 
 class OutputFolder(NamedTuple):
@@ -47,6 +58,24 @@ def jobs(
         (after[0], before_ms, *after, limit),
     )
     return [EndedJob(JobId(job_id), name, ended_at_ms) for job_id, name, ended_at_ms in rows]
+
+
+def recent_runs(connection: sqlite3.Connection) -> list[tuple[JobSpec, Attempt]]:
+    """Succeeded attempts of the jobs that ended last, the oldest end first: some of each job."""
+    found: list[tuple[JobSpec, Attempt]] = []
+    rows = connection.execute(
+        "SELECT job_id, spec FROM jobs WHERE is_live = 0 AND state = 'succeeded' AND length(spec) <= ? "
+        "ORDER BY finished_at_ms DESC LIMIT ?",
+        (_SPEC_BYTES_READ, _JOBS_READ),
+    )
+    for job_id, spec in rows.fetchall()[::-1]:
+        attempts = connection.execute(
+            "SELECT data FROM attempts WHERE job_id = ? AND state = 'succeeded' ORDER BY task_index LIMIT ?",
+            (job_id, _RUNS_READ),
+        )
+        with contextlib.suppress(StoreError):  # what is damaged there tells nobody how long it took
+            found += [(_spec(spec), _attempt(data)) for (data,) in attempts]
+    return found
 
 
 def named(connection: sqlite3.Connection, job_ids: Collection[JobId]) -> list[EndedJob]:

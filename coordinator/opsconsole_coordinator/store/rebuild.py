@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from opsconsole_coordinator.core import loading
+from opsconsole_coordinator.core import estimate, loading
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
-from opsconsole_coordinator.store import query, waiting
+from opsconsole_coordinator.store import ended, query, waiting
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest
 
@@ -34,6 +34,8 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         worker.connection = "silent"
         worker.describe(_tellable(worker.properties))
         fleet.workers[worker.id] = worker
+    for spec, attempt in ended.recent_runs(connection):
+        estimate.remember(fleet, spec, attempt)
     jobs, attempts = query.live_jobs(connection)
     job_ids: set[str] = {job.id for job in jobs}
     awaited = {one for job in jobs if not job.fault for one in job.spec.dependencies if one.job not in job_ids}

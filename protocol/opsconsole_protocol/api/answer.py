@@ -21,6 +21,7 @@ from opsconsole_protocol.api.row import (
 )
 from opsconsole_protocol.api.template_row import TemplateChange, TemplateRow
 from opsconsole_protocol.dataset import DatasetDescription, DatasetFault
+from opsconsole_protocol.estimate import EstimateError
 from opsconsole_protocol.file_listing import FilePage, FilePart
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.log import LogPage
@@ -119,11 +120,16 @@ class GraphAnswer(Answered, frozen=True, kw_only=True, tag="graph_answer"):
 
 
 class WhyAnswer(Answered, frozen=True, kw_only=True, tag="why_answer"):
-    """Why a job is in its state: `text` in one line, and each worker's verdict while the job waits."""
+    """Why a job is in its state: `text` in one line, and each worker's verdict while the job waits.
+
+    `ahead` says how many jobs have their turn before it as things stand, and `ahead_jobs` has the first of their ids.
+    """
 
     job: JobRow
     text: str
     verdicts: tuple[Verdict, ...] = ()
+    ahead: int = 0
+    ahead_jobs: tuple[str, ...] = ()
 
 
 class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
@@ -283,6 +289,8 @@ class UsageAnswer(Answered, frozen=True, kw_only=True, tag="usage_answer"):
     rows: tuple[UsageRow, ...]
     lines: tuple[LineRow, ...]
     left_out: int = 0
+    estimates: tuple[EstimateError, ...] = ()
+    """How wrong estimates were, by kind of job, those that ran last first."""
 
 
 AnyAnswer = (

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.dataset import FoundDataset
+from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.link import Gpu, Host, TaskProgress, TaskUsage
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share
 from opsconsole_protocol.spec import JobSpec, Place
@@ -71,7 +72,9 @@ class JobRow(Row, frozen=True, kw_only=True):
     progress: float | None = None
     """The part of its tasks that has finished, 0 to 1."""
     duration_ms_estimate: int | None = None
-    """How long similar jobs of this project took."""
+    """How long similar jobs of this project took: the middle of `duration_range`."""
+    duration_range: Estimate | None = None
+    """How long one of its tasks is expected to take; null of a job that has ended, and where nothing like it ever succeeded."""
     command: str = ""
     """What its first task runs, as a shell would read it, cut where it is long."""
     advance: TaskProgress | None = None
@@ -137,6 +140,8 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     """Those of its metrics that it didn't report: they were read in what it printed."""
     datasets: tuple[FoundDataset, ...] = ()
     """What was found at its job's datasets before its start."""
+    expected: Estimate | None = None
+    """How long it was expected to run when it was assigned; null where nobody knew."""
 
 
 class CopyState(StrEnum):
@@ -387,6 +392,10 @@ class Verdict(Row, frozen=True, kw_only=True):
     reason: str
     estimated_start_ms: int | None = None
     estimated_duration_ms: int | None = None
+    start: Estimate | None = None
+    """When it could start there, from now: after what runs there, and after those who are ahead. Null where nobody knows."""
+    takes: Estimate | None = None
+    """How long it would take there, by what like jobs took; null where nothing like it ever succeeded."""
     gpus_free: int = 0
     input: str = ""
     checks: tuple[tuple[str, bool, str], ...] = ()

@@ -9,6 +9,7 @@ import pytest
 from opsconsole_coordinator.core import content, view
 from opsconsole_coordinator.core.content import HOSTS_MAX, Content, Contents, contents_of, supply_words
 from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.history import Kind, Run
 from opsconsole_coordinator.core.model import Job, Worker
 from opsconsole_coordinator.core.ranking import FETCH_BYTES_A_MS, FETCH_MS
 from opsconsole_protocol import link
@@ -306,8 +307,10 @@ def test_a_worker_that_is_faster_by_more_than_the_fetch_takes_is_preferred(world
     fetch_ms = FETCH_MS + GB / FETCH_BYTES_A_MS
     fields: dict[str, Any] = {"uploads": (upload(A, GB),), "name": "train"}
     for gain_ms, chosen in ((fetch_ms + 1_000, "w2"), (fetch_ms - 1_000, "w1")):
-        durations = {WorkerId("id-of-w1"): 100_000 + gain_ms, WorkerId("id-of-w2"): 100_000.0}
-        world.fleet.durations = {kind_of(JobSpec(command=("a",), **fields)): durations}
+        spec, kind = JobSpec(command=("a",), **fields), Kind()
+        for worker_id, took_ms in 3 * (("id-of-w1", 100_000 + gain_ms), ("id-of-w2", 100_000.0)):
+            kind.add(Run(took_ms, WorkerId(worker_id), "", 0, 0, None))
+        world.fleet.kinds = {kind_of(spec): kind}
         assert because(world, **fields).startswith(f"{chosen}: ")
 
 

@@ -258,7 +258,7 @@ def test_the_emptier_worker_the_fewer_gpus_the_first_name_in_this_order(world: W
 
 def test_history_decides_between_workers(world: World) -> None:
     slow, fast = world.worker("a-slow"), world.worker("b-fast")
-    for worker, took_ms in ((slow, 60_000), (fast, 20_000)):
+    for worker, took_ms in 3 * ((slow, 60_000), (fast, 20_000)):
         world.submit(name="train", worker=worker.name)
         attempt = worker.assigned()
         worker.report(attempt, attempt.state.RUNNING, started_at_ms=0)

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.estimate import errors, estimate
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Project, Worker
 from opsconsole_coordinator.core.reactor import Reactor
@@ -36,7 +37,7 @@ OLD = Path(__file__).parent / "old"
 def job_as_stored(job: Job) -> dict[str, Any]:
     fields = msgspec.structs.asdict(job)
     # Kept for time-outs only, where nothing else changes with it.
-    for only_timed in ("ready_since_ms", "turn_until_ms", "turns", "way_until_ms"):
+    for only_timed in ("ready_since_ms", "turn_until_ms", "turns", "way_until_ms", "guess_ms"):
         del fields[only_timed]
     fields["ready"] = sorted(task.index for task in job.tasks if task.state is TaskState.PENDING)
     return fields
@@ -416,3 +417,19 @@ def test_stored_properties_that_would_break_every_list_are_left_out(tree: dict[s
     fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
     assert fleet.workers[worker.id].properties == {}
     store.connection.close()
+
+
+def test_what_like_jobs_took_and_what_was_expected_outlive_a_restart() -> None:
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    worker = world.worker()
+    for took_ms in (60_000, 61_000, 62_000, 63_000):
+        world.submit(name="train")
+        attempt = worker.started()
+        world.now_ms += took_ms
+        worker.succeed(attempt)
+    fleet = rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms)
+    spec = JobSpec(command=("/bin/true",), name="train")
+    assert estimate(fleet, spec) == estimate(world.fleet, spec)
+    assert errors(fleet, 10) == errors(world.fleet, 10)
+    assert errors(fleet, 10)[0].judged == 3

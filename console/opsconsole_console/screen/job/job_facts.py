@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from opsconsole.outcome import ran_ms
 from opsconsole_console import format as fmt
+from opsconsole_console.model.expected import takes_words
 from opsconsole_console.model.job_progress import progress
 from opsconsole_console.screen.part import job_cell
 from opsconsole_console.screen.part.facts import LABEL_CELLS, facts, side_by_side, wrapped
@@ -44,7 +45,6 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             ("took" if job.finished_at_ms else "for", _took(job, now_ms)),
         )
     )
-    usual = job.duration_ms_estimate
     right = facts(
         (
             ("worker", job.worker or job_cell.where(job) or fmt.NOTHING),
@@ -55,7 +55,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             ("wrote", _wrote(job)),
             ("priority", f"{job.priority:,}"),
             ("tasks", tally(job.task_counts) if job.num_tasks > 1 else ""),
-            ("usually", f"like jobs took {fmt.duration(usual, figures=2)}" if usual else ""),
+            ("usually", _usual(job)),
         )
     )
     if latest is not None:
@@ -171,7 +171,10 @@ def _progress(job: JobRow, now_ms: int) -> Cell | str:
     found = progress(job, now_ms)
     if found.fraction is None:
         return ""
-    left = "" if found.remaining_ms is None else f"  about {fmt.duration(found.remaining_ms, figures=2)} left"
+    left = ""
+    if found.remaining_ms is not None:
+        guessed = found.left if found.most_ms is not None else f"about {fmt.duration(found.remaining_ms, figures=2)}"
+        left = f"  {guessed} left"
     meter = bar.meter(found.fraction, 20)
     return meter + Cell(((f"  {'~' if found.guessed else ''}{fmt.percent(found.fraction)}", ""), (left, "text-muted")))
 
@@ -184,6 +187,13 @@ def _no_output(job: JobRow) -> str:
 
 def _moment(at_ms: int | None, now_ms: int) -> str:
     return "" if at_ms is None else f"{fmt.clock(at_ms)}, {fmt.age(at_ms, now_ms)} ago"
+
+
+def _usual(job: JobRow) -> str:
+    if job.duration_range is not None:
+        return takes_words(job.duration_range)
+    usual = job.duration_ms_estimate
+    return f"like jobs took {fmt.duration(usual, figures=2)}" if usual else ""
 
 
 def _took(job: JobRow, now_ms: int) -> str:

@@ -38,7 +38,7 @@ def job_columns(model: Model, width: int) -> Sequence[Column[JobRow]]:
         Column("progress", "PROGRESS", lambda job: job_cell.progress_cell(job, model.clock(), bar_cells), bar_cells,
                priority=8, hotkey=HOTKEYS["progress"], descending=True,
                sort_key=lambda job: progress(job, model.clock()).fraction),
-        Column("eta", "ETA", lambda job: job_cell.eta_cell(job, model.clock()), 4, align="right", priority=7,
+        Column("eta", "ETA", lambda job: job_cell.eta_cell(job, model.clock()), 4, flex=1, width_max=9, align="right", priority=7,
                hotkey=HOTKEYS["eta"], sort_key=lambda job: progress(job, model.clock()).remaining_ms),
         Column("where", "WHERE", job_cell.where, 9, flex=1, width_max=28, priority=6, hotkey=HOTKEYS["where"],
                sort_key=lambda job: job.worker),

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
+from opsconsole_console.model.expected import basis_words, range_text, verdict_start
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.wide_row_table import WideRowTable
@@ -94,8 +95,8 @@ class CandidateTable(WideRowTable[str, Candidate]):
             return cell(row.text, "text-muted")
         if row.verdict.accepted or row.is_open:
             return None
-        starts_in_ms = row.verdict.estimated_start_ms or 0
-        later = f"; {_start(row)}" if starts_in_ms > 0 else ""
+        start = _start(row)
+        later = f"; {start}" if start not in {"", "now"} else ""
         reason = Cell(((row.verdict.reason, ""), (later, "text-muted")))
         keeps_away = [check for check in row.checks if check.state != InputState.FOUND] if self._is_narrow else []
         return joined((input_cell(keeps_away), reason), " · ") if keeps_away else reason
@@ -158,13 +159,13 @@ def input_cell(checks: Sequence[InputCheck]) -> Cell:
 
 
 def _start(row: Candidate) -> str:
-    if row.verdict is None or row.verdict.estimated_start_ms is None:
-        return ""
-    at = row.verdict.estimated_start_ms
-    return "now" if at <= 0 else f"in {fmt.duration(at)}"
+    return "" if row.verdict is None else verdict_start(row.verdict)
 
 
 def _takes(row: Candidate) -> str:
     if row.verdict is None or row.verdict.estimated_duration_ms is None:
         return ""
+    if (takes := row.verdict.takes) is not None:
+        basis = basis_words(takes)
+        return f"{range_text(takes)}{', ' if basis else ''}{basis}"
     return f"~{fmt.duration(row.verdict.estimated_duration_ms)}"

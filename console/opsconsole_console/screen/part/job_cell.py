@@ -65,12 +65,10 @@ def eta_cell(job: JobRow, now_ms: int) -> Cell:
     """What is left, or a dash where nobody knows."""
     if job.state != TaskState.RUNNING:
         return cell("")
-    remaining_ms = progress(job, now_ms).remaining_ms
-    if remaining_ms is None:
+    found = progress(job, now_ms)
+    if not found.left:
         return cell(fmt.NOTHING, "text-disabled")
-    if remaining_ms <= 0:
-        return cell("late", "state-paused")
-    return cell(fmt.duration(remaining_ms))
+    return cell(found.left, "state-paused" if found.left == "late" else "")
 
 
 def remark(job: JobRow, now_ms: int) -> Cell | None:

@@ -11,6 +11,7 @@ from textual.containers import Container
 from opsconsole.ask import ask
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, Coverage, Extent
+from opsconsole_console.model.expected import errors_text
 from opsconsole_console.model.usage import By, read_share, standings, typed_share
 from opsconsole_console.screen.part.detail_screen import DetailScreen
 from opsconsole_console.screen.part.key_bar import KeyBar
@@ -87,6 +88,8 @@ class UsageScreen(DetailScreen):
         self._usage.table.set_rows(standings(self._answer.rows, self._by))
         if left_out := self._answer.left_out:
             self._usage.subject += f"; {left_out:,} who had less aren't shown"
+        if errors := errors_text(self._answer.estimates):
+            self._usage.subject += f"; {errors}"
         self._usage.set_coverage(Coverage(Extent.PART) if left_out else ALL)
         turns = (Turn(place, line) for place, line in enumerate(self._answer.lines, 1))
         self._next.table.set_rows({f"{one.line.priority} {one.line.project} {one.line.person}": one for one in turns})

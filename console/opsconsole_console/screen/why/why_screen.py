@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from opsconsole_console import format as fmt
+from opsconsole_console.model.expected import takes_words, verdict_start, wait_words
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.asking_screen import AskingScreen
 from opsconsole_console.screen.part.facts import wrapped
@@ -69,6 +70,7 @@ class WhyScreen(AskingScreen[WhyAnswer]):
                 Line(Cell(((f"{job.name}  ", "bold"), (f"{self._model.short_ids.show(job.id)}  ", "text-muted")))
                      + sign(job.state).cell, cell(counted if answer.verdicts else "", "text-muted")),
                 *wrapped(answer.text, cells),
+                *(line for words in wait_words(answer) for line in wrapped(words, cells)),
                 *(self._choices(cells) if job.save_late else ()),
                 BLANK,
             ]
@@ -143,7 +145,7 @@ def why_columns(checks: Sequence[str]) -> Sequence[Column[Verdict]]:
                    flex=1, width_max=30, priority=28 - place)
             for place, words in enumerate(checks)
         ),
-        Column("start", "START", start_cell, 6, align="right", priority=0),
+        Column("start", "START", start_cell, 10, align="right", priority=0),
     )  # fmt: skip
 
 
@@ -163,9 +165,7 @@ def check_cell(verdict: Verdict, *, words: str) -> Cell:
 
 def start_cell(verdict: Verdict) -> str:
     """When the worker could start it."""
-    if verdict.estimated_start_ms is None:
-        return fmt.NOTHING
-    return "now" if verdict.estimated_start_ms <= 0 else f"in {fmt.duration(verdict.estimated_start_ms)}"
+    return verdict_start(verdict) or fmt.NOTHING
 
 
 def explained(verdict: Verdict) -> list[Line]:
@@ -178,4 +178,5 @@ def explained(verdict: Verdict) -> list[Line]:
                    (f"{words:<{room}}  ", "" if not met else "text-muted"), (has, "" if not met else "text-muted"))))
         for words, met, has in verdict.checks
     ]  # fmt: skip
-    return [BLANK, head, *lines]
+    takes = [Line(cell(f"  takes {takes_words(verdict.takes)}", "text-muted"))] if verdict.takes is not None else []
+    return [BLANK, head, *lines, *takes]

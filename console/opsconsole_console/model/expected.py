@@ -1,0 +1,82 @@
+"""Estimates in words: always a range, and on what it rests. Pure."""
+
+from collections.abc import Sequence
+
+from opsconsole_console import format as fmt
+from opsconsole_protocol.api import Verdict, WhyAnswer
+from opsconsole_protocol.estimate import Estimate, EstimateError
+
+
+def range_text(estimate: Estimate) -> str:
+    """`30m–2h`; `40m` where both ends are written alike."""
+    low, high = fmt.duration(estimate.low_ms), fmt.duration(estimate.high_ms)
+    return high if low == high else f"{low}–{high}"
+
+
+def basis_words(estimate: Estimate) -> str:
+    """`by 12 runs of train on A100; 9 of 10 earlier estimates held`."""
+    if not estimate.runs:
+        return ""
+    runs = f"by {estimate.runs} run{'s' if estimate.runs > 1 else ''} of {estimate.alike}"
+    if not estimate.judged:
+        return runs
+    return f"{runs}; {estimate.held} of {estimate.judged} earlier estimates held"
+
+
+def takes_words(estimate: Estimate) -> str:
+    """The range, its middle, and on what it rests."""
+    basis = basis_words(estimate)
+    return f"{range_text(estimate)}, half of them within {fmt.duration(estimate.mid_ms, figures=2)}" + (
+        f" ({basis})" if basis else ""
+    )
+
+
+def start_text(estimate: Estimate) -> str:
+    """`now`, or `in 5m–20m`."""
+    return "now" if estimate.high_ms <= 0 else f"in {range_text(estimate)}"
+
+
+def verdict_start(verdict: Verdict) -> str:
+    """When a worker could start a job, in a few characters; empty where nobody knows."""
+    if verdict.start is not None:
+        return start_text(verdict.start)
+    at = verdict.estimated_start_ms
+    return "" if at is None else "now" if at <= 0 else f"in {fmt.duration(at)}"
+
+
+def first_start(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The worker that is expected to have room first; None where nobody knows of any."""
+    known = [one for one in verdicts if one.start is not None and not one.lacks_file and not one.lacks_content]
+    return min(
+        known, key=lambda one: (one.start.mid_ms, one.start.high_ms) if one.start is not None else (0, 0), default=None
+    )
+
+
+def wait_words(answer: WhyAnswer) -> list[str]:
+    """Who is ahead of a job that waits, and when it is expected to start, each in a line."""
+    if not answer.verdicts:
+        return []
+    found: list[str] = []
+    if answer.ahead:
+        more = answer.ahead - len(answer.ahead_jobs)
+        names = ", ".join(answer.ahead_jobs) + (f" and {more:,} more" if more > 0 else "")
+        found.append(
+            f"ahead of it, as things stand: {fmt.count(answer.ahead)} job{'s' if answer.ahead > 1 else ''} ({names})"
+        )
+    first = first_start(answer.verdicts)
+    if first is not None and first.start is not None and first.start.high_ms > 0:
+        found.append(f"expected to start {start_text(first.start)}, on {first.worker}")
+    return found
+
+
+def error_words(error: EstimateError) -> str:
+    """`9 of 10 held, half within 12 % of the middle`; empty where none was judged."""
+    if not error.judged:
+        return ""
+    return f"{error.held} of {error.judged} held, half within {error.off_percent} % of the middle"
+
+
+def errors_text(errors: Sequence[EstimateError]) -> str:
+    """How wrong all estimates were, in one line; empty where none was judged."""
+    judged, held = sum(one.judged for one in errors), sum(one.held for one in errors)
+    return f"{held:,} of the last {judged:,} estimates held" if judged else ""

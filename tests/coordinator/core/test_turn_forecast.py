@@ -1,0 +1,85 @@
+"""When a job that waits is expected to start, and who is ahead of it."""
+
+from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.history import SURE, Kind, Run
+from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.turn_forecast import ahead_of
+from opsconsole_protocol.ids import WorkerId
+from opsconsole_protocol.spec import JobSpec
+from tests.coordinator.core.world import World, gpus
+
+MINUTE_MS = 60_000
+
+
+def remember(world: World, name: str, *minutes: int) -> None:
+    """Jobs of this name have taken so long."""
+    kind = world.fleet.kinds.setdefault(kind_of(JobSpec(command=("a",), name=name)), Kind())
+    for one in minutes:
+        kind.add(Run(one * MINUTE_MS, WorkerId("w"), "", 0, 0, None))
+
+
+def starts(world: World, job: Job) -> list[tuple[int, ...] | None]:
+    """When each worker is expected to start it, in minutes."""
+    ahead = ahead_of(world.fleet, job, world.now_ms)
+    found = [one.start for one in view.why(world.fleet, job, world.now_ms, ahead=ahead)[1]]
+    return [
+        None if one is None else tuple(ms // MINUTE_MS for ms in (one.low_ms, one.mid_ms, one.high_ms)) for one in found
+    ]
+
+
+def test_a_start_follows_from_what_runs_and_from_who_is_ahead(world: World) -> None:
+    remember(world, "long", *range(50, 50 + SURE))
+    worker = world.worker(gpus=gpus(1))
+    running = world.submit(gpus=1, name="long")
+    worker.started()
+    first = world.submit(gpus=1, name="long")
+    second = world.submit(gpus=1)
+    assert starts(world, first) == [(50, 54, 58)]
+    assert starts(world, second) == [(100, 108, 116)]
+    assert list(ahead_of(world.fleet, second, world.now_ms).standing) == [first.id]
+    world.now_ms += 52 * MINUTE_MS
+    assert starts(world, first) == [(0, 2, 6)]
+    world.now_ms += 10 * MINUTE_MS
+    assert starts(world, first) == [None], "it takes longer than expected: nobody knows"
+    assert running.state == "running"
+
+
+def test_nothing_is_claimed_of_what_never_ran(world: World) -> None:
+    worker = world.worker()
+    world.submit()
+    worker.started()
+    waits = world.submit()
+    assert starts(world, waits) == [None]
+    assert [one.takes for one in view.why(world.fleet, waits, world.now_ms)[1]] == [None]
+
+
+def test_those_of_a_higher_priority_are_ahead_for_sure_and_others_as_things_stand(world: World) -> None:
+    remember(world, "long", *range(50, 50 + SURE))
+    worker = world.worker()
+    world.submit(name="long")
+    worker.started()
+    urgent = world.submit(name="long", priority=5, by="bo")
+    other = world.submit(name="long", by="cy")
+    mine = world.submit(name="long")
+    ahead = ahead_of(world.fleet, mine, world.now_ms)
+    assert (list(ahead.sure), list(ahead.standing)) == ([urgent.id], [urgent.id, other.id])
+    assert starts(world, mine) == [(100, 162, 174)], "after the first at the earliest, after both at the latest"
+    [new] = view.candidates(world.fleet, JobSpec(command=("a",), priority=9), world.now_ms).verdicts
+    assert new.start is not None
+    assert new.start.low_ms == 50 * MINUTE_MS
+
+
+def test_a_worker_that_refuses_at_the_last_moment_is_passed_by(world: World) -> None:
+    """A place that was given is taken back at no cost, and the task looks elsewhere."""
+    from opsconsole_protocol.end_cause import EndCause
+    from opsconsole_protocol.state import AttemptState
+
+    first, second = world.worker("w1"), world.worker("w2")
+    job = world.submit()
+    attempt = first.assigned()
+    first.report(attempt, AttemptState.WORKER_FAILED, error="no room", cause=EndCause.DISK_FULL)
+    first.forget(attempt)
+    world.pass_ms(2_000)
+    assert second.started().job_id == job.id
+    assert (job.tasks[0].failures, job.tasks[0].preemptions) == (0, 0)
