@@ -45,6 +45,10 @@ class Demand:
     """The copy of a checkpoint from which it goes on where that disk isn't."""
     handed: tuple[Upload, ...] = ()
     """The results of other jobs that its own was given."""
+    person: str = ""
+    """Who submitted the job; empty where it isn't submitted yet."""
+    takes_reserved: bool = False
+    """It is asked what workers would say if nothing was reserved."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -82,10 +86,20 @@ class Demand:
 def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_avoid: bool = True) -> Demand:
     """What one of the job's tasks needs; without a task, what any of them needs that has no demands of its own."""
     if task is None:
-        return Demand(job.spec, job.requirements, prefetch_of(job), (), job.id, handed=tuple(job.handed.values()))
+        return Demand(
+            job.spec,
+            job.requirements,
+            prefetch_of(job),
+            (),
+            job.id,
+            handed=tuple(job.handed.values()),
+            person=job.submitted_by,
+        )
     avoid = task.avoid if may_avoid else ()
     handed = tuple(job.handed.values())
-    return Demand(job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed)
+    return Demand(
+        job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed, job.submitted_by
+    )
 
 
 def is_particular(task: Task) -> bool:

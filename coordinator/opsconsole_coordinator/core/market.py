@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
+from opsconsole_coordinator.core.booking import asks_of
 from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.estimate import Estimates
@@ -83,12 +84,12 @@ class Market:
         self.fleet = fleet
         self.now_ms = now_ms
         self._room = room
-        self._candidates: dict[tuple[str, int], Candidates] = {}
+        self._candidates: dict[tuple[object, ...], Candidates] = {}
         self._changes: dict[WorkerId, int] = {}
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
-        key = (group.line.project, id(group.ask))
+        key = (group.line.project, id(group.ask), *asks_of(self.fleet, demand))
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))

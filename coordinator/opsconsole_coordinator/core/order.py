@@ -393,4 +393,5 @@ def _ask_key(job: Job) -> _AskKey:
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0)
+    limits = (spec.timeout_ms, spec.job_timeout_ms)  # by which reservations are kept clear
+    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0, limits)

@@ -21,6 +21,7 @@ from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import choose, rank
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
+from opsconsole_coordinator.core.reservation_view import possible_start, reservation_row
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.verdict import verdict
 from opsconsole_protocol import requirement
@@ -75,6 +76,9 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         avoided_until_ms=worker.avoided_until_ms if worker.avoided_until_ms > now_ms else None,
         drain_reason=worker.drain_reason,
         drain_until_ms=worker.drain_until_ms,
+        reservation=None
+        if worker.booked is None
+        else reservation_row(fleet, worker.booked.reservations[0], now_ms, worker),
     )
 
 
@@ -439,9 +443,8 @@ def _verdicts(fleet: Fleet, demand: Demand, now_ms: int, supplied: Collection[Co
     )
     best = choose(offers, known)
     if best is None:
-        return Candidates(
-            verdicts=rows, text=explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
-        )
+        text = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
+        return Candidates(verdicts=rows, text=text + possible_start(fleet, offers, demand, now_ms))
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted}" if accepted > 1 else "the only one that accepts"
     because += f", {best.supply}" if best.supply else ""

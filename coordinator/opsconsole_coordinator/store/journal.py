@@ -42,6 +42,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     projects = [(project.name, _pack(project)) for project in batch.projects]
     people = [(name, _pack(share)) for name, share in batch.people]
     usage = [(one.day, one.project, one.person, _pack(one)) for one in batch.usage]
+    reservations = [(one.id, _pack(one)) for one in batch.reservations.values() if one is not None]
+    cancelled = [(key,) for key, one in batch.reservations.items() if one is None]
     templates = [(template.name, _pack(template)) for template in batch.templates]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
@@ -60,6 +62,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
         ("INSERT OR REPLACE INTO people VALUES (?,?)", people),
         ("INSERT OR REPLACE INTO usage VALUES (?,?,?,?)", usage),
         ("INSERT OR REPLACE INTO templates VALUES (?,?)", templates),
+        ("DELETE FROM reservations WHERE id = ?", cancelled),
+        ("INSERT OR REPLACE INTO reservations VALUES (?,?)", reservations),
         ("DELETE FROM output_copies WHERE job_id = ? AND task_index = ?", batch.output_copies_removed),
         ("INSERT OR REPLACE INTO output_copies VALUES (?,?,?,?)", output_copies),
         ("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events),

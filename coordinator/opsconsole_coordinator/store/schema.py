@@ -97,7 +97,11 @@ CREATE INDEX jobs_listed ON jobs (
 DROP INDEX jobs_by_age;
 """  # a filter looks at 1,000,000 jobs without reading their rows
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+CREATE TABLE reservations (id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Step N brings a file of version N to version N + 1. Steps are never changed, only added."""
 
 VERSION = len(MIGRATIONS)

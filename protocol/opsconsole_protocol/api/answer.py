@@ -13,6 +13,7 @@ from opsconsole_protocol.api.row import (
     PersonRow,
     PolicyRow,
     ProjectRow,
+    ReservationRow,
     RunRow,
     Snapshot,
     TemplateRow,
@@ -149,6 +150,12 @@ class PersonList(Answered, frozen=True, kw_only=True, tag="person_list"):
     people: tuple[PersonRow, ...]
 
 
+class ReservationList(Answered, frozen=True, kw_only=True, tag="reservation_list"):
+    """Reservations, ordered by when they begin."""
+
+    reservations: tuple[ReservationRow, ...]
+
+
 class InvitationList(Answered, frozen=True, kw_only=True, tag="invitation_list"):
     """Open invitations; the one that ends first comes first."""
 
@@ -267,5 +274,5 @@ AnyAnswer = (
     | LogAnswer | EventList | Invited | SnapshotAnswer | Health | PersonList | InvitationList | Cleaned
     | StreamAnswer | SignalsAnswer | ContentsAnswer | OfferAnswer | FileList | FilePartAnswer
     | MetricsAnswer
-    | DatasetAnswer | UsageAnswer
+    | DatasetAnswer | UsageAnswer | ReservationList
 )  # fmt: skip
