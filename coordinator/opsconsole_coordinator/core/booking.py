@@ -1,8 +1,7 @@
 """What a task asks of workers that are reserved, and what these answer."""
 
 from opsconsole_coordinator.core.calendar import ALLOWED, Asker, Decision, known_length_ms
-from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.demand import Demand, kind_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Worker
 

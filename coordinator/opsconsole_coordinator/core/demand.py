@@ -128,6 +128,11 @@ def promised_of(spec: JobSpec) -> dict[str, float]:
     return {key: float(need) for key, need in asked if need}
 
 
+def kind_of(spec: JobSpec) -> str:
+    """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
+    return f"{spec.project}\0{spec.template or spec.title}"
+
+
 def has_gpus(spec: JobSpec) -> bool:
     """Whether its tasks get any GPUs."""
     return bool(spec.resources.gpus or spec.resources.gpu_memory_mb)

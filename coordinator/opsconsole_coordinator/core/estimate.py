@@ -1,6 +1,6 @@
 """How long jobs of the same kind took, as this coordinator has seen since its start."""
 
-from opsconsole_coordinator.core.demand import prefetch_of
+from opsconsole_coordinator.core.demand import kind_of, prefetch_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol.ids import WorkerId
@@ -9,11 +9,6 @@ from opsconsole_protocol.spec import JobSpec
 KINDS_MAX = 2_000
 WEIGHT = 0.3
 """How much the newest duration counts in the running mean."""
-
-
-def kind_of(spec: JobSpec) -> str:
-    """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
-    return f"{spec.project}\0{spec.template or spec.title}"
 
 
 def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:

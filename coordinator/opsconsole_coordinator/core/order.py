@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
 from opsconsole_coordinator.core.content import contents_of
-from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, prefetch_of
+from opsconsole_coordinator.core.demand import Demand, demand_of, is_particular, kind_of, prefetch_of
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.ready import next_priority, next_ready
 from opsconsole_protocol.ids import JobId
@@ -148,6 +148,8 @@ class Order:
         self._alarms: list[tuple[int, JobId]] = []
         self._explained: dict[Group, None] = {}
         """The groups, first the one that was explained the longest time ago."""
+        self.kinds: Container[str] = ()
+        """The kinds of jobs of which it counts how long they take."""
         self.unexplained: dict[Group, None] = {}
         """Those of which it is to be said anew why they wait."""
         self.seeking: dict[Group, None] = {}
@@ -191,7 +193,7 @@ class Order:
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job))
+        key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job, self.kinds))
         known = self._by_job.get(job.id)
         if known is not None:
             if known[0] == key:
@@ -387,11 +389,19 @@ def _is_alone(job: Job) -> bool:
     return following is not None and is_particular(following)
 
 
-def _ask_key(job: Job) -> _AskKey:
-    """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone."""
+def _ask_key(job: Job, kinds: Container[str]) -> _AskKey:
+    """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone.
+
+    `kinds`: those of which it counts how long they take, because something is reserved.
+    """
     spec = job.spec
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""
-    limits = (spec.timeout_ms, spec.job_timeout_ms)  # by which reservations are kept clear
-    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0, limits)
+    kind = kind_of(spec) if kinds else ""
+    lasts = (
+        spec.timeout_ms,
+        spec.job_timeout_ms,
+        kind if kind in kinds else "",
+    )  # by which reservations are kept clear
+    return (alone, where, spec.requirements, spec.resources, finds, prefetch_of(job) > 0, lasts)

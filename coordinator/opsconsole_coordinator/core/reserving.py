@@ -54,6 +54,7 @@ def reserve(fleet: Fleet, request: Reserve, actor: str, now_ms: int) -> Reservat
             f"there are {RESERVATIONS_MAX} reservations already: `opsconsole reserve cancel ID` takes one back"
         )
     _put(fleet, wanted)
+    _tell_kinds_apart(fleet)
     for worker in workers:
         fleet.audit(now_ms, actor, EventKind.RESERVE, f"reserved by {actor} {words_of(wanted)}", worker.name)
     watch_reservations(fleet, now_ms)
@@ -75,6 +76,7 @@ def cancel_reservation(fleet: Fleet, reservation_id: str, actor: str, now_ms: in
 def load_reservations(fleet: Fleet, reservations: Iterable[Reservation]) -> None:
     """Put what the store holds into memory, without noting anything as changed."""
     fleet.reservations = Reservations(reservations)
+    fleet.order.kinds = fleet.durations if fleet.reservations else ()
     for worker_id in {worker_id for one in fleet.reservations for worker_id in one.worker_ids}:
         _book(fleet, worker_id)
 
@@ -145,7 +147,19 @@ def _put(fleet: Fleet, reservation: Reservation) -> None:
 
 def _drop(fleet: Fleet, reservation: Reservation) -> None:
     fleet.reservations.drop(reservation)
+    if not fleet.reservations:
+        fleet.order.kinds = ()
     _book_all(fleet, reservation)
+
+
+def _tell_kinds_apart(fleet: Fleet) -> None:
+    """From now on it counts how long jobs take: those that wait stand apart by that."""
+    if fleet.order.kinds is fleet.durations:
+        return
+    fleet.order.kinds = fleet.durations
+    for job_id in list(fleet.order):
+        if fleet.order.group_of(job_id) is not None:
+            fleet.queue(fleet.jobs[job_id])
 
 
 def _book_all(fleet: Fleet, reservation: Reservation) -> None:
