@@ -16,6 +16,7 @@ from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
+from tests.simulation.booking import Bookings
 from tests.simulation.host import Host, Process
 from tests.simulation.share import Shares
 from tests.simulation.store import Disk, Facts
@@ -77,6 +78,9 @@ class Checker:
         self.specs: dict[JobId, JobSpec] = {}
         """What was planned to be submitted."""
         self.shares = Shares({}, self.require, lambda: loop.now_ms)
+        self.bookings = Bookings(
+            self.require, lambda: loop.now_ms, lambda: (one for one in self.ledger.attempts.values() if not one.is_finished)
+        )  # fmt: skip
         self.checks: Counter[str] = Counter()
         self._loop = loop
         self._disk = disk
@@ -187,6 +191,7 @@ class Checker:
         """What one transaction assigned."""
         self._check_gangs(new)
         if not self.was_restored:
+            self.bookings.check_assigned(new)
             live = (one for one in self.ledger.attempts.values() if not one.is_finished)
             self.shares.check_assigned(new, live)
 

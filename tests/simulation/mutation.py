@@ -15,6 +15,8 @@ from opsconsole_agent.core.phase import PHASE_MOVES, Move, Phase
 from opsconsole_agent.core.reactor import Reactor
 from opsconsole_coordinator.core import (
     assignment,
+    booking,
+    calendar,
     checkpointing,
     collecting,
     dependency,
@@ -23,11 +25,13 @@ from opsconsole_coordinator.core import (
     gang,
     gang_placement,
     gang_turn,
+    judgement,
     loading,
     preemption,
     quota,
     reconcile,
     registration,
+    reserving,
     schedule,
     submission,
 )
@@ -359,6 +363,8 @@ MUTATIONS = (
     Mutation("a gang of which one alone goes on", _wrap(checkpointing, "source_of", lambda _: lambda _job, task: task), (), 300),
     Mutation("a job that pushes out its own band", lambda: mock.patch.object(preemption, "BAND", 1), (), 600),
     Mutation("what makes way waits for an operator", _wrap(ending, "_park", _way_parked), (), 600),
+    Mutation("a reservation that nobody keeps", _wrap(booking, "booked_words", lambda _: lambda *_: calendar.ALLOWED, judgement), (), 300),
+    Mutation("a window of maintenance that empties no worker", _wrap(reserving, "_empty", _nothing), (), 300),
     Mutation("a limit that nobody keeps", _wrap(quota, "refusal", lambda _: lambda *_: "", schedule), (), 300),
     Mutation("what is held that a restart forgets", _wrap(Usage, "resume", _nothing), _RESTARTS, 300),
     Mutation("a weight that doesn't count", _wrap(quota, "standing", _unweighted, schedule), (), 300),

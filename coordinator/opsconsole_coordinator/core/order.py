@@ -6,7 +6,7 @@ cost no more than one. A group that all workers have refused is *stuck*: it is s
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
@@ -148,7 +148,7 @@ class Order:
         self._alarms: list[tuple[int, JobId]] = []
         self._explained: dict[Group, None] = {}
         """The groups, first the one that was explained the longest time ago."""
-        self.kinds: Container[str] = ()
+        self.kinds: Collection[str] = ()
         """The kinds of jobs of which it counts how long they take."""
         self.unexplained: dict[Group, None] = {}
         """Those of which it is to be said anew why they wait."""
@@ -389,7 +389,7 @@ def _is_alone(job: Job) -> bool:
     return following is not None and is_particular(following)
 
 
-def _ask_key(job: Job, kinds: Container[str]) -> _AskKey:
+def _ask_key(job: Job, kinds: Collection[str]) -> _AskKey:
     """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone.
 
     `kinds`: those of which it counts how long they take, because something is reserved.

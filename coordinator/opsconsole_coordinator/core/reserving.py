@@ -67,7 +67,7 @@ def cancel_reservation(fleet: Fleet, reservation_id: str, actor: str, now_ms: in
     if reservation is None:
         raise NotFound(f"there is no reservation {reservation_id} (opsconsole reserve list shows them)")
     _drop(fleet, reservation)
-    words = f"reservation {reservation.id} {words_of(reservation)} cancelled by {actor}"
+    words = f"reservation {words_of(reservation)} cancelled by {actor}"
     for worker_id in reservation.worker_ids:
         fleet.audit(now_ms, actor, EventKind.UNRESERVE, words, fleet.workers[worker_id].name)
     return words

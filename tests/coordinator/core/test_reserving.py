@@ -124,7 +124,7 @@ def test_cancelled_in_time_what_still_saves_goes_on(world: World) -> None:
     world.pass_ms(1_000)
     want(worker, link.Mode.PAUSE)
     words = world.reactor.on_cancel_reservation(reservation.id, "ana", world.now_ms)
-    assert words.startswith(f"reservation {reservation.id} for ben from ")
+    assert words.startswith("reservation for ben from ")
     world.pass_ms(1_000)
     want(worker, link.Mode.RUN)
     assert state(job) == "running"
