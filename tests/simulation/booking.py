@@ -36,15 +36,13 @@ class Bookings:
         self._clock = clock
         self._live = live
         self._known: list[Booking] = []
+        self.may_empty = False
+        """Maintenance was asked for, in which what may not be run again is ended."""
         self._seen: Counter[AttemptId] = Counter()
 
     def acknowledged(self, booking: Booking) -> None:
         """From now on nobody is placed there while it is in force."""
         self._known.append(booking)
-
-    def forget(self) -> None:
-        """Nobody knows which there are."""
-        self._known.clear()
 
     def _in_force(self) -> Iterable[Booking]:
         now_ms = self._clock()

@@ -300,7 +300,10 @@ class Checker:
         if task.state is TaskState.KILLED:
             spec = self.specs[job_id]
             is_cancelled = any("cancel" in asked for (job, _), asked in self._asked.items() if job == job_id)
-            may_end = is_cancelled or spec.gang or spec.max_task_failures is not None or self.was_restored
+            is_emptied = (
+                self.bookings.may_empty and task.cause == EndCause.PREEMPTED and not spec.max_retries_preemption
+            )
+            may_end = is_cancelled or is_emptied or spec.gang or spec.max_task_failures is not None or self.was_restored
             text = f"{job_id}/task-{task.index} was ended, and nobody asked for that: {task.reason}"
             self.require(may_end, "tasks are independent", text)
 

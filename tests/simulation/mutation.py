@@ -393,6 +393,8 @@ SEEN_AT = {
     "a gang of which one alone goes on": 12,
     "a job that pushes out its own band": 262,
     "what makes way waits for an operator": 526,
+    "a reservation that nobody keeps": 19,
+    "a window of maintenance that empties no worker": 282,
     "a limit that nobody keeps": 18,
     "what is held that a restart forgets": 114,
     "a weight that doesn't count": 20,

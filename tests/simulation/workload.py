@@ -95,6 +95,7 @@ class Operators:
         """Reserve a worker for a project that has no jobs, or for maintenance, soon and for a while."""
         from_ms = self._loop.now_ms + 6_000
         until_ms = from_ms + 24_000
+        self._checker.bookings.may_empty |= maintenance
         known = Booking(worker, from_ms, until_ms, maintenance)
         request = api.Reserve(
             workers=(worker,), from_ms=EPOCH_MS + from_ms, until_ms=EPOCH_MS + until_ms, maintenance=maintenance,
