@@ -35,6 +35,29 @@ class FleetRequests(ABC):
         asked = api.SetWorker(name="", action="revoke", everybody=True)
         return list((await self._ask(asked, api.WorkerList)).workers)
 
+    async def reserve(
+        self, *workers: str, from_ms: int, until_ms: int, project: str = "", person: str = "", maintenance: bool = False,
+        gpus: int | None = None, reason: str = "",
+    ) -> api.ReservationRow:  # fmt: skip
+        """Reserve workers for one project or person, or for maintenance, between two times in Unix milliseconds; for admins.
+
+        `gpus`: only so many of each worker's. When it begins, what others run there leaves. Raises InvalidRequest, NotFound, or Conflict
+        where it overlaps another.
+        """
+        request = api.Reserve(
+            workers=workers, from_ms=from_ms, until_ms=until_ms, project=project, person=person,
+            maintenance=maintenance, gpus=gpus, reason=reason,
+        )  # fmt: skip
+        return (await self._ask(request, api.ReservationList)).reservations[0]
+
+    async def reservations(self) -> list[api.ReservationRow]:
+        """All reservations that haven't ended, the next to begin first."""
+        return list((await self._ask(api.ListReservations(), api.ReservationList)).reservations)
+
+    async def cancel_reservation(self, id: str) -> str:  # noqa: A002
+        """Take a reservation back, and return in one line what was done. Raises NotFound."""
+        return (await self._ask(api.CancelReservation(id=id), api.Done)).text
+
     async def people(self) -> list[api.PersonRow]:
         """Who may do what, or once might. The owner of the token in the coordinator's data folder comes first."""
         return list((await self._ask(api.ListPeople(), api.PersonList)).people)

@@ -6,6 +6,7 @@ GPU memory is told in powers of 1,024 in any case (`memory_words`), as cards are
 """
 
 import re
+from datetime import datetime, timedelta
 
 from opsconsole_protocol.error import InvalidRequest
 
@@ -57,6 +58,11 @@ def spell_duration(duration: int) -> str:
     if rest or not parts:
         parts.append(f"{rest / _DURATION_MS['s']:g}s")
     return "".join(parts)
+
+
+def spell_moment(at_ms: int) -> str:
+    """A time in Unix milliseconds to the minute, the same for everybody: `2026-12-01 09:00 UTC`."""
+    return (datetime(1970, 1, 1) + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%d %H:%M UTC")  # noqa: DTZ001 - it is UTC
 
 
 def spell_size(size: int) -> str:

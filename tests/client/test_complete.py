@@ -40,6 +40,7 @@ METHODS = {
     "wait": "wait",
     "why": "why",
     "worker": "set_worker",
+    "reserve": "reserve",
     "remove": "remove",
     "clean": "clean",
     "invite": "invite",

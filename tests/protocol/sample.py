@@ -380,6 +380,18 @@ REQUESTS: dict[str, Any] = {
     "add_tasks": api.AddTasks(id="7k3", points=({"lr": "0.1"}, {"lr": "0.01"})),
 }
 TRUST_REQUESTS: dict[str, Any] = {
+    "reserve": api.Reserve(
+        workers=("gpu1",),
+        from_ms=AT,
+        until_ms=AT + 1,
+        project="vision",
+        person="ana",
+        maintenance=True,
+        gpus=4,
+        reason="why",
+    ),
+    "reservations": api.ListReservations(),
+    "cancel_reservation": api.CancelReservation(id="r7k3m9q"),
     "people": api.ListPeople(),
     "rename_person": api.RenamePerson(name="ana", new="anna"),
     "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
@@ -497,6 +509,10 @@ CLIENT: dict[str, Any] = {
     ),
 }
 
+RESERVATION_ROW = api.ReservationRow(
+    id="r7k3m9q", workers=("gpu1", "gpu2"), project="vision", person="ana", maintenance=True, gpus=4, from_ms=AT, until_ms=AT + 1,
+    reason="why", made_by="ben", in_force=True,
+)  # fmt: skip
 WORKER_ROW = api.WorkerRow(
     id=WORKER, name="gpu1", status="busy", connection="silent", tags=("fast",), properties={"gpu_memory_mb": 1},
     gpus=(GPU,), running_tasks=1, last_seen_ms=AT, max_concurrent_jobs=2, gpus_free=("GPU-2",), gpu_message="m",
@@ -598,6 +614,7 @@ TRUST_ANSWERS: dict[str, Any] = {
             ),
         )
     ),
+    "reservation_list": api.ReservationList(reservations=(RESERVATION_ROW,)),
     "invitation_list": api.InvitationList(
         invitations=(
             api.InvitationRow(
@@ -683,6 +700,9 @@ SERVER: dict[str, Any] = {
     "server_answer_worker_list_drained_1": api.Answer(
         1,
         api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, drain_reason="a new driver", drain_until_ms=AT),)),
+    ),
+    "server_answer_worker_list_reserved_1": api.Answer(
+        1, api.WorkerList(workers=(msgspec.structs.replace(WORKER_ROW, reservation=RESERVATION_ROW),))
     ),
     "server_answer_project_list_preemptible_1": api.Answer(
         1, api.ProjectList(projects=(msgspec.structs.replace(PROJECT_ROW, preemptible=True),))

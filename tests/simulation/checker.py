@@ -17,6 +17,7 @@ from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.gpu_rule import GPU_MEMORY_MB, gpu_faults
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
+from tests.simulation.booking import Bookings
 from tests.simulation.host import Host, Process
 from tests.simulation.share import Shares
 from tests.simulation.store import Disk, Facts
@@ -79,6 +80,9 @@ class Checker:
         self.specs: dict[JobId, JobSpec] = {}
         """What was planned to be submitted."""
         self.shares = Shares({}, self.require, lambda: loop.now_ms)
+        self.bookings = Bookings(
+            self.require, lambda: loop.now_ms, lambda: (one for one in self.ledger.attempts.values() if not one.is_finished)
+        )  # fmt: skip
         self.checks: Counter[str] = Counter()
         self._loop = loop
         self._disk = disk
@@ -189,6 +193,7 @@ class Checker:
         """What one transaction assigned."""
         self._check_gangs(new)
         if not self.was_restored:
+            self.bookings.check_assigned(new)
             live = (one for one in self.ledger.attempts.values() if not one.is_finished)
             self.shares.check_assigned(new, live)
 
@@ -301,7 +306,10 @@ class Checker:
         if task.state is TaskState.KILLED:
             spec = self.specs[job_id]
             is_cancelled = any("cancel" in asked for (job, _), asked in self._asked.items() if job == job_id)
-            may_end = is_cancelled or spec.gang or spec.max_task_failures is not None or self.was_restored
+            is_emptied = (
+                self.bookings.may_empty and task.cause == EndCause.PREEMPTED and not spec.max_retries_preemption
+            )
+            may_end = is_cancelled or is_emptied or spec.gang or spec.max_task_failures is not None or self.was_restored
             text = f"{job_id}/task-{task.index} was ended, and nobody asked for that: {task.reason}"
             self.require(may_end, "tasks are independent", text)
 

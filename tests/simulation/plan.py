@@ -135,7 +135,7 @@ def make_plan(
     plan = Plan(seed, hosts, jobs, () if "acts" in without else acts, faults, chaos_ms)
     plan = _with_trees(plan) if "trees" not in without else plan
     plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
-    plan = _with_dependencies(_with_bands(plan))
+    plan = _with_reservations(_with_dependencies(_with_bands(plan)))
     return _with_shared_gpus(_with_shares(plan) if "shares" not in without else plan)
 
 
@@ -305,6 +305,23 @@ def _shared(rng: random.Random, spec: JobSpec) -> JobSpec:
     part = rng.choice((0.2, 0.4, 0.6))
     wanted = Resources(gpus=gpus, gpu_memory_mb=round(part * GPU_MEMORY_MB), share=True)
     return msgspec.structs.replace(spec, resources=wanted)
+
+
+def _with_reservations(plan: Plan) -> Plan:
+    """In some plans workers are reserved, or in maintenance, for a while. The pinned seeds' plans aren't among them."""
+    rng = random.Random(f"reservation plan {plan.seed}")  # noqa: S311 – the same
+    if plan.seed in UNCHANGED or not 0.3 <= rng.random() < 0.4:
+        return plan
+    acts = [
+        ActPlan(
+            rng.randrange(plan.chaos_ms // 2),
+            rng.choice(("reserve", "maintenance")),
+            rng.randrange(len(plan.jobs)),
+            None,
+        )
+        for _ in range(rng.randrange(1, 4))
+    ]
+    return replace(plan, acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at_ms)))
 
 
 def _with_shares(plan: Plan) -> Plan:

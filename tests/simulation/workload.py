@@ -8,8 +8,9 @@ from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec
+from tests.simulation.booking import LOOK_EVERY_MS, Booking
 from tests.simulation.checker import Checker
-from tests.simulation.coordinator import Coordinator
+from tests.simulation.coordinator import EPOCH_MS, Coordinator
 from tests.simulation.plan import ActPlan, JobPlan, Plan
 from tests.simulation.virtual import Loop
 
@@ -39,6 +40,8 @@ class Operators:
             self._loop.at(job.at_ms, partial(self.submit, job))
         for act in self._plan.acts:
             self._loop.at(act.at_ms, partial(self._act, act))
+        if any(act.verb == "maintenance" for act in self._plan.acts):
+            self.look()
 
     def submit(self, job: JobPlan) -> None:
         """Submit a job until it is taken; the id makes it safe to repeat."""
@@ -88,6 +91,25 @@ class Operators:
 
         ask()
 
+    def _reserve(self, worker: str, *, maintenance: bool) -> None:
+        """Reserve a worker for a project that has no jobs, or for maintenance, soon and for a while."""
+        from_ms = self._loop.now_ms + 6_000
+        until_ms = from_ms + 24_000
+        self._checker.bookings.may_empty |= maintenance
+        known = Booking(worker, from_ms, until_ms, maintenance)
+        request = api.Reserve(
+            workers=(worker,), from_ms=EPOCH_MS + from_ms, until_ms=EPOCH_MS + until_ms, maintenance=maintenance,
+            project="" if maintenance else "nightly",
+        )  # fmt: skip
+        then = lambda _: self.ask(request, f"reserve {worker}", lambda _: self._checker.bookings.acknowledged(known))  # noqa: E731
+        self.ask(api.SetProject(name="nightly"), "set project nightly", then)
+
+    def look(self) -> None:
+        """Look again and again at what goes on where nothing may."""
+        if self._coordinator.fleet is not None and not self._checker.was_restored:
+            self._checker.bookings.look()
+        self._loop.at(LOOK_EVERY_MS, self.look)
+
     def _act(self, act: ActPlan) -> None:
         job = self._plan.jobs[act.job]
         subject = job.job_id if act.task is None else f"{job.job_id}/task-{act.task}"
@@ -95,6 +117,10 @@ class Operators:
             case "drain":
                 name = self._plan.hosts[act.job % len(self._plan.hosts)].name
                 self.ask(api.SetWorker(name=name, action="drain"), f"drain {name}")
+            case "reserve" | "maintenance":
+                self._reserve(
+                    self._plan.hosts[act.job % len(self._plan.hosts)].name, maintenance=act.verb == "maintenance"
+                )
             case "priority":
                 self._checker.bands.setdefault(job.job_id, set()).add(0)
                 self.ask(api.SetPriority(id=job.job_id, priority=7), f"priority {job.job_id}")

@@ -15,6 +15,7 @@ from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.drain import drain_words
 from opsconsole_console.model.job_progress import progress_words
+from opsconsole_console.model.reservation import reserved_words
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api.job_filter import SORTS
 from opsconsole_protocol.api.parameter import shown
@@ -144,6 +145,8 @@ def worker_lines(row: WorkerRow) -> list[str]:
     if not row.gpus:
         lines.append(f"  GPU:    none{f' ({row.gpu_message})' if row.gpu_message else ''}")
     lines += io_lines(row)
+    if words := reserved_words(row):
+        lines.append(f"  Note:   reserved {words}")
     if words := drain_words(row, time.time_ns() // 1_000_000):
         lines.append(f"  Note:   {words}")
     if row.attention and (row.gpus or row.attention != row.gpu_message):

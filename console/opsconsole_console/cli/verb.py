@@ -57,6 +57,7 @@ VERBS = {
     "wait": Verb("wait", "wait until jobs have ended; exit code 0 when all have succeeded"),
     "why": Verb("wait", "say why a job stands where it stands, worker by worker"),
     "worker": Verb("worker", "drain, undrain, revoke or remove workers"),
+    "reserve": Verb("reserve", "reserve workers for a project, a person or maintenance; list or cancel that"),
     "remove": Verb("cleaning", "show what is left of ended jobs: results, logs, record; and remove it with --yes"),
     "clean": Verb("cleaning", "show what ended tasks left on workers, and remove it with --yes"),
     "invite": Verb("invite", "print the one line to paste on a new worker; list and take back invitations"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.model import (
     Attempt,
     Collect,
@@ -44,6 +45,8 @@ class Batch:
     templates: list[TemplateRow] = field(default_factory=list)
     """New versions of templates, in their order."""
     templates_removed: list[str] = field(default_factory=list)
+    reservations: dict[str, Reservation | None] = field(default_factory=dict)
+    """What operators have reserved, by id; None: it is over, or was taken back."""
     events: list[EventRow] = field(default_factory=list)
     sends: list[tuple[WorkerId, SessionId, CoordinatorMessage]] = field(default_factory=list)
     closes: list[tuple[WorkerId, SessionId, str, str]] = field(default_factory=list)
@@ -74,6 +77,7 @@ class Batch:
             or self.usage
             or self.templates
             or self.templates_removed
+            or self.reservations
             or self.events
             or self.workers_removed
             or self.output_copies

@@ -49,6 +49,10 @@ class Demand:
     """The results of other jobs that its own was given."""
     guess_ms: int = 0
     """How long after its assignment it is guessed to have ended; 0: nobody knows."""
+    person: str = ""
+    """Who submitted the job; empty where it isn't submitted yet."""
+    takes_reserved: bool = False
+    """It is asked what workers would say if nothing was reserved."""
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
@@ -100,11 +104,21 @@ def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_
             job.id,
             handed=tuple(job.handed.values()),
             guess_ms=job.guess_ms,
+            person=job.submitted_by,
         )
     avoid = task.avoid if may_avoid else ()
     handed = tuple(job.handed.values())
     return Demand(
-        job.spec, job.requirements, prefetch_of(job), avoid, job.id, bond, _kept(task, bond), handed, job.guess_ms
+        job.spec,
+        job.requirements,
+        prefetch_of(job),
+        avoid,
+        job.id,
+        bond,
+        _kept(task, bond),
+        handed,
+        job.guess_ms,
+        job.submitted_by,
     )
 
 
@@ -150,3 +164,8 @@ def promised_of(spec: JobSpec) -> dict[str, float]:
     """What one task is promised of its worker's capacities."""
     asked = (("cpus", spec.resources.cpus), ("memory_mb", spec.resources.memory_mb))
     return {key: float(need) for key, need in asked if need}
+
+
+def kind_of(spec: JobSpec) -> str:
+    """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
+    return f"{spec.project}\0{spec.template or spec.title}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, prefetch_of, rounded_up, within_ms
+from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, kind_of, prefetch_of, rounded_up, within_ms
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import SURE, Kind, Like, Run
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
@@ -14,11 +14,6 @@ from opsconsole_protocol.spec import JobSpec
 KINDS_MAX = 1_000
 WEIGHT = 0.3
 """How much the newest duration counts in the running mean of a job."""
-
-
-def kind_of(spec: JobSpec) -> str:
-    """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
-    return f"{spec.project}\0{_name_of(spec)}"
 
 
 def _name_of(spec: JobSpec) -> str:

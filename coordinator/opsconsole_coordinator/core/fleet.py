@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.calendar import Reservations
 from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.history import Kind
@@ -98,6 +99,7 @@ class Fleet:
         """Jobs with a `job_timeout`."""
         self.reserved: dict[WorkerId, Reserved] = {}
         """What is kept free on each worker for a job that doesn't fit yet; each worker holds its own, too."""
+        self.reservations = Reservations()
         self.turn_until_ms = 0
         """When the last gang's turn to reserve workers ends, or ended."""
         self.job_seq = 0
@@ -171,6 +173,7 @@ class Fleet:
             usage=self.usage.take_dirty(),
             templates=templates,
             templates_removed=templates_removed,
+            reservations=self.reservations.take_dirty(),
             events=self._events,
             sends=self._sends,
             closes=self._closes,

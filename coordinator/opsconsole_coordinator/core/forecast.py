@@ -132,7 +132,9 @@ def _at(
     hosts = {worker.id: _Host(worker) for worker in every}
     for host in hosts.values():
         for attempt in host.worker.live.values():
-            gpu_ids = frozenset(() if attempt.share_mb else attempt.gpu_ids)  # a shared one is free with its last task only
+            gpu_ids = frozenset(
+                () if attempt.share_mb else attempt.gpu_ids
+            )  # a shared one is free with its last task only
             held = _Part(bool(attempt.gpu_ids), gpu_ids, attempt.promised)
             host.hold(_part_of(ends.get(attempt.id), part), held)
     for waiting in ahead:

@@ -180,7 +180,7 @@ def _demand(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> Deman
     avoid = tuple(dict.fromkeys(worker for task in tasks for worker in task.avoid))
     if not avoid or now_ms - max(task.pending_since_ms for task in tasks) > AVOID_WAIT_MS:
         return demand
-    elsewhere = Demand(demand.spec, demand.requirements, avoid=avoid, job_id=job.id)
+    elsewhere = Demand(demand.spec, demand.requirements, avoid=avoid, job_id=job.id, person=demand.person)
     with DryRun(fleet, job, elsewhere, now_ms) as trial:
         trial.leave_out_all()
         trial.claim(len(tasks))

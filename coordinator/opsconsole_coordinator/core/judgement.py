@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from opsconsole_coordinator.core.booking import booked_words
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, gpu_refusals, lacks_folder, total
 from opsconsole_coordinator.core.content import Content, missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
@@ -47,6 +48,8 @@ class Offer:
     """Of what others have so much that it is refused: SLOTS, GPUS, or a capacity (`cpus`, `memory_mb`)."""
     because: str = ""
     """Why this worker was chosen among those that accept."""
+    reserved_until_ms: int | None = None
+    """It is refused because the worker is reserved for others, or in a window of maintenance: when that is over."""
     lacks_bytes: int | None = None
     """How much of what the job brings along a worker that accepts has to be sent; None where it has all of it, or that is nothing."""
 
@@ -87,11 +90,15 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     lacking = _lacking_folder(worker, demand)
     if lacking:
         return Offer(worker, False, lacking, permanent=True, lacks_file=True)
-    absent = _absent(worker, demand)
+    absent = _absent(worker, demand) or _bound_elsewhere(worker, demand)
     if absent:
         return Offer(worker, False, absent)
-    if demand.bond.place and demand.bond.place not in {worker.id, worker.output_place}:
-        return Offer(worker, False, demand.bond.words)
+    if (
+        worker.booked is not None
+        and not demand.takes_reserved
+        and (booked := booked_words(worker, demand, now_ms)).reason
+    ):
+        return Offer(worker, False, booked.reason, reserved_until_ms=booked.until_ms)
     if shortage:
         return Offer(worker, False, shortage, lacks_content=True)
     avoided = worker.avoided_until_ms > now_ms and not demand.named
@@ -230,6 +237,12 @@ def _absent(worker: Worker, demand: Demand) -> str:
     if worker.id in demand.avoid:
         return "failed this task before"
     return ""
+
+
+def _bound_elsewhere(worker: Worker, demand: Demand) -> str:
+    """From which disk alone the task can go on, where it isn't this worker's."""
+    place = demand.bond.place
+    return demand.bond.words if place and place not in {worker.id, worker.output_place} else ""
 
 
 def _occupied(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[str, str]:

@@ -55,7 +55,7 @@ def watch_leaving(fleet: Fleet, now_ms: int) -> None:
             _empty(fleet, worker, now_ms)
     for attempt in [one for one in live_attempts(fleet) if one.is_leaving and is_saving(one)]:
         job = fleet.jobs[attempt.job_id]
-        if not _must_leave(fleet, attempt):
+        if not _must_leave(fleet, attempt, now_ms):
             _stay(fleet, job, attempt)
         elif is_late(job, attempt, now_ms):
             words = f"{attempt.want.reason}, and saved no checkpoint within {spell_duration(job.spec.save_within_ms)}"
@@ -75,13 +75,21 @@ def _empty(fleet: Fleet, worker: Worker, now_ms: int) -> None:
                 leave(fleet, one, f"{worker.name} is drained{why}", now_ms)
 
 
-def _must_leave(fleet: Fleet, attempt: Attempt) -> bool:
+def _must_leave(fleet: Fleet, attempt: Attempt, now_ms: int) -> bool:
     if attempt.makes_way_for is not None:
         job = fleet.jobs.get(attempt.makes_way_for)
         return job is not None and not job.is_finished and bool(job.ready)
     job = fleet.jobs[attempt.job_id]
     attempts = living_attempts(fleet, job) if job.spec.gang else [attempt]
-    return any(fleet.workers[one.worker_id].drain_until_ms is not None for one in attempts)
+    return any(
+        worker.drain_until_ms is not None
+        or (
+            worker.booked is not None
+            and any(one is other for other in worker.booked.unwelcome(worker, worker.live.values(), now_ms))
+        )
+        for one in attempts
+        for worker in (fleet.workers[one.worker_id],)
+    )
 
 
 def _stay(fleet: Fleet, job: Job, attempt: Attempt) -> None:

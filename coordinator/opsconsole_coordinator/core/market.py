@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
+from opsconsole_coordinator.core.booking import asks_of
 from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
@@ -12,7 +13,7 @@ from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
 from opsconsole_coordinator.core.order import Group, Size
 from opsconsole_coordinator.core.ranking import Rank, Ranking
-from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.spec import Place
 
 
@@ -86,13 +87,14 @@ class Market:
         self.fleet = fleet
         self.now_ms = now_ms
         self._room = room
-        self._candidates: dict[tuple[str, int, JobId | None], Candidates] = {}
+        self._candidates: dict[tuple[object, ...], Candidates] = {}
         self._changes: dict[WorkerId, int] = {}
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
         is_spread = demand.spec.place is Place.SPREAD  # which depends on where the job has tasks already
-        key = (group.line.project, id(group.ask), demand.job_id if is_spread else None)
+        apart = demand.job_id if is_spread else None
+        key = (group.line.project, id(group.ask), apart, *asks_of(self.fleet, demand))
         found = self._candidates.get(key)
         if found is None:
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))

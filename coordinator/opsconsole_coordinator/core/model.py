@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from opsconsole_coordinator.core.calendar import Booked
 from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
 from opsconsole_protocol.api import CopyState
@@ -33,8 +34,6 @@ SYSTEM = "coordinator"
 """The coordinator as the one who did something, in events."""
 LOCAL_FILESYSTEM = "local"
 """What agents call the filesystem of folders that no other host sees."""
-
-
 CLOCK_CORRECTED_FROM_MS = 2_000
 """A worker's clock that differs by less counts as right: the heartbeat's way through a slow network may take that time."""
 
@@ -376,6 +375,8 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
     avoided_until_ms: int = 0
     avoided_after: str = ""
     reserved: Reserved | None = None
+    booked: Booked | None = None
+    """What operators have reserved of it; None where that is nothing."""
     troubles: tuple[Trouble, ...] = ()
     """All that its agent says is wrong with it."""
     unproved: set[AttemptId] = set()
@@ -432,15 +433,23 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
         }
 
     @property
+    def is_in_maintenance(self) -> bool:
+        """Whether it takes nothing because an operator drained it, or a window of maintenance has begun."""
+        current = None if self.booked is None else self.booked.current
+        return self.maintenance or (current is not None and current.maintenance)
+
+    @property
     def status(self) -> str:
         """`maintenance`, `busy` (no slot is free or usable), `reserved` (all free slots are kept for a job) or `available`."""
-        if self.maintenance:
+        current = None if self.booked is None else self.booked.current
+        if self.is_in_maintenance:
             return WorkerStatus.MAINTENANCE
         free = self.slots_left()
         if free <= 0 or any(one.blocks for one in self.troubles):
             return WorkerStatus.BUSY
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
+        is_kept = is_kept or (current is not None and current.gpus is None)
         return WorkerStatus.RESERVED if is_kept else WorkerStatus.AVAILABLE
 
     def slots_left(self, *, with_gpus: bool = False) -> int:

@@ -403,7 +403,10 @@ def _is_alone(job: Job) -> bool:
 
 
 def _ask_key(job: Job) -> _AskKey:
-    """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone."""
+    """Jobs that ask the same get the same offers; a gang, or a job whose next task has demands of its own, asks alone.
+
+    How long a task may last decides whether it fits before what is kept or reserved.
+    """
     spec = job.spec
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
@@ -416,5 +419,5 @@ def _ask_key(job: Job) -> _AskKey:
         spec.place,
         finds,
         prefetch_of(job) > 0,
-        within_ms(spec) or job.guess_ms,
+        (within_ms(spec) or job.guess_ms, spec.timeout_ms, spec.job_timeout_ms),
     )

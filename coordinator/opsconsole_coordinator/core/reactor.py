@@ -20,6 +20,7 @@ from opsconsole_coordinator.core import (
     reconcile,
     registration,
     reporting,
+    reserving,
     restore,
     submission,
     template,
@@ -28,6 +29,7 @@ from opsconsole_coordinator.core import (
 from opsconsole_coordinator.core.adding import add_tasks
 from opsconsole_coordinator.core.adoption import find_task
 from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.desired import send_desired
 from opsconsole_coordinator.core.fleet import Fleet
@@ -38,7 +40,7 @@ from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
-from opsconsole_protocol.api import Submission, TemplateChange, TemplateRow
+from opsconsole_protocol.api import Reserve, Submission, TemplateChange, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, SessionId
 from opsconsole_protocol.report import Reported
@@ -385,12 +387,21 @@ class Reactor:
         drain = control.Drain(reason, within_ms)
         return control.set_maintenance(self.fleet, name, action, actor, now_ms, drain)
 
+    def on_reserve(self, request: Reserve, actor: str, now_ms: int) -> Reservation:
+        """Workers are reserved. Raises InvalidRequest, NotFound, Conflict or LimitExceeded."""
+        return reserving.reserve(self.fleet, request, actor, now_ms)
+
+    def on_cancel_reservation(self, reservation_id: str, actor: str, now_ms: int) -> str:
+        """A reservation is taken back. Raises NotFound. Returns in one line what was done."""
+        return reserving.cancel_reservation(self.fleet, reservation_id, actor, now_ms)
+
     def on_revoke(self, name: str, actor: str, now_ms: int) -> None:
         """A worker's credential, by name or id, was revoked. Raises NotFound."""
         control.revoke(self.fleet, name, actor, now_ms)
 
     def on_worker_removed(self, name: str, actor: str, now_ms: int) -> None:
         """A worker that is gone for good, by name or id, is removed. Raises NotFound or Conflict."""
+        reserving.forget_worker(self.fleet, control.find_removable(self.fleet, name))
         control.remove_worker(self.fleet, name, actor, now_ms)
 
     def find_worker(self, name: str) -> Worker:

@@ -397,7 +397,7 @@ def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker
 def _may_take_later(offer: Offer, task: Task) -> bool:
     """Whether the task should wait for this worker rather than go back to one on which it failed."""
     worker = offer.worker
-    is_there = worker.connection == WorkerConnection.CONNECTED and not worker.maintenance
+    is_there = worker.connection == WorkerConnection.CONNECTED and not worker.is_in_maintenance
     return is_there and not offer.permanent and worker.id not in task.avoid
 
 
@@ -420,7 +420,7 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
             job = fleet.jobs.get(attempt.job_id)
             if job is None or job.spec.gang or job.fault or attempt.want.mode is not link.Mode.RUN:
                 continue
-            demand = Demand(job.spec, job.requirements)
+            demand = Demand(job.spec, job.requirements, person=job.submitted_by)
             others = (
                 collect_offer(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
             )

@@ -51,8 +51,8 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
     worker = offer.worker
     yield (
         "up",
-        worker.is_reachable and not worker.maintenance,
-        "in maintenance" if worker.maintenance else worker.connection,
+        worker.is_reachable and not worker.is_in_maintenance,
+        "in maintenance" if worker.is_in_maintenance else worker.connection,
     )
     left, slots = worker.slots_left(with_gpus=demand.gpus > 0), worker.max_concurrent_jobs
     if not demand.share_mb:  # it may need none

@@ -23,6 +23,7 @@ from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
+from opsconsole_coordinator.core.reservation_view import possible_start, reservation_row
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.verdict import verdict
@@ -81,6 +82,9 @@ def worker_row(fleet: Fleet, worker: Worker, now_ms: int) -> WorkerRow:
         drain_reason=worker.drain_reason,
         drain_until_ms=worker.drain_until_ms,
         gpus_shared=shared_gpus(worker),
+        reservation=None
+        if worker.booked is None
+        else reservation_row(fleet, worker.booked.reservations[0], now_ms, worker),
     )
 
 
@@ -463,9 +467,8 @@ def _verdicts(
     rows = tuple(verdict(fleet, one, demand, ranking.known.on(one.worker), starts.get(one.worker.id)) for one in offers)
     best = ranking.choose(offers)
     if best is None:
-        return Candidates(
-            verdicts=rows, text=explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
-        )
+        text = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
+        return Candidates(verdicts=rows, text=text + possible_start(fleet, offers, demand, now_ms))
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted} ({best.because})" if accepted > 1 else best.because
     because += f", {best.supply}" if best.supply else ""

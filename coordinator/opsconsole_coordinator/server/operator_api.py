@@ -14,6 +14,7 @@ from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.metrics_api import MetricsApi
 from opsconsole_coordinator.server.queue_api import QueueApi
+from opsconsole_coordinator.server.reservation_api import ReservationApi
 from opsconsole_coordinator.server.stream_api import StreamApi
 from opsconsole_coordinator.server.stream_plan import role_to_open
 from opsconsole_coordinator.server.trouble import trouble_of
@@ -52,6 +53,7 @@ class OperatorApi:
         access = AccessApi(commit_loop, identities, join_url)
         coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
         files = FileApi(commit_loop, streams.kept)
+        reservations = ReservationApi(commit_loop, identities)
         metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -76,6 +78,9 @@ class OperatorApi:
             ),
             api.ListWorkers: Route(viewer, workers.list_workers),
             api.SetWorker: Route(role_to_set, workers.set_worker),
+            api.Reserve: Route(admin, reservations.reserve),
+            api.ListReservations: Route(viewer, reservations.reservations),
+            api.CancelReservation: Route(admin, reservations.cancel),
             api.Clean: Route(operator, workers.clean),
             api.ListPeople: Route(admin, access.people),
             api.RenamePerson: Route(admin, access.rename),

@@ -45,6 +45,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
     versions = [(template.name, template.version, _pack(template)) for template in batch.templates]
     templates = [(name, data) for name, _, data in versions]
     templates_removed = [(name,) for name in batch.templates_removed]
+    reservations = [(one.id, _pack(one)) for one in batch.reservations.values() if one is not None]
+    cancelled = [(key,) for key, one in batch.reservations.items() if one is None]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
     events = [_event(event) for event in batch.events]
     first, mark = batch.epoch
@@ -64,6 +66,8 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
         ("INSERT OR REPLACE INTO template_versions VALUES (?,?,?)", versions),
         ("INSERT OR REPLACE INTO templates VALUES (?,?)", templates),
         ("DELETE FROM templates WHERE name = ?", templates_removed),
+        ("DELETE FROM reservations WHERE id = ?", cancelled),
+        ("INSERT OR REPLACE INTO reservations VALUES (?,?)", reservations),
         ("DELETE FROM output_copies WHERE job_id = ? AND task_index = ?", batch.output_copies_removed),
         ("INSERT OR REPLACE INTO output_copies VALUES (?,?,?,?)", output_copies),
         ("INSERT INTO events VALUES (?,?,?,?,?,?,?)", events),

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
 
+from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.dependent import JobRecord
 from opsconsole_coordinator.core.model import (
     Attempt,
@@ -36,6 +37,7 @@ _worker = reader(WorkerRecord, "a worker")
 _row = reader(JobRow, "a job")
 _project = reader(Project, "a project")
 _template = reader(TemplateRow, "a template")
+_reservation = reader(Reservation, "a reservation")
 _share = reader(Share, "a person's share")
 _usage_day = reader(UsageDay, "what was had on a day")
 _job_columns = row_reader(tuple[str, int, int, int | None, bytes, bytes], "a job")
@@ -119,6 +121,11 @@ def usage(connection: sqlite3.Connection, from_day: int) -> list[UsageDay]:
     """What was had of the fleet on this day and since, oldest first."""
     found = connection.execute("SELECT data FROM usage WHERE day >= ? ORDER BY day", (from_day,))
     return [_usage_day(data) for (data,) in found]
+
+
+def reservations(connection: sqlite3.Connection) -> list[Reservation]:
+    """What of workers is reserved, and windows of maintenance."""
+    return [_reservation(data) for (data,) in connection.execute("SELECT data FROM reservations ORDER BY id")]
 
 
 def templates(connection: sqlite3.Connection) -> list[TemplateRow]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from opsconsole_coordinator.core import estimate, loading
+from opsconsole_coordinator.core import estimate, loading, reserving
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
@@ -36,6 +36,7 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
         fleet.workers[worker.id] = worker
     for spec, attempt in ended.recent_runs(connection):
         estimate.remember(fleet, spec, attempt)
+    reserving.load_reservations(fleet, query.reservations(connection))
     jobs, attempts = query.live_jobs(connection)
     job_ids: set[str] = {job.id for job in jobs}
     awaited = {one for job in jobs if not job.fault for one in job.spec.dependencies if one.job not in job_ids}

@@ -104,7 +104,11 @@ CREATE TABLE template_versions (
 INSERT INTO template_versions SELECT name, 1, data FROM templates;
 """  # what there was counts as version 1, as its row says where it says nothing
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+_VERSION_7 = """
+CREATE TABLE reservations (id TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Step N brings a file of version N to version N + 1. Steps are never changed, only added."""
 
 VERSION = len(MIGRATIONS)

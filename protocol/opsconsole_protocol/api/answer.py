@@ -13,6 +13,7 @@ from opsconsole_protocol.api.row import (
     PersonRow,
     PolicyRow,
     ProjectRow,
+    ReservationRow,
     RunRow,
     Snapshot,
     UsageRow,
@@ -178,6 +179,12 @@ class PersonList(Answered, frozen=True, kw_only=True, tag="person_list"):
     people: tuple[PersonRow, ...]
 
 
+class ReservationList(Answered, frozen=True, kw_only=True, tag="reservation_list"):
+    """Reservations, ordered by when they begin."""
+
+    reservations: tuple[ReservationRow, ...]
+
+
 class InvitationList(Answered, frozen=True, kw_only=True, tag="invitation_list"):
     """Open invitations; the one that ends first comes first."""
 
@@ -300,4 +307,5 @@ AnyAnswer = (
     | MetricsAnswer
     | DatasetAnswer | UsageAnswer
     | TemplatesSet | Popped | Cleared
+    | ReservationList
 )  # fmt: skip

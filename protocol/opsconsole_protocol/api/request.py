@@ -263,6 +263,39 @@ class SetWorker(Request, frozen=True, kw_only=True, tag="set_worker"):
     within_ms: Annotated[int, Meta(ge=0, le=DRAIN_DAYS_MAX * 86_400_000)] | None = None
 
 
+RESERVATIONS_MAX = 1_000
+"""How many reservations there may be at a time."""
+RESERVED_GPUS_MAX = 1_024
+RESERVE_DAYS_MAX = 366
+
+
+class Reserve(Request, frozen=True, kw_only=True, tag="reserve"):
+    """Reserve workers, by names or ids, for one project or person, or for maintenance. Answered by ReservationList: this one.
+
+    `gpus`: only so many of each worker's. When it begins, what others run there leaves: it saves a checkpoint if it can, else it is ended,
+    and waits in the queue again. What may not be run again stays, but for maintenance.
+    """
+
+    workers: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=RESERVATIONS_MAX)]
+    from_ms: Moment
+    until_ms: Moment
+    project: Label = ""
+    person: Label = ""
+    maintenance: bool = False
+    gpus: Annotated[int, Meta(ge=1, le=RESERVED_GPUS_MAX)] | None = None
+    reason: Label = ""
+
+
+class ListReservations(Request, frozen=True, kw_only=True, tag="reservations"):
+    """All reservations that haven't ended. Answered by ReservationList."""
+
+
+class CancelReservation(Request, frozen=True, kw_only=True, tag="cancel_reservation"):
+    """Take a reservation back, one that has begun too. Answered by Done."""
+
+    id: Label
+
+
 class ListPeople(Request, frozen=True, kw_only=True, tag="people"):
     """Who may do what here, by name. Answered by PersonList."""
 
@@ -432,4 +465,5 @@ AnyRequest = (
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
     | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage | AddTasks
     | SyncTemplates | RemoveTemplate | MoveJob | PopJob | ClearQueue | SetParallel
+    | Reserve | ListReservations | CancelReservation
 )  # fmt: skip

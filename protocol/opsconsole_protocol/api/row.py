@@ -25,6 +25,24 @@ class SharedGpu(Row, frozen=True, kw_only=True):
     left_mb: int
 
 
+class ReservationRow(Row, frozen=True, kw_only=True):
+    """Workers that are for one project or person, or in `maintenance`, from a time until another."""
+
+    id: str
+    workers: tuple[str, ...]
+    project: str
+    person: str
+    maintenance: bool
+    gpus: int | None
+    """How many GPUs of each; null: the whole worker."""
+    from_ms: int
+    until_ms: int
+    reason: str
+    made_by: str
+    in_force: bool
+    """Whether it has begun."""
+
+
 class WorkerRow(Row, frozen=True, kw_only=True):
     """A worker. `status` is available, reserved, busy or maintenance; `connection` is connected, silent or lost."""
 
@@ -50,6 +68,8 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     drain_until_ms: int | None = None
     """When what still runs there leaves."""
     gpus_shared: tuple[SharedGpu, ...] = ()
+    reservation: ReservationRow | None = None
+    """The reservation of it that is in force, or else the next; of its workers this one alone is named."""
 
 
 class JobRow(Row, frozen=True, kw_only=True):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsconsole_coordinator.core import judgement
-from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, within_ms
-from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, kind_of, within_ms
 from opsconsole_coordinator.core.history import SURE, Kind, Run
 from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_protocol.ids import ContentId, WorkerId

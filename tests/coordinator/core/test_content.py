@@ -8,7 +8,7 @@ import pytest
 
 from opsconsole_coordinator.core import content, view
 from opsconsole_coordinator.core.content import HOSTS_MAX, Content, Contents, contents_of, supply_words
-from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.demand import kind_of
 from opsconsole_coordinator.core.history import Kind, Run
 from opsconsole_coordinator.core.model import Job, Worker
 from opsconsole_coordinator.core.ranking import FETCH_BYTES_A_MS, FETCH_MS

@@ -1,7 +1,7 @@
 """When a job that waits is expected to start, and who is ahead of it."""
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.estimate import kind_of
+from opsconsole_coordinator.core.demand import kind_of
 from opsconsole_coordinator.core.history import SURE, Kind, Run
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.turn_forecast import ahead_of

@@ -1,6 +1,7 @@
 """Every verb of the operators' API: which role it needs, and which events it leaves. By a real websocket each."""
 
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +187,18 @@ async def set_person(stage: Stage) -> Asked:
     return api.SetPerson(name="ben", share=ShareChange(gpus=2)), [("project", "ben")]
 
 
+async def reserve(stage: Stage) -> Asked:
+    name, until_ms = (await stage.agent()).name, time.time_ns() // 1_000_000 + 7_200_000
+    request = api.Reserve(workers=(name,), from_ms=until_ms - 3_600_000, until_ms=until_ms, maintenance=True)
+    return request, [("reserve", name)]
+
+
+async def cancel_reservation(stage: Stage) -> Asked:
+    request, ((_, name), *_) = await reserve(stage)
+    made = await stage.admin.call(request)
+    return api.CancelReservation(id=made.reservations[0].id), [("unreserve", name)]
+
+
 async def set_template(stage: Stage) -> Asked:
     template = api.TemplateRow(name="train", command=("train",))
     return api.SetTemplate(template=template), [("template", "train")]
@@ -272,6 +285,9 @@ TABLE = {
     "set_project": Verb(api.SetProject, "operator", set_project),
     "set_project share": Verb(api.SetProject, "admin", share_project),
     "set_person": Verb(api.SetPerson, "admin", set_person),
+    "reserve": Verb(api.Reserve, "admin", reserve),
+    "cancel_reservation": Verb(api.CancelReservation, "admin", cancel_reservation),
+    "reservations": Verb(api.ListReservations, "viewer", plain(api.ListReservations())),
     "usage": Verb(api.AskUsage, "viewer", plain(api.AskUsage())),
     "set_template": Verb(api.SetTemplate, "operator", set_template),
     "set_worker drain": Verb(api.SetWorker, "operator", set_worker("drain")),
@@ -318,7 +334,14 @@ TABLE = {
 }
 
 
-ELSEWHERE: set[type[Any]] = {api.SendSignal, api.EndStream, api.ListFiles, api.ReadFilePart, api.DescribeDataset}
+ELSEWHERE: set[type[Any]] = {
+    api.CancelReservation,
+    api.SendSignal,
+    api.EndStream,
+    api.ListFiles,
+    api.ReadFilePart,
+    api.DescribeDataset,
+}
 """Only who has opened a stream may say something of it (test_stream_broker.py); an agent answers for its files (test_file_api.py, test_dataset_api.py)."""
 
 

@@ -2,6 +2,7 @@
 
 from opsconsole_console import format as fmt
 from opsconsole_console.model.drain import drain_words
+from opsconsole_console.model.reservation import reserved_words
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.facts import facts, side_by_side
 from opsconsole_console.screen.part.io_line import PLACE
@@ -24,6 +25,7 @@ def worker_facts(worker: WorkerRow, now_ms: int, cells: int) -> list[Line]:
         (
             ("status", status),
             ("maintenance", drain_words(worker, now_ms)),
+            ("reserved", reserved_words(worker)),
             ("attention", cell(worker.attention, "state-paused") if worker.attention else ""),
             ("input", Cell(((source, "bold primary"), (f"  {PLACE}", "text-muted"))) if source else ""),
             ("output", target),

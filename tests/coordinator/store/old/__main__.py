@@ -7,7 +7,7 @@ import msgspec
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialKind, CredentialRecord, InvitationRecord
 from opsconsole_protocol import link
-from opsconsole_protocol.api import ProjectRow, TemplateRow
+from opsconsole_protocol.api import ProjectRow, Reserve, TemplateRow
 from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
 from opsconsole_protocol.state import AttemptState
 from opsconsole_protocol.trust.invitation import InvitationId
@@ -43,6 +43,8 @@ def make(path: Path) -> None:
     worker.report(attempt, AttemptState.PAUSED)
     change = ShareChange(weight=2.0, gpus=4)
     world.reactor.on_set_person("ben", change, "ana", world.now_ms)
+    wanted = Reserve(workers=("w1",), from_ms=world.now_ms + 1, until_ms=world.now_ms + 9, person="ben", reason="why")
+    world.reactor.on_reserve(wanted, "ana", world.now_ms)
     world.turn()
     pack = msgspec.msgpack.encode
     project = ProjectRow(
