@@ -204,6 +204,34 @@ async def set_template(stage: Stage) -> Asked:
     return api.SetTemplate(template=template), [("template", "train")]
 
 
+async def sync_templates(_: Stage) -> Asked:
+    template = api.TemplateRow(name="train", command=("train",))
+    return api.SyncTemplates(templates=(template,)), [("template", "train")]
+
+
+async def remove_template(stage: Stage) -> Asked:
+    await stage.admin.call(api.SetTemplate(template=api.TemplateRow(name="train", command=("train",))))
+    return api.RemoveTemplate(name="train"), [("template", "train")]
+
+
+async def move(stage: Stage) -> Asked:
+    first, second = await stage.job(held=False), await stage.job(held=False)
+    return api.MoveJob(id=second, where="before", other=first), [("move", second)]
+
+
+async def pop(stage: Stage) -> Asked:
+    return api.PopJob(), [("cancel", await stage.job(held=False))]
+
+
+async def clear(stage: Stage) -> Asked:
+    return api.ClearQueue(project="default"), [("cancel", await stage.job(held=False))]
+
+
+async def set_parallel(stage: Stage) -> Asked:
+    job = await stage.job(num_tasks=3)
+    return api.SetParallel(id=job, max_parallel=2), [("parallel", job)]
+
+
 async def backup(stage: Stage) -> Asked:
     return api.Backup(path=str(stage.file())), [("backup", HERE)]
 
@@ -282,6 +310,10 @@ TABLE = {
     "set_priority": Verb(api.SetPriority, "operator", set_priority),
     "set_priority of a task": Verb(api.SetPriority, "operator", set_task_priority),
     "add_tasks": Verb(api.AddTasks, "operator", add_tasks),
+    "move_job": Verb(api.MoveJob, "operator", move),
+    "pop_job": Verb(api.PopJob, "operator", pop),
+    "clear_queue": Verb(api.ClearQueue, "operator", clear),
+    "set_parallel": Verb(api.SetParallel, "operator", set_parallel),
     "set_project": Verb(api.SetProject, "operator", set_project),
     "set_project share": Verb(api.SetProject, "admin", share_project),
     "set_person": Verb(api.SetPerson, "admin", set_person),
@@ -290,6 +322,8 @@ TABLE = {
     "reservations": Verb(api.ListReservations, "viewer", plain(api.ListReservations())),
     "usage": Verb(api.AskUsage, "viewer", plain(api.AskUsage())),
     "set_template": Verb(api.SetTemplate, "operator", set_template),
+    "sync_templates": Verb(api.SyncTemplates, "operator", sync_templates),
+    "remove_template": Verb(api.RemoveTemplate, "operator", remove_template),
     "set_worker drain": Verb(api.SetWorker, "operator", set_worker("drain")),
     "set_worker undrain": Verb(api.SetWorker, "operator", set_worker("undrain")),
     "set_worker revoke": Verb(api.SetWorker, "admin", set_worker("revoke")),
@@ -335,7 +369,6 @@ TABLE = {
 
 
 ELSEWHERE: set[type[Any]] = {
-    api.CancelReservation,
     api.SendSignal,
     api.EndStream,
     api.ListFiles,
