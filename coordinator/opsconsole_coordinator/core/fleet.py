@@ -327,7 +327,7 @@ class Fleet:
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
         for one in () if job.fault else job.spec.dependencies:
-            job.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
+            job.waits.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
         if job.spec.scheduling_timeout_ms is not None:
@@ -449,7 +449,7 @@ class Fleet:
         self.touch_attempt(attempt)
         job = self.jobs.get(attempt.job_id)
         if job is not None:
-            job.open_attempts.discard(attempt.id)
+            job.open_attempts -= {attempt.id}
         self._forgotten.append(attempt.id)
         worker = self.workers.get(attempt.worker_id)
         if worker is not None:

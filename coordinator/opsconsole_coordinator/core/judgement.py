@@ -180,7 +180,8 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for dataset in spec.datasets:
         if lacks := inability(worker.properties.get(DATASETS), dataset):
             return lacks
-    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < count:
+    least_mb = needs.gpu_memory_mb
+    if least_mb and sum((gpu.memory_total_mb or 0) >= least_mb for gpu in worker.gpus) < count:
         return f"needs {_gpus(count)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
     return ""
 

@@ -103,9 +103,13 @@ class Market:
         return offers
 
     def note_change(self, worker_id: WorkerId) -> None:
-        """A worker was given a task, or something of it is kept for one: its offers don't count any more."""
-        self._changes[worker_id] = self.changes(worker_id) + 1
+        """A worker was given a task: its offers don't count any more, and it may be full."""
+        self.note_kept(worker_id)
         self._room.look_again(worker_id)
+
+    def note_kept(self, worker_id: WorkerId) -> None:
+        """Something of a worker is kept for a job: its offers don't count any more, though as much of it is free as before."""
+        self._changes[worker_id] = self.changes(worker_id) + 1
 
     def changes(self, worker_id: WorkerId) -> int:
         """How often a worker has changed in this pass."""

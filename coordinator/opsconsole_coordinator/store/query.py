@@ -461,5 +461,7 @@ def _fill(found: Job, tasks: list[Task], everything: Iterable[Attempt]) -> list[
     kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
     if any(attempt.job_id != found.id or attempt.index >= len(tasks) for attempt in kept):
         raise damaged("an attempt")
-    found.open_attempts = {attempt.id for attempt in kept if attempt.open}
+    for attempt in kept:
+        if attempt.open:
+            found.note_open(attempt.id)
     return kept
