@@ -24,6 +24,7 @@ from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.tally import Tally
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, TemplateRow
@@ -70,6 +71,7 @@ class Fleet:
         self.moved: dict[JobId, set[int]] = {}
         """Tasks that have moved since the jobs after theirs were told."""
         self.order = Order()
+        self.tally = Tally()
         self.projects: dict[str, Project] = {}
         self.people: dict[str, Share] = {}
         """What people were given of the fleet, where that isn't what everybody has."""
@@ -318,11 +320,12 @@ class Fleet:
         for index in range(len(job.tasks), spec.num_tasks):
             task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
             job.tasks.append(task)
-            job.counts[TaskState.HELD] = job.counts.get(TaskState.HELD, 0) + 1
+            self.tally.add_task(job, TaskState.HELD)
             self.set_task(job, task, TaskState.HELD if held else TaskState.PENDING)
 
     def index_job(self, job: Job) -> None:
         """Note a job where other jobs, the clock and those who have its data look for it."""
+        self.tally.add_job(job)
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
@@ -360,12 +363,7 @@ class Fleet:
         task.cause = cause
         if task.state is state:
             return
-        left = job.counts[task.state] - 1
-        if left:
-            job.counts[task.state] = left
-        else:
-            del job.counts[task.state]
-        job.counts[state] = job.counts.get(state, 0) + 1
+        self.tally.move(job, task.state, state)
         if task.state is TaskState.PENDING and TaskState.PENDING not in job.counts:
             self.order.discard(job)
         task.state = state
@@ -494,4 +492,5 @@ class Fleet:
         self.timed_jobs.pop(job.id, None)
         self.timed_waits.pop(job.id, None)
         self.contents.remove_job(job)
+        self.tally.add_job(job, -1)
         del self.jobs[job.id]
