@@ -56,8 +56,9 @@ class Room:
         place = int(stuck)
         if size.closed[place] == self._number:
             return False
-        if any(has_room(one, size.gpus, size.capacities) for one in self._for(stuck=stuck)):
-            return True
+        for one in self._for(stuck=stuck):
+            if has_room(one, size.gpus, size.capacities):
+                return True
         size.closed = (size.closed[0], self._number) if stuck else (self._number, self._number)
         return False
 

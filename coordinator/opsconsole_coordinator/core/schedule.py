@@ -155,7 +155,10 @@ class _Pass:
         before = self._held.get(group.head)
         if before is None:
             return group.seeks_room
-        return any(one.id in self._fleet.changed for one in before) or not self._keep_as_before(before)
+        return self._has_changed(before) or not self._keep_as_before(before)
+
+    def _has_changed(self, workers: Iterable[Worker]) -> bool:
+        return not self._fleet.changed.isdisjoint(one.id for one in workers)
 
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
@@ -301,7 +304,7 @@ class _Pass:
             return
         if before:
             has_cleared = self._before[before[0].id].has_cleared
-            has_changed = any(one.id in fleet.changed for one in before)
+            has_changed = self._has_changed(before)
             if (has_cleared or not has_changed) and self._keep_as_before(before):
                 return
             first = before[0]
