@@ -121,7 +121,10 @@ def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, s
             return False
     elif worker.max_concurrent_jobs <= load.slots:
         return False
-    return all(total(worker, key) - load.promised.get(key, 0) >= need for need, key, _ in capacities)
+    for need, key, _ in capacities:  # noqa: SIM110 - a loop, because nothing is asked more often
+        if total(worker, key) - load.promised.get(key, 0) < need:
+            return False
+    return True
 
 
 def lacks_folder(worker: Worker, name: str) -> str:

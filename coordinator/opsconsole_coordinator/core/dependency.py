@@ -24,7 +24,7 @@ def note_stored(fleet: Fleet, job: Job, stored: Mapping[str, TaskState]) -> None
     for other, needs in job.needs.items():
         if any(one.end is End.RESULTS for one in needs):
             live = fleet.jobs.get(other)
-            job.expected[other] = count_tasks(other, stored) if live is None else len(live.tasks)
+            job.waits.expected[other] = count_tasks(other, stored) if live is None else len(live.tasks)
         _note(fleet, job, other, None, stored)
 
 
@@ -131,7 +131,7 @@ def _note_one(job: Job, one: Dependency, live: Job | None, stored: Mapping[str, 
     if job.blocked_by.get(key, frozenset()) == roots and (key in job.waiting_on) == is_waiting:
         return False
     _set_roots(job, key, roots)
-    (job.waiting_on.add if is_waiting else job.waiting_on.discard)(key)
+    (job.waits.waiting_on.add if is_waiting else job.waits.waiting_on.discard)(key)
     return True
 
 
@@ -143,7 +143,7 @@ def _note_elements(
         named = task_id(JobId(one.job), index)
         state = stored.get(named, TaskState.FAILED) if live is None else live.tasks[index].state
         roots = _roots_of(live, index, one.end, named, state) if blocks(one.end, state) else frozenset()
-        element = job.elements.setdefault(index, Element())
+        element = job.waits.elements.setdefault(index, Element())
         is_waiting = not roots and not is_task_finished(state)
         if element.blocked_by.get(named, frozenset()) == roots and (named in element.waiting_on) == is_waiting:
             continue
@@ -184,15 +184,16 @@ def _roots_of(live: Job | None, index: int | None, end: End, named: str, state: 
 
 
 def _set_roots(job: Job, key: str, roots: frozenset[Root]) -> None:
-    before = job.blocked_by.pop(key, frozenset())
+    waits = job.waits
+    before = waits.blocked_by.pop(key, frozenset())
     for one in before:
-        job.roots[one] -= 1
-        if not job.roots[one]:
-            del job.roots[one]
+        waits.roots[one] -= 1
+        if not waits.roots[one]:
+            del waits.roots[one]
     if roots:
-        job.blocked_by[key] = roots
+        waits.blocked_by[key] = roots
         for one in roots:
-            job.roots[one] = job.roots.get(one, 0) + 1
+            waits.roots[one] = waits.roots.get(one, 0) + 1
 
 
 def has_results(job: Job, other: JobId) -> bool:

@@ -1,6 +1,7 @@
 """What is stored of a job beside its spec, and what is derived of the jobs that it waits for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from heapq import nsmallest
 from typing import NamedTuple
@@ -62,8 +63,8 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Since when its `job_timeout` counts: its first start, moved on by the time that it stood still."""
     still_since_ms: int | None = None
     """Since when all that lives of it is paused; kept where there is a `job_timeout`."""
-    worker_names: set[str] = set()
-    output_folders: set[tuple[str, str]] = set()
+    worker_names: frozenset[str] = frozenset()
+    output_folders: frozenset[tuple[str, str]] = frozenset()
     """The job's folders under its workers' output paths, with the filesystem that each is on."""
     mean_duration_ms: float | None = None
     reason: str = ""
@@ -76,8 +77,8 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where somebody moved it to among jobs like it, as the number that it would have come in with; 0: nobody did."""
 
 
-class Dependent(JobRecord, kw_only=True, omit_defaults=True):
-    """What a job waits for of others. All of it is derived."""
+class Waits(msgspec.Struct, kw_only=True):
+    """What a job waits for of others."""
 
     needs: dict[JobId, tuple[Dependency, ...]] = {}
     """What it waits for of each job that it comes after."""
@@ -92,6 +93,58 @@ class Dependent(JobRecord, kw_only=True, omit_defaults=True):
     """Of how many tasks it takes the results, of each job of which it does."""
     refused: dict[str, str] = {}
     """Why it can't have the results of some tasks of these."""
+
+
+_NOTHING = Waits()
+"""What a job waits for that comes after no other: one for all of them, because a hundred thousand may wait."""
+
+
+class Dependent(JobRecord, kw_only=True, omit_defaults=True):
+    """A job that may wait for others. All of that is derived. Only `waits` is changed; the rest is for reading."""
+
+    _waits: Waits | None = None
+
+    @property
+    def waits(self) -> Waits:
+        """What it waits for of others, to be changed; made when that is first asked for."""
+        if self._waits is None:
+            self._waits = Waits()
+        return self._waits
+
+    @property
+    def needs(self) -> Mapping[JobId, tuple[Dependency, ...]]:
+        """What it waits for of each job that it comes after."""
+        return (self._waits or _NOTHING).needs
+
+    @property
+    def waiting_on(self) -> AbstractSet[str]:
+        """The jobs and tasks, or the results of jobs, that are still to come."""
+        return (self._waits or _NOTHING).waiting_on
+
+    @property
+    def blocked_by(self) -> Mapping[str, frozenset[Root]]:
+        """What blocks it, and the roots of that."""
+        return (self._waits or _NOTHING).blocked_by
+
+    @property
+    def roots(self) -> Mapping[Root, int]:
+        """What blocks it in the end, and by how many of those that block it."""
+        return (self._waits or _NOTHING).roots
+
+    @property
+    def elements(self) -> Mapping[int, Element]:
+        """What its tasks wait for on their own, by their indices."""
+        return (self._waits or _NOTHING).elements
+
+    @property
+    def expected(self) -> Mapping[JobId, int]:
+        """Of how many tasks it takes the results, of each job of which it does."""
+        return (self._waits or _NOTHING).expected
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why it can't have the results of some tasks of these."""
+        return (self._waits or _NOTHING).refused
 
     def is_task_waiting(self, index: int) -> bool:
         """Whether one of its tasks waits for a task of another job, on its own."""

@@ -103,8 +103,9 @@ def add_attempt(fleet: Fleet, job: Job, task: Task, worker: Worker, attempt: Att
     """Make a new attempt its task's current one, and give it a slot on its worker."""
     fleet.release_attempt(task)
     fleet.attempts[attempt.id] = attempt
-    job.open_attempts.add(attempt.id)
-    job.worker_names.add(worker.name)
+    job.note_open(attempt.id)
+    if worker.name not in job.worker_names:
+        job.worker_names |= {worker.name}
     task.attempts = attempt.number + 1
     task.current = attempt.id
     fleet.set_task(job, task, TaskState.ASSIGNED)

@@ -26,6 +26,7 @@ from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.tally import Tally
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
@@ -73,6 +74,7 @@ class Fleet:
         self.moved: dict[JobId, set[int]] = {}
         """Tasks that have moved since the jobs after theirs were told."""
         self.order = Order()
+        self.tally = Tally()
         self.projects: dict[str, Project] = {}
         self.people: dict[str, Share] = {}
         """What people were given of the fleet, where that isn't what everybody has."""
@@ -325,16 +327,17 @@ class Fleet:
         for index in range(len(job.tasks), spec.num_tasks):
             task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
             job.tasks.append(task)
-            job.counts[TaskState.HELD] = job.counts.get(TaskState.HELD, 0) + 1
+            self.tally.add_task(job, TaskState.HELD)
             self.set_task(job, task, TaskState.HELD if held else TaskState.PENDING)
 
     def index_job(self, job: Job) -> None:
         """Note a job where other jobs, the clock and those who have its data look for it."""
+        self.tally.add_job(job)
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
         for one in () if job.fault else job.spec.dependencies:
-            job.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
+            job.waits.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
         if job.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
         if job.spec.scheduling_timeout_ms is not None:
@@ -367,12 +370,7 @@ class Fleet:
         task.cause = cause
         if task.state is state:
             return
-        left = job.counts[task.state] - 1
-        if left:
-            job.counts[task.state] = left
-        else:
-            del job.counts[task.state]
-        job.counts[state] = job.counts.get(state, 0) + 1
+        self.tally.move(job, task.state, state)
         if task.state is TaskState.PENDING and TaskState.PENDING not in job.counts:
             self.order.discard(job)
         task.state = state
@@ -456,7 +454,7 @@ class Fleet:
         self.touch_attempt(attempt)
         job = self.jobs.get(attempt.job_id)
         if job is not None:
-            job.open_attempts.discard(attempt.id)
+            job.open_attempts -= {attempt.id}
         self._forgotten.append(attempt.id)
         worker = self.workers.get(attempt.worker_id)
         if worker is not None:
@@ -501,4 +499,5 @@ class Fleet:
         self.timed_jobs.pop(job.id, None)
         self.timed_waits.pop(job.id, None)
         self.contents.remove_job(job)
+        self.tally.add_job(job, -1)
         del self.jobs[job.id]

@@ -24,7 +24,7 @@ def refuse(fleet: Fleet, job_id: JobId, index: int, reason: str, now_ms: int) ->
     """Nothing of a task will be kept."""
     for job in _takers(fleet, job_id):
         _drop(fleet, job, job_id, index)
-        job.refused[task_id(job_id, index)] = reason
+        job.waits.refused[task_id(job_id, index)] = reason
         note_results(fleet, job, job_id, now_ms)
 
 
@@ -56,7 +56,7 @@ def note_stored_copies(fleet: Fleet, job: Job, other: JobId, copies: Mapping[int
         if copy is not None and copy.state is not CopyState.WANTED:
             _take(fleet, job, copy)
         elif copy is None and (live is None or _leaves_nothing(fleet, live, index)):
-            job.refused[task_id(other, index)] = NOTHING_LEFT
+            job.waits.refused[task_id(other, index)] = NOTHING_LEFT
     note_results(fleet, job, other, now_ms)
 
 
@@ -76,9 +76,9 @@ def _take(fleet: Fleet, job: Job, copy: OutputCopy) -> None:
     named = task_id(copy.job_id, copy.index)
     if copy.state is not CopyState.KEPT or copy.content_id is None:
         _drop(fleet, job, copy.job_id, copy.index)
-        job.refused[named] = copy.reason or NOTHING_LEFT
+        job.waits.refused[named] = copy.reason or NOTHING_LEFT
         return
-    job.refused.pop(named, None)
+    job.waits.refused.pop(named, None)
     name = next(one.name or one.job for one in job.needs[copy.job_id] if one.end is End.RESULTS)
     upload = Upload(
         name=name if job.expected.get(copy.job_id) == 1 else f"{name}-{copy.index}",
@@ -89,7 +89,7 @@ def _take(fleet: Fleet, job: Job, copy: OutputCopy) -> None:
 
 def _drop(fleet: Fleet, job: Job, job_id: JobId, index: int) -> None:
     named = task_id(job_id, index)
-    job.refused.pop(named, None)
+    job.waits.refused.pop(named, None)
     if named in job.handed:
         _set(fleet, job, {key: one for key, one in job.handed.items() if key != named})
 

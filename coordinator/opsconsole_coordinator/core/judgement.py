@@ -207,8 +207,9 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for dataset in spec.datasets:
         if lacks := inability(worker.properties.get(DATASETS), dataset):
             return lacks
-    if sum((gpu.memory_total_mb or 0) >= needs.gpu_memory_mb for gpu in worker.gpus) < demand.gpus:
-        return f"needs {_gpus(demand.gpus)} of {needs.gpu_memory_mb} MB; its largest has {_largest_mb(worker)} MB"
+    least_mb = needs.gpu_memory_mb
+    if least_mb and sum((gpu.memory_total_mb or 0) >= least_mb for gpu in worker.gpus) < demand.gpus:
+        return f"needs {_gpus(demand.gpus)} of {least_mb} MB; its largest has {_largest_mb(worker)} MB"
     is_too_old = demand.share_mb and not worker.properties.get(GPU_SHARING)
     return "its agent is too old to share GPUs: update opsconsole there" if is_too_old else ""
 

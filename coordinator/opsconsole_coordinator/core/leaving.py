@@ -17,7 +17,7 @@ from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.spec import PauseBy
 
 
-def live_attempts(fleet: Fleet) -> Iterator[Attempt]:
+def attempts_on_workers(fleet: Fleet) -> Iterator[Attempt]:
     """All that hold a place on a worker."""
     return (attempt for worker in fleet.workers.values() for attempt in worker.live.values() if attempt.index >= 0)
 
@@ -53,7 +53,7 @@ def watch_leaving(fleet: Fleet, now_ms: int) -> None:
     for worker in fleet.workers.values():
         if worker.drain_until_ms is not None and now_ms >= worker.drain_until_ms and worker.live and not fleet.adopting:
             _empty(fleet, worker, now_ms)
-    for attempt in [one for one in live_attempts(fleet) if one.is_leaving and is_saving(one)]:
+    for attempt in [one for one in attempts_on_workers(fleet) if one.is_leaving and is_saving(one)]:
         job = fleet.jobs[attempt.job_id]
         if not _must_leave(fleet, attempt, now_ms):
             _stay(fleet, job, attempt)

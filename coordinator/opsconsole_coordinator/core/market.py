@@ -58,8 +58,9 @@ class Room:
         place = int(stuck)
         if size.closed[place] == self._number:
             return False
-        if any(has_room(one, size.gpus, size.capacities, size.share_mb) for one in self._for(stuck=stuck)):
-            return True
+        for one in self._for(stuck=stuck):
+            if has_room(one, size.gpus, size.capacities, size.share_mb):
+                return True
         size.closed = (size.closed[0], self._number) if stuck else (self._number, self._number)
         return False
 
@@ -109,9 +110,13 @@ class Market:
         return offers
 
     def note_change(self, worker_id: WorkerId) -> None:
-        """A worker was given a task, or something of it is kept for one: its offers don't count any more."""
-        self._changes[worker_id] = self.changes(worker_id) + 1
+        """A worker was given a task: its offers don't count any more, and it may be full."""
+        self.note_kept(worker_id)
         self._room.look_again(worker_id)
+
+    def note_kept(self, worker_id: WorkerId) -> None:
+        """Something of a worker is kept for a job: its offers don't count any more, though as much of it is free as before."""
+        self._changes[worker_id] = self.changes(worker_id) + 1
 
     def changes(self, worker_id: WorkerId) -> int:
         """How often a worker has changed in this pass."""

@@ -1,5 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -234,7 +235,7 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     requirements: tuple[Requirement, ...] = ()
     fault: str = ""
     """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
-    open_attempts: set[AttemptId] = msgspec.field(default_factory=set)
+    open_attempts: AbstractSet[AttemptId] = frozenset()
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
     turns: int = 0
@@ -270,6 +271,13 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     def number(self) -> int:
         """Where it stands among jobs that are as urgent, and whose turn it is as much: first come, unless somebody moved it."""
         return self.place or self.seq
+
+    def note_open(self, attempt_id: AttemptId) -> None:
+        """One of its attempts is open. A job that never had any, as most that wait, has no set of its own."""
+        if isinstance(self.open_attempts, set):
+            self.open_attempts.add(attempt_id)
+        else:
+            self.open_attempts = {attempt_id}
 
     def can_start(self, task: Task) -> bool:
         """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""

@@ -71,10 +71,11 @@ class Line:
 class Group:
     """Jobs of one line that ask the same of a worker. One whose next task has demands of its own is a group of its own."""
 
-    __slots__ = ("_order", "ask", "demand", "jobs", "line", "prefetches", "reason")
+    __slots__ = ("_order", "ask", "demand", "jobs", "key", "line", "prefetches", "reason")
 
-    def __init__(self, order: "Order", line: Line, ask: Ask, demand: Demand) -> None:
+    def __init__(self, order: "Order", key: "_GroupKey", line: Line, ask: Ask, demand: Demand) -> None:
         self._order = order
+        self.key = key
         self.line = line
         self.ask = ask
         self.demand = demand
@@ -151,7 +152,9 @@ class Order:
         """With the number of groups that ask it."""
         self._sizes: dict[tuple[object, ...], Size] = {}
         self._groups: dict[_GroupKey, Group] = {}
-        self._by_job: dict[JobId, tuple[_GroupKey, int]] = {}
+        self._by_job: dict[JobId, Group] = {}
+        self._moved: dict[JobId, int] = {}
+        """By which number a job stands in its group that somebody has moved."""
         self._asleep: dict[JobId, tuple[int, int, int]] = {}
         self._alarms: list[tuple[int, JobId]] = []
         self._explained: dict[Group, None] = {}
@@ -170,7 +173,7 @@ class Order:
 
     def __iter__(self) -> Iterator[JobId]:
         """The jobs' ids by priority and number: changes during the iteration don't show in it."""
-        awake = [(-line[0], seq, job_id) for job_id, ((line, _), seq) in self._by_job.items()]
+        awake = [(-group.line.priority, seq, job_id) for group in self._groups.values() for seq, job_id in group.jobs]
         asleep = [(-priority, seq, job_id) for job_id, (_, priority, seq) in self._asleep.items()]
         return iter([job_id for _, _, job_id in sorted(awake + asleep)])
 
@@ -193,8 +196,7 @@ class Order:
 
     def group_of(self, job_id: JobId) -> Group | None:
         """The group that a job is in; None where it doesn't wait for a worker, or waits for a time."""
-        found = self._by_job.get(job_id)
-        return None if found is None else self._groups[found[0]]
+        return self._by_job.get(job_id)
 
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
@@ -202,8 +204,8 @@ class Order:
         key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
-            if known == (key, job.number):
-                return self._groups[key]
+            if known.key == key and self._number_of(job) == job.number:
+                return known
             self.discard(job)
         group = self._groups.get(key)
         if group is None:
@@ -212,8 +214,14 @@ class Order:
         if group.head == job.id:
             self._note_head(group)
         group.line.is_told = False
-        self._by_job[job.id] = (key, job.number)
+        self._by_job[job.id] = group
+        if job.number != job.seq:
+            self._moved[job.id] = job.number
         return group
+
+    def _number_of(self, job: Job) -> int:
+        """By which number a job stands in its group, which may be another than it has now."""
+        return self._moved.get(job.id, job.seq)
 
     def _make_group(self, key: _GroupKey, demand: Demand) -> Group:
         line_key, ask_key = key
@@ -228,7 +236,8 @@ class Order:
             self._asks[ask_key] = Ask(ask_key, size), 0
         ask, count = self._asks[ask_key]
         self._asks[ask_key] = ask, count + 1
-        group = self._groups[line_key, ask.key] = Group(self, line, ask, demand)
+        key = (line_key, ask.key)
+        group = self._groups[key] = Group(self, key, line, ask, demand)
         line.groups[group] = ask.size.groups[group] = self._explained[group] = None
         line.kin.setdefault(ask_key[:-1], {})[group] = None
         group.explain_anew()
@@ -243,20 +252,19 @@ class Order:
     def discard(self, job: Job) -> None:
         """Remove a job, if it is there."""
         self._asleep.pop(job.id, None)
-        found = self._by_job.pop(job.id, None)
-        if found is None:
+        group = self._by_job.pop(job.id, None)
+        if group is None:
             return
-        key, seq = found
-        group = self._groups[key]
-        at = bisect_left(group.jobs, (seq, job.id))
+        at = bisect_left(group.jobs, (self._number_of(job), job.id))
+        self._moved.pop(job.id, None)
         del group.jobs[at]
         if not group.jobs:
-            self._remove_group(key, group)
+            self._remove_group(group)
         elif not at:
             self._note_head(group)
 
-    def _remove_group(self, key: _GroupKey, group: Group) -> None:
-        del self._groups[key]
+    def _remove_group(self, group: Group) -> None:
+        del self._groups[group.key]
         ask, size = group.ask, group.ask.size
         for groups in (
             self._explained,
@@ -282,7 +290,7 @@ class Order:
         if not size.groups:
             del self._sizes[size.gpus, size.share_mb, size.capacities]
         if not group.line.groups:
-            del self._lines[key[0]]
+            del self._lines[group.key[0]]
 
     def sleep(self, job: Job, until_ms: int) -> None:
         """None of the job's tasks may start before this time."""
@@ -347,8 +355,11 @@ class Turns:
         self._standing = standing
         self._groups = list(groups)
         self._known = set(self._groups)
-        found = (self._entry(place) for place in range(len(self._groups)))
-        self._heap: list[_Entry] = [entry for entry in found if entry is not None]
+        standings = {line: standing(line) for line in {group.line: None for group in self._groups}}
+        self._heap: list[_Entry] = []
+        for place, group in enumerate(self._groups):
+            if group.jobs and (known := standings[group.line]) is not None:
+                self._heap.append((-group.line.priority, known, group.jobs[0][0], place))
         heapify(self._heap)
 
     def _entry(self, place: int) -> "_Entry | None":

@@ -14,7 +14,7 @@ from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.dry_run import DryRun
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import living_attempts
-from opsconsole_coordinator.core.leaving import can_save, leave, live_attempts
+from opsconsole_coordinator.core.leaving import attempts_on_workers, can_save, leave
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.offer import collect_offer
 from opsconsole_coordinator.core.ready import next_priority, priority_of
@@ -96,7 +96,7 @@ class Preemption:
     @cached_property
     def _moving(self) -> dict[JobId, list[Attempt]]:
         found: dict[JobId, list[Attempt]] = {}
-        for attempt in live_attempts(self._fleet):
+        for attempt in attempts_on_workers(self._fleet):
             if attempt.is_leaving and attempt.makes_way_for is not None:
                 found.setdefault(attempt.makes_way_for, []).append(attempt)
         return found
@@ -106,7 +106,7 @@ class Preemption:
         """What ends by itself, and for nobody."""
         return [
             one
-            for one in live_attempts(self._fleet)
+            for one in attempts_on_workers(self._fleet)
             if (one.want.mode is Mode.STOP or one.is_leaving) and one.makes_way_for is None
         ]
 
@@ -118,7 +118,7 @@ class Preemption:
         if not projects:
             return found
         gangs: dict[JobId, _Unit | None] = {}
-        for attempt in live_attempts(self._fleet):
+        for attempt in attempts_on_workers(self._fleet):
             job = self._fleet.jobs[attempt.job_id]
             if job.spec.project not in projects:
                 continue

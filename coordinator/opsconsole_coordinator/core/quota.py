@@ -23,18 +23,43 @@ def person_share(fleet: Fleet, name: str) -> Share:
     return fleet.people.get(name, EQUAL_SHARE)
 
 
+class Standings:
+    """How much projects, and people in them, had and have at one time, each by its weight: the less, the sooner it is their turn.
+
+    Each is worked out once, until something begins or ends.
+    """
+
+    def __init__(self, fleet: Fleet, now_ms: int) -> None:
+        self._fleet = fleet
+        self._now_ms = now_ms
+        self._changes = fleet.usage.changes
+        self._projects: dict[str, float] = {}
+        self._lines: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def of(self, project: str, person: str) -> tuple[float, float]:
+        """That of a project, and of a person in it."""
+        usage = self._fleet.usage
+        if self._changes != usage.changes:
+            self._changes = usage.changes
+            self._projects.clear()
+            self._lines.clear()
+        found = self._lines.get((project, person))
+        if found is None:
+            whole = self._projects.get(project)
+            if whole is None:
+                share = project_share(self._fleet, project)
+                whole = self._projects[project] = self._weigh(usage.projects.get(project), share)
+            part = self._weigh(usage.people.get((project, person)), person_share(self._fleet, person))
+            found = self._lines[project, person] = (whole, part)
+        return found
+
+    def _weigh(self, account: Account | None, share: Share) -> float:
+        return 0.0 if account is None else account.standing(self._now_ms) / share.weight
+
+
 def standing(fleet: Fleet, project: str, person: str, now_ms: int) -> tuple[float, float]:
-    """How much a project, and a person in it, had and have, each by its weight: the less, the sooner it is their turn."""
-    usage = fleet.usage
-    whole, part = usage.projects.get(project), usage.people.get((project, person))
-    return (
-        _standing(whole, now_ms) / project_share(fleet, project).weight,
-        _standing(part, now_ms) / person_share(fleet, person).weight,
-    )
-
-
-def _standing(account: Account | None, now_ms: int) -> float:
-    return 0.0 if account is None else account.standing(now_ms)
+    """That of one project, and a person in it."""
+    return Standings(fleet, now_ms).of(project, person)
 
 
 def refusal(fleet: Fleet, project: str, person: str, demand: Demand, count: int = 1) -> str:

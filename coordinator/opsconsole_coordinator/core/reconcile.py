@@ -165,7 +165,7 @@ def _note_output(fleet: Fleet, attempt: Attempt, observed: Observed) -> None:
         return
     worker = fleet.workers.get(attempt.worker_id)
     if folder := job_folder(observed.output_path, job.id):
-        job.output_folders.add((folder, attempt.worker_id if worker is None else worker.output_place))
+        job.output_folders |= {(folder, attempt.worker_id if worker is None else worker.output_place)}
 
 
 def _add_outputs(fleet: Fleet, job: Job, task: Task, observed: Observed) -> None:

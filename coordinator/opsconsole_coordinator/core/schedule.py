@@ -1,6 +1,7 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
@@ -14,7 +15,7 @@ from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_roo
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
-from opsconsole_coordinator.core.quota import refusal, standing
+from opsconsole_coordinator.core.quota import Standings, refusal
 from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import (
     add_ready,
@@ -84,6 +85,7 @@ class _Pass:
         self._room = Room(fleet)
         self._market = Market(fleet, self._room, now_ms)
         self._preemption = Preemption(fleet, now_ms)
+        self._standings = Standings(fleet, now_ms)
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
@@ -107,7 +109,7 @@ class _Pass:
         if status is None:
             status = self._statuses[line.project] = self._fleet.project_status(line.project)
         if status is ProjectStatus.ACTIVE:
-            return standing(self._fleet, line.project, line.person, self._now_ms)
+            return self._standings.of(line.project, line.person)
         if not line.is_told:
             line.is_told = True
             for group in line.groups:
@@ -152,7 +154,10 @@ class _Pass:
         before = self._held.get(group.head)
         if before is None:
             return group.seeks_room
-        return any(one.id in self._fleet.changed for one in before) or not self._keep_as_before(before)
+        return self._has_changed(before) or not self._keep_as_before(before)
+
+    def _has_changed(self, workers: Iterable[Worker]) -> bool:
+        return not self._fleet.changed.isdisjoint(one.id for one in workers)
 
     def _visit(self, group: Group) -> None:
         job = self._fleet.jobs[group.head]
@@ -201,7 +206,7 @@ class _Pass:
         for attempt in self._fleet.live_attempts(job):
             self._market.note_change(attempt.worker_id)
         for worker_id in self._fleet.reserved:
-            self._market.note_change(worker_id)
+            self._market.note_kept(worker_id)
 
     def _place(self, group: Group, job: Job) -> None:
         """Place the job's tasks one after the other: all of them, or only one where others have had no more than they."""
@@ -302,7 +307,7 @@ class _Pass:
             return
         if before:
             has_cleared = self._before[before[0].id].has_cleared
-            has_changed = any(one.id in fleet.changed for one in before)
+            has_changed = self._has_changed(before)
             if (has_cleared or not has_changed) and self._keep_as_before(before):
                 return
             first = before[0]
@@ -318,9 +323,9 @@ class _Pass:
 
     def _some_workers(self) -> list[Worker]:
         """Some of the workers, other ones each time: room is kept on the best of these."""
-        workers = list(self._fleet.workers.values())
+        workers = self._fleet.workers
         first = self._fleet.next_sample = (self._fleet.next_sample + SAMPLE) % len(workers)
-        return [*workers, *workers][first : first + SAMPLE]
+        return list(islice(chain(workers.values(), workers.values()), first, first + SAMPLE))
 
     def _make_way(self, group: Group, job: Job, demand: Demand) -> str:
         """Have tasks of lower bands make way for the job's next ones, as many as it may have. Returns that in words."""
@@ -335,13 +340,13 @@ class _Pass:
         words = self._preemption.make_way(job, demand, count)
         for worker_id, reserved in self._fleet.reserved.items():
             if words and reserved.job_id == job.id:
-                self._market.note_change(worker_id)
+                self._market.note_kept(worker_id)
         return words
 
     def _keep_room(self, job: Job, demand: Demand, offers: Iterable[Offer], before: Worker | None) -> Worker | None:
         worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
         if worker is not None:
-            self._market.note_change(worker.id)
+            self._market.note_kept(worker.id)
         return worker
 
     def _keep_as_before(self, workers: Iterable[Worker]) -> bool:
@@ -350,7 +355,7 @@ class _Pass:
         for worker in workers:
             if worker.reserved is None:
                 put_reservation(self._fleet, worker.id, self._before[worker.id])
-                self._market.note_change(worker.id)
+                self._market.note_kept(worker.id)
             else:
                 is_all = False
         return is_all

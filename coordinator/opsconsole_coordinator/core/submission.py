@@ -19,7 +19,7 @@ from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec, check_spec
-from opsconsole_protocol.state import TaskState, is_task_waiting
+from opsconsole_protocol.state import TaskState
 
 PENDING_TASKS_MAX = 1_000_000
 """Jobs are refused where more tasks than this would wait, so that a script gone wild doesn't use up the memory."""
@@ -90,8 +90,7 @@ def _check(fleet: Fleet, submissions: Sequence[Submission], after: Mapping[str, 
 
 def check_room_for(fleet: Fleet, new_tasks: int) -> None:
     """Raise LimitExceeded where more tasks would wait than may."""
-    counts = (counted for job in fleet.jobs.values() for counted in job.counts.items())
-    waiting = sum(count for state, count in counts if is_task_waiting(state))
+    waiting = fleet.tally.waiting
     if waiting + new_tasks > PENDING_TASKS_MAX:
         raise LimitExceeded(f"{waiting} tasks wait already and at most {PENDING_TASKS_MAX} may: wait or cancel some")
 

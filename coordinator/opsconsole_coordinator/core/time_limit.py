@@ -2,7 +2,7 @@
 
 from opsconsole_coordinator.core.ending import stop_job
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.leaving import is_late, live_attempts
+from opsconsole_coordinator.core.leaving import attempts_on_workers, is_late
 from opsconsole_coordinator.core.model import SYSTEM, Job
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind
@@ -29,7 +29,7 @@ def watch_limits(fleet: Fleet, now_ms: int) -> None:
 
 def watch_saving(fleet: Fleet, now_ms: int) -> None:
     """Tell once of every task that was asked to save a checkpoint and hasn't in the time that its job gives it."""
-    for attempt in live_attempts(fleet):
+    for attempt in attempts_on_workers(fleet):
         if attempt.save_asked_ms is None or attempt.is_save_late or attempt.want.by is not PauseBy.CHECKPOINT:
             continue
         job = fleet.jobs[attempt.job_id]

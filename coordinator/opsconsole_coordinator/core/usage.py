@@ -19,6 +19,7 @@ CPUS_A_GPU = 16
 """A task without GPUs weighs as much as a GPU if it has this number of CPUs."""
 SETTLE_EVERY_MS = 60_000
 """How often what is held is added to what was had, and stored, though nothing begins or ends."""
+_LOG_2 = log(2)
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class Account:
     def weight_ms(self, now_ms: int) -> float:
         """What was had until now, as it weighs now, in GPU milliseconds."""
         left = exp2(-max(0, now_ms - self.at_ms) / HALF_LIFE_MS)
-        return self.faded_ms * left + self.held.weight * (1 - left) * HALF_LIFE_MS / log(2)
+        return self.faded_ms * left + self.held.weight * (1 - left) * HALF_LIFE_MS / _LOG_2
 
     def standing(self, now_ms: int) -> float:
         """What decides whose turn it is: that, and what is held."""
@@ -94,6 +95,8 @@ class Usage:
         """The last day of each account."""
         self._dirty: dict[_Whose, UsageDay] = {}
         self._settled_ms = 0
+        self.changes = 0
+        """How often something began or ended: what was made of the accounts of one time counts until the next."""
 
     def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gets what it asked for."""
@@ -105,6 +108,7 @@ class Usage:
         self._days[job.spec.project, job.submitted_by].tasks += 1
 
     def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
+        self.changes += 1
         whose = (job.spec.project, job.submitted_by)
         for held in self._settle(whose, now_ms):
             held.change(attempt, sign)

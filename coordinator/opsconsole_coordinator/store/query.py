@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import starmap
 from typing import NamedTuple, TypedDict, TypeVar, Unpack
 
@@ -46,6 +47,8 @@ _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name
 
 
 _PORTION = 500
+SPECS_KNOWN_MAX = 256
+"""How many specs are remembered during a start: of these, jobs that have the same share one, read and checked once."""
 
 
 class Detail(NamedTuple):
@@ -150,7 +153,8 @@ def last_versions(connection: sqlite3.Connection) -> dict[str, int]:
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
     """What has to be in memory: unfinished jobs and those with open attempts, and the attempts that belong there."""
-    jobs = [_job(row) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]
+    read_spec = lru_cache(maxsize=SPECS_KNOWN_MAX)(_read_spec)
+    jobs = [_job(row, read_spec) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]
     tasks = _by_job(connection, "tasks", _task, lambda task: (task.index,))
     attempts = _by_job(connection, "attempts", _attempt, lambda attempt: (attempt.index, attempt.number))
     kept: list[Attempt] = []
@@ -438,10 +442,9 @@ def portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
         yield some, ",".join("?" * len(some))
 
 
-def _job(row: tuple[object, ...]) -> Job:
+def _job(row: tuple[object, ...], read_spec: Callable[[bytes], "_Read"] | None = None) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
-    spec, record = _spec(spec_data), _record(data)
-    requirements, fault = _usable(spec)
+    (spec, requirements, fault), record = (read_spec or _read_spec)(spec_data), _record(data)
     return Job(
         id=JobId(job_id),
         spec=spec,
@@ -452,6 +455,15 @@ def _job(row: tuple[object, ...]) -> Job:
         requirements=requirements,
         fault=fault,
     )
+
+
+_Read = tuple[JobSpec, tuple[requirement.Requirement, ...], str]
+
+
+def _read_spec(data: bytes) -> _Read:
+    """A spec, its requirements, and why it can't be used."""
+    spec = _spec(data)
+    return spec, *_usable(spec)
 
 
 def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
@@ -484,5 +496,7 @@ def _fill(found: Job, tasks: list[Task], everything: Iterable[Attempt]) -> list[
     kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
     if any(attempt.job_id != found.id or attempt.index >= len(tasks) for attempt in kept):
         raise damaged("an attempt")
-    found.open_attempts = {attempt.id for attempt in kept if attempt.open}
+    for attempt in kept:
+        if attempt.open:
+            found.note_open(attempt.id)
     return kept

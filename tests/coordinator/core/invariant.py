@@ -33,6 +33,9 @@ def check(fleet: Fleet) -> list[str]:
     for worker in fleet.workers.values():
         found += (f"worker {worker.name}: {line}" for line in _check_worker(fleet, worker))
     found += _check_attempts(fleet)
+    waiting = sum(is_task_waiting(task.state) for job in fleet.jobs.values() for task in job.tasks)
+    if fleet.tally.waiting != waiting:
+        found.append(f"{fleet.tally.waiting} tasks are counted as waiting, but {waiting} do")
     found += _check_order(fleet)
     found += _check_shares(fleet)
     return found

@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_coordinator.core.usage import Account
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import Resources
@@ -33,6 +35,29 @@ def test_two_people_get_as_much_though_one_came_first(world: World) -> None:
     world.submit(num_tasks=50, by="ben")
     worker.take_all()
     assert running(world) == {"ana": 2, "ben": 2}
+
+
+def test_a_pass_that_places_nothing_adds_up_each_account_once_however_many_kinds_of_jobs_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = world.worker(slots=2, properties={"cpus": 64})
+    for by in ("ana", "ben"):
+        world.submit(by=by)
+    worker.take_all()
+    for cpus in range(1, 21):
+        for by in ("ana", "ben"):
+            world.submit(by=by, resources=Resources(cpus=cpus), turn=False)
+    asked: list[Account] = []
+
+    def standing(account: Account, _: int) -> float:
+        asked.append(account)
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "standing", standing)
+        schedule(world.fleet, world.now_ms)
+    world.turn()
+    assert len(asked) == len({id(one) for one in asked}) == 3  # the project, and each person in it
 
 
 def test_two_projects_get_as_much_though_one_has_more_people(world: World) -> None:

@@ -116,5 +116,5 @@ def test_nobody_is_passed_over(judged: int) -> None:
 
 
 def test_the_oracle_sees_turns_that_are_taken_out_of_order() -> None:
-    with mock.patch.object(schedule, "standing", return_value=(0.0, 0.0)):
+    with mock.patch.object(schedule, "Standings", return_value=mock.Mock(of=lambda *_: (0.0, 0.0))):
         assert any(history(seed) for seed in range(10))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import submission
+from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.ids import JobId
@@ -96,6 +97,31 @@ def test_a_runaway_loop_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LimitExceeded, match="8 tasks wait already and at most 10 may"):
         submit(world, one(B, num_tasks=3))
     submit(world, one(B, num_tasks=2), one(A, num_tasks=8, held=True))
+
+
+def test_a_job_that_waits_for_a_worker_has_few_containers_of_its_own(world: World) -> None:
+    """A hundred thousand may wait: what most of them never need is made once it is needed, and what is empty is everybody's."""
+    submit(world, one(A), one(B), one(C, after=(B,)))
+    first, second, third = (world.fleet.jobs[JobId(name)] for name in (A, B, C))
+
+    def owned(job: Job) -> set[str]:
+        fields = [
+            *job.__struct_fields__,
+            "needs",
+            "waiting_on",
+            "blocked_by",
+            "roots",
+            "elements",
+            "expected",
+            "refused",
+        ]
+        values = {name: getattr(job, name) for name in fields if name != "spec"}
+        shared = {name for name, value in values.items() if value is getattr(first if job is second else second, name)}
+        return {name for name, value in values.items() if name not in shared and isinstance(value, (list, dict, set))}
+
+    assert owned(first) == owned(second) == {"tasks", "counts", "ready", "handed"}
+    assert third.waiting_on == {B}
+    assert not first.waiting_on
 
 
 def test_the_audit_log_says_who_submitted_what(world: World) -> None:

@@ -66,7 +66,7 @@ def _job(rng: Random, number: int, count: int, made_ms: int, workers: list[Worke
         started_at_ms=made_ms + 5, finished_at_ms=made_ms + 60_000, counts={state: count},
         tasks=[Task(index=one.index, state=state, attempts=1, current=one.id) for one in attempts],
     )  # fmt: skip
-    job.worker_names.update(one.worker_name for one in attempts)
+    job.worker_names = frozenset(one.worker_name for one in attempts)
     return job, attempts
 
 

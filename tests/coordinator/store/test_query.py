@@ -200,3 +200,15 @@ def test_a_blob_of_a_newer_version_is_read_by_an_older_one() -> None:
     """New fields are skipped, missing ones have defaults."""
     task = msgspec.msgpack.encode({"index": 3, "state": "pending", "new_field": [1, 2]})
     assert query._task(task).index == 3
+
+
+def test_jobs_that_are_loaded_together_share_equal_specs() -> None:
+    store, world = Direct(), World()
+    world.on_commit = store.commit
+    first, second = (world.submit(name="same", environment={"A": "1"}) for _ in range(2))
+    world.submit(name="other")
+    jobs, _ = query.live_jobs(store.connection)
+    loaded = {job.id: job.spec for job in jobs}
+    assert loaded[first.id] is loaded[second.id]
+    assert loaded[first.id] == first.spec
+    assert len({id(spec) for spec in loaded.values()}) == 2
