@@ -45,7 +45,7 @@ _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name
 
 
 _PORTION = 500
-_SPECS_KNOWN = 256
+SPECS_KNOWN_MAX = 256
 """How many specs are remembered during a start: of these, jobs that have the same share one, read and checked once."""
 
 
@@ -131,7 +131,7 @@ def templates(connection: sqlite3.Connection) -> list[TemplateRow]:
 
 def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
     """What has to be in memory: unfinished jobs and those with open attempts, and the attempts that belong there."""
-    read_spec = lru_cache(maxsize=_SPECS_KNOWN)(_read_spec)
+    read_spec = lru_cache(maxsize=SPECS_KNOWN_MAX)(_read_spec)
     jobs = [_job(row, read_spec) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]
     tasks = _by_job(connection, "tasks", _task, lambda task: (task.index,))
     attempts = _by_job(connection, "attempts", _attempt, lambda attempt: (attempt.index, attempt.number))
