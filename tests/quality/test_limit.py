@@ -30,6 +30,7 @@ NO_LIMITS = {
     "coordinator.server.log_service.RETRY_AFTER_S_MAX": "a time",
     "coordinator.core.holder.HOLDER_NAME_CHARACTERS_MAX": "the rest of a name is one key away",
     "coordinator.core.schedule.TOLD_MAX": "those after these are told later",
+    "coordinator.store.query.SPECS_KNOWN_MAX": "a cache",
     "protocol.bound.PORT_MAX": "the highest port there is",
     "protocol.bound.TIME_MS_MAX": "the end of the calendar",
     "protocol.link.from_agent.AGAIN_MS_MAX": "a time",
