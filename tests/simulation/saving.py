@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from opsconsole_coordinator.core.model import CopyCheckpoint
+from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
 from opsconsole_protocol.ids import AttemptId, ContentId
 from opsconsole_protocol.link import Launch
 from opsconsole_protocol.report import Checkpoint, Reported

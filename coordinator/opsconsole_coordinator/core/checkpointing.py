@@ -6,20 +6,11 @@ While the newest lies on one worker alone, and that worker isn't lost, no other 
 In most trainings with several processes the first one saves for all: a task of a gang that has saved none goes on from the first that has.
 """
 
+from opsconsole_coordinator.core.checkpoint import CheckpointCopy, CopyCheckpoint, KeptCheckpoint, LatestCheckpoint
 from opsconsole_coordinator.core.collecting import retry_delay_ms
 from opsconsole_coordinator.core.demand import ANYWHERE, Bond
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import (
-    SYSTEM,
-    Attempt,
-    CheckpointCopy,
-    CopyCheckpoint,
-    Job,
-    KeptCheckpoint,
-    LatestCheckpoint,
-    Task,
-    Worker,
-)
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import ContentId, JobId

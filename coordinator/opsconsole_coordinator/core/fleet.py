@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable
 
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.calendar import Reservations
+from opsconsole_coordinator.core.checkpoint import CheckpointCopy, CopyCheckpoint
 from opsconsole_coordinator.core.content import Contents
 from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.history import Kind
 from opsconsole_coordinator.core.model import (
     Attempt,
-    CheckpointCopy,
     Collect,
-    CopyCheckpoint,
     Job,
     OutputCopy,
     OutputKey,

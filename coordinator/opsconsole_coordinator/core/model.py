@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opsconsole_coordinator.core.calendar import Booked
+from opsconsole_coordinator.core.checkpoint import KeptCheckpoint, LatestCheckpoint
 from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
 from opsconsole_protocol.api import CopyState
@@ -29,7 +30,6 @@ from opsconsole_protocol.state import (
     is_task_finished,
     job_state,
 )
-from opsconsole_protocol.stream.message import RootKind
 
 SYSTEM = "coordinator"
 """The coordinator as the one who did something, in events."""
@@ -153,32 +153,6 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether every byte that the agent announced is stored here."""
         sizes = self.seen.log_sizes if self.seen is not None else {}
         return all(self.log_offsets.get(source, 0) >= size for source, size in sizes.items())
-
-
-class LatestCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest checkpoint of a task, on its worker."""
-
-    checkpoint: Checkpoint
-    attempt_id: AttemptId
-    worker_id: WorkerId
-    worker_name: str
-    place: str
-    """The worker; or `Worker.output_place` where it lies in an output folder, which others may see, too."""
-    root: RootKind | None
-    """Which of the task's folders it is in; None: in none, so that it can't be sent."""
-    output_path: str
-    below: str
-    """Where in that folder."""
-
-
-class KeptCheckpoint(msgspec.Struct, frozen=True):
-    """A checkpoint that the coordinator has a copy of. `below`: where it is in the tree."""
-
-    checkpoint: Checkpoint
-    attempt_id: AttemptId
-    content_id: ContentId
-    size_bytes: int
-    below: str
 
 
 class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -503,25 +477,6 @@ class OutputCopy(msgspec.Struct, kw_only=True, omit_defaults=True):
     def key(self) -> OutputKey:
         """Its job and task."""
         return self.job_id, self.index
-
-
-class CheckpointCopy(msgspec.Struct, kw_only=True):
-    """The newest checkpoint of a task is to be copied. Nothing of this is stored: it follows from the task."""
-
-    job_id: JobId
-    index: int
-    is_asked: bool = False
-    tries: int = 0
-    not_before_ms: int = 0
-
-
-class CopyCheckpoint(NamedTuple):
-    """What the shell is to copy now, and from which worker."""
-
-    job_id: JobId
-    task_index: int
-    latest: LatestCheckpoint
-    worker_id: WorkerId
 
 
 class Collect(NamedTuple):

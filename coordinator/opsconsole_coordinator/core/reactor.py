@@ -30,12 +30,13 @@ from opsconsole_coordinator.core.adding import add_tasks
 from opsconsole_coordinator.core.adoption import find_task
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.calendar import Reservation
+from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
 from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.desired import send_desired
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.liveness import TICK_MS
 from opsconsole_coordinator.core.loading import load_jobs
-from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job, OutputCopy, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.schedule import schedule

@@ -9,7 +9,8 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 
-from opsconsole_coordinator.core.model import CopyCheckpoint, Job, KeptCheckpoint
+from opsconsole_coordinator.core.checkpoint import CopyCheckpoint, KeptCheckpoint
+from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.server.stream_broker import StreamBroker

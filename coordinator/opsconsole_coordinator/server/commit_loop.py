@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Collect, CopyCheckpoint, Worker
+from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
+from opsconsole_coordinator.core.model import Collect, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
 from opsconsole_coordinator.server.agent_question import AgentQuestions
 from opsconsole_coordinator.server.count import Counts

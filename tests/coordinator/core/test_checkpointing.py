@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from opsconsole_coordinator.core import checkpointing, view
+from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
 from opsconsole_coordinator.core.checkpointing import COPY_EVERY_MS
-from opsconsole_coordinator.core.model import Attempt, CopyCheckpoint, Job
+from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.reporting import note_reported
 from opsconsole_protocol import link
 from opsconsole_protocol.error import Conflict
