@@ -46,12 +46,10 @@ if TYPE_CHECKING:
     CallT = TypeVar("CallT", bound=Callable[..., None])
 
 _PATH = "OPSCONSOLE_REPORT"
-_LINE_BYTES_MAX = 64 * 1024
+_LINE_BYTES_MAX, _METRICS_OF_LINE_MAX = 64 * 1024, 200
 _WHOLE_MAX = 1 << 53
-_COMPLAINTS_MAX = 20
-_SHOWN_CHARACTERS = 80
-_NAME_CHARACTERS_MAX, _METRICS_OF_LINE_MAX = 200, 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_COMPLAINTS_MAX, _SHOWN_CHARACTERS = 20, 80
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _DATASETS = "OPSCONSOLE_DATASETS"
 _PAUSE = "OPSCONSOLE_PAUSE_FILE"
 _RESUME = "OPSCONSOLE_RESUME_FROM"
@@ -142,11 +140,10 @@ def report(metrics: Mapping[str, Any] | None = None, step: float | None = None, 
 
     Values are numbers, or what `float()` takes (a tensor with one element); any that is none is left out.
     """
-    given = dict(metrics) if metrics is not None else {}
-    given.update(values)
+    given = {**(metrics or {}), **values}
     line: dict[str, Any] = {"at_ms": _now_ms(), **({} if step is None else {"step": _number(step, is_step=True)})}
     numbers = [(str(name), number) for name, value in given.items() for number in _numbers(name, value)]
-    for first in range(0, len(numbers), _METRICS_OF_LINE_MAX):  # most often there is one line
+    for first in range(0, len(numbers), _METRICS_OF_LINE_MAX):
         _writer.write(_encode({**line, "metrics": dict(numbers[first : first + _METRICS_OF_LINE_MAX])}))
 
 
@@ -436,27 +433,21 @@ def _arrow(place: _Place, name: str, kind: str, how: str) -> Any:
 def _numbers(name: Any, value: Any) -> list[float | str]:
     """The value of a metric, or nothing where it is no number or has no name that can be taken."""
     try:
-        _check_name(str(name))
-        return [_number(value)]
+        return [_number(value, name)]
     except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
-        _writer.complain(
-            f"value {name}",
-            f"{_CONTROL.sub('?', str(name))[:_SHOWN_CHARACTERS]} is left out of what is reported: {_shown(error)}",
-        )
+        shown = "".join(one if one.isprintable() else "?" for one in str(name)[:_SHOWN_CHARACTERS])
+        _writer.complain(f"value {name}", f"{shown} is left out of what is reported: {_shown(error)}")
         return []
-
-
-def _check_name(name: str) -> None:
-    if not 0 < len(name) <= _NAME_CHARACTERS_MAX or _CONTROL.search(name):
-        raise ValueError(f"a metric has a name of up to {_NAME_CHARACTERS_MAX} printable characters")
 
 
 def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).splitlines())[:_SHOWN_CHARACTERS]}"
 
 
-def _number(value: Any, *, is_step: bool = False) -> float | str:
+def _number(value: Any, name: Any = "step", *, is_step: bool = False) -> float | str:
     """A number as JSON may hold it. True and False are none, though Python counts with them; a step is finite."""
+    if _NAME.fullmatch(str(name)) is None:
+        raise ValueError("a metric has a name of up to 200 printable characters")
     if type(value).__name__ in ("bool", "bool_"):  # numpy's too
         raise TypeError("true or false is no number")
     number = value if type(value) in (int, float) else float(value)

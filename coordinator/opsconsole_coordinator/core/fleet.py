@@ -475,11 +475,9 @@ class Fleet:
                     del self.attempts[attempt_id]
         for job_id in jobs:
             job = self.jobs.get(job_id)
-            if job is not None and job.is_finished and not job.open_attempts and not self._is_noted(job_id):
+            is_noted = job_id in self._jobs or job_id in self._jobs_added
+            if job is not None and job.is_finished and not job.open_attempts and not is_noted:
                 self._evict_job(job)
-
-    def _is_noted(self, job_id: JobId) -> bool:
-        return job_id in self._jobs or job_id in self._jobs_added
 
     def _evict_job(self, job: Job) -> None:
         self.order.discard(job)
@@ -489,8 +487,7 @@ class Fleet:
             self._stories.pop(job.task_id(task.index), None)
         self._stories.pop(job.id, None)
         for other in job.after:
-            dependents = self.dependents.get(other)
-            if dependents is not None:
+            if (dependents := self.dependents.get(other)) is not None:
                 dependents.discard(job.id)
                 if not dependents:
                     del self.dependents[other]
