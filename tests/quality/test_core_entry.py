@@ -16,8 +16,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROOT = REPOSITORY / "coordinator" / PACKAGE
 AGENT = "opsconsole_agent"
 AGENT_ROOT = REPOSITORY / "agent" / AGENT
-ENTRIES = frozenset({"checkpoint", "reactor", "view", "usage_view", "reservation_view", "model", "usage_day"})
-STORE_ENTRIES = frozenset({"batch", "calendar", "dependent", "fleet", "loading", "model", "templates", "usage_day"})
+ENTRIES = frozenset(
+    {"checkpoint", "reactor", "view", "usage_view", "reservation_view", "turn_forecast", "model", "usage_day"}
+)
+STORE_ENTRIES = frozenset(
+    {"batch", "calendar", "dependent", "estimate", "fleet", "loading", "model", "reserving", "templates", "usage_day"}
+)
 """The store writes batches and builds a fleet."""
 LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
 """What a fleet can be asked without changing it."""

@@ -28,6 +28,7 @@ ELSEWHERE = {
     "opsconsole_coordinator.runtime": "its own endpoint file; test_runtime.py spoils it",
     "opsconsole_coordinator.store.blob": "what makes the readers of query and identity",
     "opsconsole_coordinator.store.job_search": "fuzzed as part of the store",
+    "opsconsole_coordinator.store.ended": "reads the blobs that query's readers do, which are fuzzed; tests/coordinator/store spoils them",
     "opsconsole_coordinator.store.schema": "who submitted a job of an older file; tests/coordinator/store/test_job_search.py spoils it",
     "opsconsole_console.service.saved_filter": "its owner's own file; tests/console/cli/test_filter.py spoils it",
     "opsconsole_coordinator.server.identity": "fuzzed as part of the store",

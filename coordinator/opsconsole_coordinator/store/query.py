@@ -10,15 +10,7 @@ import msgspec
 
 from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.dependent import JobRecord
-from opsconsole_coordinator.core.model import (
-    Attempt,
-    Job,
-    OutputCopy,
-    Project,
-    Task,
-    Worker,
-    WorkerRecord,
-)
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Project, Task, Worker, WorkerRecord
 from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
 from opsconsole_protocol import requirement
