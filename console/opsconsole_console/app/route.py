@@ -114,6 +114,12 @@ def _people(shell: Shell, _: str) -> Made:
     return PeopleScreen(shell.model, shell.source)
 
 
+def _reserve(shell: Shell, _: str) -> Made:
+    from opsconsole_console.screen.reservation.reservation_screen import ReservationScreen
+
+    return ReservationScreen(shell.model, shell.source)
+
+
 def _transfers(shell: Shell, _: str) -> Made:
     from opsconsole_console.screen.transfer.transfer_screen import TransferScreen
 
@@ -166,6 +172,7 @@ ROUTES: Mapping[str, Maker] = {
     "metrics": _metrics,
     "new_job": _new_job,
     "people": _people,
+    "reserve": _reserve,
     "properties": _properties,
     "spec": _spec,
     "sweep": _sweep,

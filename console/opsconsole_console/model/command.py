@@ -64,6 +64,7 @@ KINDS: tuple[CommandKind, ...] = (
     CommandKind("invite", "", "let a new GPU host in, or a person", verb=True, route="invite"),
     CommandKind("people", "", "who may do what, and open invitations", route="people"),
     CommandKind("usage", "", "who had what of the fleet, who may have how much, and who is next", route="usage"),
+    CommandKind("reserve", "", "what workers are reserved for, and windows of maintenance", route="reserve"),
     CommandKind("theme", "theme", "change the colours"),
     CommandKind("help", "", "all keys"),
     CommandKind("quit", "", "leave the console"),

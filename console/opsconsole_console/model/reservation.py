@@ -1,11 +1,16 @@
 """Reservations in words, and the times that people type for them."""
 
 import datetime as dt
+import shlex
 
 from opsconsole_console import format as fmt
-from opsconsole_protocol.api import ReservationRow, WorkerRow
+from opsconsole_protocol.api import ReservationRow, Reserve, WorkerRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import duration_ms
+
+_KEYS = ("project", "person", "from", "until", "gpus", "reason")
+_MAINTENANCE = "maintenance"
+_GPU_DIGITS_MAX = 5
 
 
 def from_and_until(begin: str, until: str, now_ms: int) -> tuple[int, int]:
@@ -15,6 +20,37 @@ def from_and_until(begin: str, until: str, now_ms: int) -> tuple[int, int]:
     """
     from_ms = _moment(begin, now_ms, now_ms)
     return from_ms, _moment(until, from_ms, now_ms)
+
+
+def read_reserve(line: str, now_ms: int) -> Reserve:
+    """A reservation as it is typed: `gpu-a gpu-b project=vision from=+1h until=+8h gpus=4 reason='a demo'`. Raises InvalidRequest."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InvalidRequest(f"that can't be read: {error}") from None
+    given = {"from": "now", "until": ""}
+    workers: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key not in _KEYS:
+            raise InvalidRequest(f"{key[:40]!r} is none of {', '.join(_KEYS)}")
+        if equals:
+            given[key] = value
+        elif word != _MAINTENANCE:
+            workers.append(word)
+    if not workers:
+        raise InvalidRequest("name a worker first")
+    if not given["until"]:
+        raise InvalidRequest("say when it ends: until=+8h, or until=2026-12-01T17:00")
+    from_ms, until_ms = from_and_until(given["from"], given["until"], now_ms)
+    gpus = given.get("gpus", "")
+    if gpus and not (gpus.isascii() and gpus.isdigit() and len(gpus) < _GPU_DIGITS_MAX and int(gpus)):
+        raise InvalidRequest(f"gpus={gpus[:40]} is no number of GPUs")
+    return Reserve(
+        workers=tuple(workers), from_ms=from_ms, until_ms=until_ms, project=given.get("project", ""),
+        person=given.get("person", ""), maintenance=_MAINTENANCE in words, gpus=int(gpus) if gpus else None,
+        reason=given.get("reason", ""),
+    )  # fmt: skip
 
 
 def _moment(text: str, base_ms: int, now_ms: int) -> int:

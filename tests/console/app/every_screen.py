@@ -74,6 +74,7 @@ OPENED: dict[str, tuple[str, Open]] = {
     "a file": ("ViewScreen", _file),
     "transfers": ("TransferScreen", _line("transfers")),
     "people": ("PeopleScreen", _line("people")),
+    "reservations": ("ReservationScreen", _line("reserve")),
     "templates": ("TemplateScreen", _line("templates")),
     "usage": ("UsageScreen", _line("usage")),
     "prompt": ("TextPrompt", _prompt),

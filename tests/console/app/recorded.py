@@ -182,3 +182,18 @@ def heartbeats(start: Snapshot) -> Iterator[Update]:
             late = seen - (HEARTBEATS - 1 - step) * 5_000
             rows.append(msgspec.structs.replace(worker, gpus=gpus, last_seen_ms=late))
         yield Update(seq=start.seq + 1 + step, workers=tuple(rows))
+
+
+def reservations() -> tuple[api.ReservationRow, ...]:
+    """One that is in force, and a window of maintenance to come."""
+    hour = 3_600_000
+    return (
+        api.ReservationRow(
+            id="r7k3m9q", workers=("gpu-a", "gpu-b"), project="pose", person="", maintenance=False, gpus=2,
+            from_ms=NOW_MS - hour, until_ms=NOW_MS + 7 * hour, reason="the deadline", made_by="ana", in_force=True,
+        ),
+        api.ReservationRow(
+            id="rw1nd0w", workers=("lab-4090",), project="", person="", maintenance=True, gpus=None,
+            from_ms=NOW_MS + 20 * hour, until_ms=NOW_MS + 24 * hour, reason="a new driver", made_by="bo", in_force=False,
+        ),
+    )  # fmt: skip

@@ -68,6 +68,7 @@ class RecordedSource:
         self.join_line = recorded.JOIN_LINE
         self.people = list(recorded.people())
         self.invitations = list(recorded.invitations())
+        self.reservations = list(recorded.reservations())
         self.unreachable = ""
         """Why nobody answers from the start on; empty where somebody does."""
         self.watchers: tuple[str, ...] = ("ana",)
@@ -312,6 +313,20 @@ def _templates(_source: RecordedSource, request: api.ListTemplates) -> api.Templ
     return api.TemplateList(templates=tuple(one for one in found if request.version in {None, one.version}))
 
 
+def _reserve(source: RecordedSource, request: api.Reserve) -> api.ReservationList:
+    made = replace(
+        source.reservations[0], id="rn3w0ne", workers=request.workers, project=request.project, person=request.person,
+        maintenance=request.maintenance, gpus=request.gpus, from_ms=request.from_ms, until_ms=request.until_ms, reason=request.reason,
+    )  # fmt: skip
+    source.reservations.append(made)
+    return api.ReservationList(reservations=(made,))
+
+
+def _cancel_reservation(source: RecordedSource, request: api.CancelReservation) -> api.Done:
+    source.reservations = [one for one in source.reservations if one.id != request.id]
+    return api.Done(text=f"reservation {request.id} cancelled by ana")
+
+
 ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
@@ -331,6 +346,9 @@ ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.ListJobs: _jobs,
     api.ListInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.ListPeople: lambda s, _r: api.PersonList(people=tuple(s.people)),
+    api.ListReservations: lambda s, _r: api.ReservationList(reservations=tuple(s.reservations)),
+    api.Reserve: _reserve,
+    api.CancelReservation: _cancel_reservation,
     api.RenamePerson: lambda s, _r: api.PersonList(people=tuple(s.people[:1])),
     api.RevokeInvitations: lambda s, _r: api.InvitationList(invitations=tuple(s.invitations)),
     api.RevokePeople: lambda s, _r: api.PersonList(people=tuple(s.people)),

@@ -23,6 +23,7 @@ from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.part.event_pane import EventPane
 from opsconsole_console.screen.part.line_view import LineView
 from opsconsole_console.screen.part.task_log import TaskLog
+from opsconsole_console.screen.reservation.reservation_pane import ReservationPane
 from opsconsole_console.screen.sweep.grid_view import GridView
 from opsconsole_console.screen.template.template_pane import VersionPane
 from opsconsole_console.screen.transfer.transfer_pane import PendingPane, TransferPane
@@ -282,9 +283,16 @@ async def templates(there: Stage) -> None:
     await there.until(lambda: screen.query_one(VersionPane).table.total == 2)
 
 
+async def reservations(there: Stage) -> None:
+    """What workers are reserved for."""
+    await there.line("reserve")
+    screen = there.app.screen
+    await there.until(lambda: screen.query_one(ReservationPane).table.total == 2)
+
+
 SCENES: tuple[Scene, ...] = (
     fleet, logs, filtered, job, worker, new_job, why, graph, events, describe, help_, command, confirm, files, table_file,
-    transfers, put, metrics, gpus, compare, usage, sweep, templates,
+    transfers, put, metrics, gpus, compare, usage, sweep, templates, reservations,
 )  # fmt: skip
 
 

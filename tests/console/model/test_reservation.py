@@ -1,11 +1,19 @@
 """Times that people type for reservations, and reservations in words."""
 
 import datetime as dt
+import re
 
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.model.reservation import from_and_until, holder_words, reserved_words, when, worker_words
+from opsconsole_console.model.reservation import (
+    from_and_until,
+    holder_words,
+    read_reserve,
+    reserved_words,
+    when,
+    worker_words,
+)
 from opsconsole_protocol.error import InvalidRequest
 from tests.protocol.sample import RESERVATION_ROW, WORKER_ROW
 
@@ -39,3 +47,28 @@ def test_in_words() -> None:
     expected = f"for project vision, 4 GPUs from {when(row.from_ms)} until {when(row.until_ms)} (why)"
     assert reserved_words(planned) == expected
     assert reserved_words(WORKER_ROW) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "name a worker first"),
+        ("project=vision until=+1h", "name a worker first"),
+        ("gpu-a project=vision", "say when it ends"),
+        ("gpu-a prject=vision until=+1h", "'prject' is none of project, person, from, until, gpus, reason"),
+        ("gpu-a maintenance until=soon", "'soon' is no time"),
+        ("gpu-a project=p until=+1h gpus=0", "gpus=0 is no number"),
+        ("gpu-a project=p until=+1h gpus=²", "gpus=² is no number"),
+        ("gpu-a reason='a", "can't be read"),
+    ],
+)
+def test_a_line_that_can_not_be_taken_says_why(line: str, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(words)):
+        read_reserve(line, NOW_MS)
+
+
+def test_a_line_is_a_reservation() -> None:
+    found = read_reserve("gpu-a gpu-b maintenance from=+1h until=+2h reason='a new driver'", NOW_MS)
+    assert (found.workers, found.maintenance, found.reason) == (("gpu-a", "gpu-b"), True, "a new driver")
+    assert (found.from_ms - NOW_MS, found.until_ms - found.from_ms) == (3_600_000, 7_200_000)
+    assert read_reserve("gpu-a person=ben until=+2h gpus=3", NOW_MS).gpus == 3

@@ -1,0 +1,1 @@
+"""What workers are reserved for, and windows of maintenance."""
