@@ -94,7 +94,10 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     watch_leaving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     fleet.usage.tick(now_ms)
-    schedule(fleet, now_ms, explains=True)
+    if (
+        fleet.workers or fleet.must_schedule or fleet.order.has_due(now_ms)
+    ):  # a queue that nobody could take costs nothing
+        schedule(fleet, now_ms, explains=True)
 
 
 def _watch_worker(fleet: Fleet, worker: Worker, now_ms: int) -> None:

@@ -298,10 +298,14 @@ class Order:
         self._asleep[job.id] = (until_ms, next_priority(job), job.number)
         heappush(self._alarms, (until_ms, job.id))
 
+    def has_due(self, now_ms: int) -> bool:
+        """Whether `due` may have some."""
+        return bool(self._alarms) and self._alarms[0][0] <= now_ms
+
     def due(self, now_ms: int) -> list[JobId]:
         """The jobs that have slept long enough: they are to be added again."""
         found: list[JobId] = []
-        while self._alarms and self._alarms[0][0] <= now_ms:
+        while self.has_due(now_ms):
             until_ms, job_id = heappop(self._alarms)
             if self._asleep.get(job_id, (None,))[0] == until_ms:
                 found.append(job_id)

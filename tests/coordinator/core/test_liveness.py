@@ -1,8 +1,12 @@
 """What time alone brings about."""
 
+from typing import Any
+
 import pytest
 
-from opsconsole_coordinator.core.liveness import WORKER_LOST_AFTER_MS
+from opsconsole_coordinator.core import liveness
+from opsconsole_coordinator.core.liveness import TICK_MS, WORKER_LOST_AFTER_MS
+from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.link import SILENT_AFTER_MS, Mode
 from opsconsole_protocol.state import AttemptState
@@ -212,3 +216,26 @@ def test_what_a_held_up_coordinator_did_not_hear_is_nobody_s_silence(world: Worl
     assert worker.record.connection == "silent"
     world.reactor.on_held_up(10**9, world.now_ms)
     assert worker.record.heard_at_ms == world.now_ms, "nobody is heard in the future"
+
+
+def test_a_queue_that_nobody_could_take_is_left_alone_by_ticks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator with a long queue and no worker was told twice a second why all of it waits."""
+    passes = 0
+
+    def counted(*args: Any, **fields: Any) -> None:
+        nonlocal passes
+        passes += 1
+        schedule(*args, **fields)
+
+    monkeypatch.setattr(liveness, "schedule", counted)
+    job = world.submit()
+    reason = job.reason
+    assert reason
+    for _ in range(20):
+        world.pass_ms(TICK_MS)
+    assert (passes, job.reason) == (0, reason)
+    worker = world.worker()
+    assert worker.started().job_id == job.id
+    world.pass_ms(TICK_MS)
+    assert passes > 0
+    worker.take_all()
