@@ -94,7 +94,7 @@ def test_tasks_share_a_gpu_by_memory_beside_a_foreign_process(lab: Lab) -> None:
         "gpu-a needs 6G of a GPU to share, none has that much left: GPU 0 has 3.2G of 24G left, shared by 2 tasks, used by pid 1 ("
     )
     gpus.process(0, int(shown(lab, pair, 0, "pid")), 7_000)
-    lab.wait(lambda: any("asked for 6G" in one["text"] for one in lab.rows("events")), "to be told of what it holds")
+    lab.wait(lambda: any("asked for 6G" in line for line in lab.events()), "to be told of what it holds")
     gpus.end_process(1)
     assert shown(lab, late, 0, "gpus") == gpus.gpus[0].uuid
     assert "shared by 3, 5.2G left" in lab.run("workers").stdout

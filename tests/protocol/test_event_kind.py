@@ -19,4 +19,6 @@ def test_every_kind_is_spelled_as_it_always_was() -> None:
         "checkpoint",
         "note",
         "save late",
+        "reserve",
+        "unreserve",
     }

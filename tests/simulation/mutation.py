@@ -325,12 +325,12 @@ def _nothing(_: Any) -> Any:
 
 
 def _unweighted(real: Any) -> Any:
-    def standing(fleet: Any, project: str, person: str, now_ms: int) -> tuple[float, float]:
-        share = quota.person_share(fleet, person)
-        found: tuple[float, float] = real(fleet, project, person, now_ms)
+    def of(standings: Any, project: str, person: str) -> tuple[float, float]:
+        share = quota.person_share(standings._fleet, person)
+        found: tuple[float, float] = real(standings, project, person)
         return found[0], found[1] * share.weight
 
-    return standing
+    return of
 
 
 _RESTARTS = ("coordinator_crash", "crash_after_commit")
@@ -382,7 +382,7 @@ MUTATIONS = (
     Mutation("a window of maintenance that empties no worker", _wrap(reserving, "_empty", _nothing), (), 300),
     Mutation("a limit that nobody keeps", _wrap(quota, "refusal", lambda _: lambda *_: "", schedule), (), 300),
     Mutation("what is held that a restart forgets", _wrap(Usage, "resume", _nothing), _RESTARTS, 300),
-    Mutation("a weight that doesn't count", _wrap(quota, "standing", _unweighted, schedule), (), 300),
+    Mutation("a weight that doesn't count", _wrap(quota.Standings, "of", _unweighted), (), 300),
     Mutation("a failure counted twice", _wrap(ending, "_move_task", _retry_ignores_budget), ()),
 )  # fmt: skip
 SEEN_AT = {

@@ -93,8 +93,8 @@ def test_progress_comes_from_tasks_or_else_from_like_jobs() -> None:
     sweep = progress(job("sweep"), NOW_MS)
     assert (round(sweep.fraction or 0, 2), sweep.guessed) == (0.34, False)
     train = progress(job("train-lr3"), NOW_MS)
-    assert (round(train.fraction or 0, 2), train.guessed) == (0.51, True)
-    assert job_cell.eta_cell(job("train-lr3"), NOW_MS).text == "14m"
+    assert (round(train.fraction or 0, 2), train.guessed) == (0.52, True)
+    assert job_cell.eta_cell(job("train-lr3"), NOW_MS).text == "14m–15m"
     assert job_cell.progress_cell(job("train-lr3"), NOW_MS, 16).text.endswith("~51 %")
     assert progress(job("eval"), NOW_MS).fraction is None
     assert job_cell.eta_cell(job("segment-v2"), NOW_MS).text == "", "paused time has no end"
@@ -159,7 +159,7 @@ def test_the_grid_has_a_block_a_task_and_shows_the_worst_of_many() -> None:
 def test_facts_of_a_job_in_one_or_two_columns() -> None:
     row, spec = job("train-lr3"), recorded.spec_of("train-lr3")
     wide, narrow = text(job_facts(row, spec, NOW_MS, 150)), text(job_facts(row, spec, NOW_MS, 78))
-    for said in ("about 14m", "/mnt/vast/outputs/jobs/42f0k9x2mq", "16m ago by ana to pose", "gpu-a"):
+    for said in ("14m–15m left", "/mnt/vast/outputs/jobs/42f0k9x2mq", "16m ago by ana to pose", "gpu-a"):
         assert said in wide
     assert "submitted" not in narrow
     assert "/mnt/vast/outputs/jobs/42f0k9x2mq" in narrow
