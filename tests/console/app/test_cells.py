@@ -95,10 +95,11 @@ def test_progress_comes_from_tasks_or_else_from_like_jobs() -> None:
     train = progress(job("train-lr3"), NOW_MS)
     assert (round(train.fraction or 0, 2), train.guessed) == (0.52, True)
     assert job_cell.eta_cell(job("train-lr3"), NOW_MS).text == "14m–15m"
-    assert job_cell.progress_cell(job("train-lr3"), NOW_MS, 16).text.endswith("~51 %")
+    assert job_cell.progress_cell(job("train-lr3"), NOW_MS, 16).text.endswith("~52 %")
     assert progress(job("eval"), NOW_MS).fraction is None
     assert job_cell.eta_cell(job("segment-v2"), NOW_MS).text == "", "paused time has no end"
-    assert job_cell.eta_cell(job("résumé-模型"), NOW_MS).text == "late"
+    assert job_cell.eta_cell(job("résumé-模型"), NOW_MS).text == "0s–26m"
+    assert job_cell.eta_cell(job("résumé-模型"), NOW_MS + 2 * 3_600_000).text == "late"
 
 
 def test_a_job_of_unknown_length_says_how_long_it_runs() -> None:
