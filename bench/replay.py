@@ -14,8 +14,9 @@ from statistics import fmean, quantiles
 from typing import NamedTuple
 
 from bench.row import Row
+from bench.scheduler import GPUS, registration
 from opsconsole_coordinator.core.reactor import Fleet, Reactor
-from opsconsole_protocol import PROTOCOL_VERSION, link
+from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId, job_id
 from opsconsole_protocol.link import Observed
@@ -23,7 +24,6 @@ from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
 
 WORKERS = 8
-GPUS = 8
 JOBS = 400
 SEEDS = (1,)
 _MINUTE_MS = 60_000
@@ -97,7 +97,7 @@ def trace(shape: Shape, seed: int, jobs: int = JOBS) -> list[TraceJob]:
             )
     work = sum(one.size * one.takes_ms for one in drafts)
     span_ms = work / (WORKERS * GPUS * shape.load)
-    bursts = sorted({(one.person, one.kind, one.at_ms // 4) for one in drafts}, key=lambda one: one[2])
+    bursts = dict.fromkeys((one.person, one.kind, one.at_ms // 4) for one in drafts)  # in an order that repeats itself
     times = {one: chance.random() ** 0.9 * span_ms for one in bursts}
     days = max(1.0, span_ms / _DAY_MS)
     found = []
@@ -233,15 +233,7 @@ def _ours(jobs: Sequence[TraceJob], *, fills: bool) -> Starts:
     reactor = Reactor(Fleet(random.Random(7).getrandbits, store_id="bench", name="bench"))  # noqa: S311
     seen: dict[WorkerId, int] = {}
     for number in range(WORKERS):
-        gpus = tuple(
-            link.Gpu(index=index, uuid=f"GPU-{number}-{index}", name="A100", memory_total_mb=40_000)
-            for index in range(GPUS)
-        )
-        register = link.Register(
-            protocol=PROTOCOL_VERSION, agent_version="1", worker_id=WorkerId(f"w{number}"), name=f"w{number}", run_id="1",
-            max_concurrent_jobs=GPUS, gpus=gpus, properties={"cpus": 64, "memory_mb": 512_000}, observed=(),
-        )  # fmt: skip
-        reactor.on_register(SessionId(number), register, (), _BEGAN_MS)
+        reactor.on_register(SessionId(number), registration(number), (), _BEGAN_MS)
     of: dict[JobId, TraceJob] = {}
     ends: list[tuple[int, AttemptId, WorkerId, int]] = []
     starts: Starts = {}

@@ -55,6 +55,18 @@ def run(base: Path) -> Iterator[Row]:
     )
 
 
+def registration(number: int) -> link.Register:
+    """How a worker with GPUS GPUs introduces itself."""
+    gpus = tuple(
+        link.Gpu(index=index, uuid=f"GPU-{number}-{index}", name="A100", memory_total_mb=40_000)
+        for index in range(GPUS)
+    )
+    return link.Register(
+        protocol=PROTOCOL_VERSION, agent_version="1", worker_id=WorkerId(f"w{number:04}"), name=f"w{number:04}", run_id="1",
+        max_concurrent_jobs=GPUS, gpus=gpus, properties={"cpus": 64, "memory_mb": 512_000}, observed=(),
+    )  # fmt: skip
+
+
 class _Lab:
     """A fleet in memory: nothing is committed, and workers do what they are told at once."""
 
@@ -72,15 +84,7 @@ class _Lab:
         self.settle()
 
     def _join(self, number: int) -> None:
-        gpus = tuple(
-            link.Gpu(index=index, uuid=f"GPU-{number}-{index}", name="A100", memory_total_mb=40_000)
-            for index in range(GPUS)
-        )
-        message = link.Register(
-            protocol=PROTOCOL_VERSION, agent_version="1", worker_id=WorkerId(f"w{number:04}"), name=f"w{number:04}", run_id="1",
-            max_concurrent_jobs=GPUS, gpus=gpus, properties={"cpus": 64, "memory_mb": 512_000}, observed=(),
-        )  # fmt: skip
-        self.reactor.on_register(SessionId(number), message, (), self.now_ms)
+        self.reactor.on_register(SessionId(number), registration(number), (), self.now_ms)
 
     def submit(self, count: int) -> None:
         """Jobs of all kinds come in, of each person as many."""
