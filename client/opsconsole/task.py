@@ -50,8 +50,7 @@ _LINE_BYTES_MAX, _METRICS_OF_LINE_MAX = 64 * 1024, 200
 _WHOLE_MAX = 1 << 53
 _COMPLAINTS_MAX, _SHOWN_CHARACTERS = 20, 80
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
-_DATASETS = "OPSCONSOLE_DATASETS"
-_PAUSE = "OPSCONSOLE_PAUSE_FILE"
+_DATASETS, _PAUSE = "OPSCONSOLE_DATASETS", "OPSCONSOLE_PAUSE_FILE"
 _RESUME = "OPSCONSOLE_RESUME_FROM"
 PAUSED_EXIT_CODE = 85
 """How a task ends that has saved a checkpoint because `should_pause()` was true."""
@@ -432,22 +431,23 @@ def _arrow(place: _Place, name: str, kind: str, how: str) -> Any:
 
 def _numbers(name: Any, value: Any) -> list[float | str]:
     """The value of a metric, or nothing where it is no number or has no name that can be taken."""
-    try:
-        return [_number(value, name)]
-    except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
-        shown = "".join(one if one.isprintable() else "?" for one in str(name)[:_SHOWN_CHARACTERS])
-        _writer.complain(f"value {name}", f"{shown} is left out of what is reported: {_shown(error)}")
-        return []
+    fault: Exception = ValueError("a metric has a name of up to 200 printable characters")
+    if _NAME.fullmatch(str(name)) is not None:
+        try:
+            return [_number(value)]
+        except Exception as error:  # noqa: BLE001 - a tensor raises what it likes
+            fault = error
+    shown = "".join(one if one.isprintable() else "?" for one in str(name)[:_SHOWN_CHARACTERS])
+    _writer.complain(f"value {name}", f"{shown} is left out of what is reported: {_shown(fault)}")
+    return []
 
 
 def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).splitlines())[:_SHOWN_CHARACTERS]}"
 
 
-def _number(value: Any, name: Any = "step", *, is_step: bool = False) -> float | str:
+def _number(value: Any, *, is_step: bool = False) -> float | str:
     """A number as JSON may hold it. True and False are none, though Python counts with them; a step is finite."""
-    if _NAME.fullmatch(str(name)) is None:
-        raise ValueError("a metric has a name of up to 200 printable characters")
     if type(value).__name__ in ("bool", "bool_"):  # numpy's too
         raise TypeError("true or false is no number")
     number = value if type(value) in (int, float) else float(value)

@@ -117,21 +117,11 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
     lacks_bytes = missing_bytes(demand.contents, worker) if demand.contents else None
     if lacks_bytes is not None and (crowded := _crowded(worker, lacks_bytes)):
         return Offer(worker, False, crowded, soon=bool(worker.live), avoided=avoided)
-    until_ms = filling.until_ms if filling is not None else 0
-    if not demand.files:
-        return Offer(
-            worker,
-            True,
-            "free",
-            gpus,
-            avoided=avoided,
-            contents=demand.contents,
-            lacks_bytes=lacks_bytes,
-            fills_until_ms=until_ms,
-        )
-    refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
-    if refusal:
-        return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
+    questions: tuple[Question, ...] = ()
+    if demand.files:
+        refusal, is_open, questions = search_files(worker, demand, answers, now_ms)
+        if refusal:
+            return Offer(worker, False, refusal, soon=is_open, avoided=avoided, lacks_file=True, questions=questions)
     return Offer(
         worker,
         True,
@@ -141,7 +131,7 @@ def judge(worker: Worker, demand: Demand, answers: Answers, shortage: str, now_m
         questions=questions,
         contents=demand.contents,
         lacks_bytes=lacks_bytes,
-        fills_until_ms=until_ms,
+        fills_until_ms=filling.until_ms if filling is not None else 0,
     )
 
 

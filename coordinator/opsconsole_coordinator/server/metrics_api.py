@@ -103,8 +103,8 @@ class MetricsApi:
     def _points(self, request: api.ReadMetrics, attempt_ids: list[AttemptId], name: str) -> Points:
         window = Window(request.first, request.last)
         over_time = request.axis is api.Axis.TIME
-        points_max = request.points_max if request.points_from is None else POINTS_MAX
-        return _page(self._curves.points(Asked(tuple(attempt_ids), name, over_time, window, points_max)), request)
+        asked = Asked(tuple(attempt_ids), name, over_time, window, _thinned_to(request))
+        return _page(self._curves.points(asked), request)
 
     def _left(self, attempt_ids: list[AttemptId], name: str, came: Summary) -> Summary:
         """Of the points that are left where later ones took the place of earlier ones: thinning keeps the extremes."""
@@ -116,12 +116,16 @@ class MetricsApi:
     def _gpus(self, request: api.ReadMetrics, attempt_ids: list[AttemptId]) -> list[api.MetricRow]:
         """Steps are times there: attempts follow each other, and a window over steps doesn't apply."""
         window = Window(request.first, request.last) if request.axis is api.Axis.TIME else Window()
-        points_max = request.points_max if request.points_from is None else POINTS_MAX
         series = merged([self._log_service.reports.gpu_series(one) for one in attempt_ids])
         return [
-            _row(name, one.summary, _page(thin(*one.by_time(), window, points_max), request))
+            _row(name, one.summary, _page(thin(*one.by_time(), window, _thinned_to(request)), request))
             for name, one in series.items()
         ]
+
+
+def _thinned_to(request: api.ReadMetrics) -> int:
+    """How many points are left of a curve: those that are asked for by their place are counted among all."""
+    return request.points_max if request.points_from is None else POINTS_MAX
 
 
 def _page(points: Points, request: api.ReadMetrics) -> Points:
