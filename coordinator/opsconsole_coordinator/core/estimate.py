@@ -82,8 +82,6 @@ class Estimates:
         self._name = _name_of(spec)
         self._like = Like(_parameters(spec, index), _size(spec), None, "")
         self._has_gpus = spec.resources.gpus_asked > 0
-        self._workers = frozenset(run.worker_id for run in self._kind.runs)
-        self._models = frozenset(run.gpu_model for run in self._kind.runs)
 
     def __bool__(self) -> bool:
         """Whether anything is known."""
@@ -96,9 +94,9 @@ class Estimates:
         like, name = self._like, ""
         if worker is not None:
             model = worker.gpus[0].name if self._has_gpus and worker.gpus else ""
-            if worker.id in self._workers:
+            if worker.id in self._kind.workers:
                 like, name = like._replace(worker_id=worker.id), worker.name
-            if model in self._models:
+            if model in self._kind.models:
                 like = like._replace(gpu_model=model)
         return self._kind.expect(like, self._name, name)
 

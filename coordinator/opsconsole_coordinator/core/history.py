@@ -1,7 +1,7 @@
 """What ran, by kind of job, and the range that follows from it: by the most specific likeness of which enough runs are known. Pure."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from opsconsole_protocol.estimate import Estimate
@@ -45,16 +45,32 @@ class Like(NamedTuple):
 class Kind:
     """The runs of one kind of job, and what was found out of them since the last one ended."""
 
-    __slots__ = ("_found", "runs")
+    __slots__ = ("_found", "_held", "_judged", "models", "runs", "workers")
 
     def __init__(self) -> None:
-        self.runs: deque[Run] = deque(maxlen=RUNS_REMEMBERED)
+        self.runs: deque[Run] = deque()
+        self.workers: Counter[WorkerId] = Counter()
+        """How many of them were on each worker."""
+        self.models: Counter[str] = Counter()
+        """How many of them had each GPU model."""
+        self._judged = self._held = 0
         self._found: dict[Like, Estimate] = {}
 
     def add(self, run: Run) -> None:
         """One more has succeeded."""
-        self.runs.append(run)
         self._found.clear()
+        if len(self.runs) == RUNS_REMEMBERED:
+            self._count(self.runs.popleft(), -1)
+        self.runs.append(run)
+        self._count(run, 1)
+
+    def _count(self, run: Run, sign: int) -> None:
+        self._judged += sign * (run.expected is not None)
+        self._held += sign * run.is_held
+        for counts, key in ((self.workers, run.worker_id), (self.models, run.gpu_model)):
+            counts[key] += sign
+            if not counts[key]:
+                del counts[key]
 
     def expect(self, like: Like, name: str, worker_name: str) -> Estimate:
         """The range for one more. `name`: the kind's, in words; `worker_name` that of `like.worker_id`."""
@@ -64,47 +80,41 @@ class Kind:
         return found
 
     def _range(self, like: Like, name: str, worker_name: str) -> Estimate:
-        for test, words in _likenesses(like, worker_name):
-            took = sorted(run.took_ms for run in self.runs if test(run))
-            if len(took) >= ENOUGH:
-                return self._estimate(took, name + words)
-        return self._estimate(sorted(run.took_ms for run in self.runs), name)
+        for alike, what in _alike_in_what(self.runs, like):
+            if len(alike) < ENOUGH:
+                continue
+            for took, where in _alike_in_where(alike, like, worker_name):
+                if len(took) >= ENOUGH:
+                    return self._estimate(took, name + what + where)
+        return self._estimate([run.took_ms for run in self.runs], name)
 
-    def _estimate(self, took: Sequence[float], alike: str) -> Estimate:
+    def _estimate(self, took: list[float], alike: str) -> Estimate:
+        took.sort()
         low, mid, high = spread(took)
-        judged = sum(run.expected is not None for run in self.runs)
-        held = sum(run.is_held for run in self.runs)
-        return Estimate(round(low), round(mid), round(high), len(took), alike, judged, held)
+        return Estimate(round(low), round(mid), round(high), len(took), alike, self._judged, self._held)
 
 
-_Test = Callable[[Run], bool]
+def _alike_in_what(runs: Sequence[Run], like: Like) -> Iterator[tuple[Sequence[Run], str]]:
+    """Those that are alike in what they did, the most specific first."""
+    parameters, size, _, _ = like
+    same = [one for one in runs if one.parameters == parameters]
+    yield (
+        [one for one in same if one.size == size],
+        " with these parameters and inputs of this size",
+    )
+    yield same, " with these parameters"
+    yield [one for one in runs if one.size == size], " with inputs of this size"
+    yield runs, ""
 
 
-def _likenesses(like: Like, worker_name: str) -> Iterator[tuple[_Test, str]]:
-    """In what runs may be alike, the most specific first. Runs on the same worker are like those on its GPU model, and more so."""
-    parameters, size, worker_id, model = like
-    places: list[tuple[_Test, str]] = []
+def _alike_in_where(runs: Sequence[Run], like: Like, worker_name: str) -> Iterator[tuple[list[float], str]]:
+    """How long they took that are alike in that. Those on the same worker are like those on its GPU model, and more so."""
+    _, _, worker_id, model = like
     if worker_id is not None:
-        places.append((lambda run: run.worker_id == worker_id, f" on {worker_name}"))
+        yield [one.took_ms for one in runs if one.worker_id == worker_id], f" on {worker_name}"
     if model:
-        places.append((lambda run: run.gpu_model == model, f" on {model}"))
-    places.append((lambda _: True, ""))
-    things: list[tuple[_Test, str]] = [
-        (
-            lambda run: run.parameters == parameters and run.size == size,
-            " with these parameters and inputs of this size",
-        ),
-        (lambda run: run.parameters == parameters, " with these parameters"),
-        (lambda run: run.size == size, " with inputs of this size"),
-        (lambda _: True, ""),
-    ]
-    for is_such, what in things:
-        for is_there, where in places:
-            yield _both(is_such, is_there), what + where
-
-
-def _both(one: _Test, other: _Test) -> _Test:
-    return lambda run: one(run) and other(run)
+        yield [one.took_ms for one in runs if one.gpu_model == model], f" on {model}"
+    yield [one.took_ms for one in runs], ""
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

@@ -28,16 +28,16 @@ _GroupKey = tuple[_LineKey, _AskKey]
 class Size:
     """How much jobs need of a worker: the first thing by which a worker that has changed is matched with groups."""
 
-    __slots__ = ("capacities", "closed", "gpus", "groups", "share_mb", "unstuck")
+    __slots__ = ("capacities", "closed", "gpus", "lines", "share_mb", "unstuck")
 
     def __init__(self, demand: Demand) -> None:
         self.gpus = demand.gpus
         self.share_mb = demand.share_mb
         self.capacities = demand.capacities
-        self.groups: dict[Group, None] = {}
-        """Those whose jobs need as much."""
+        self.lines: dict[Line, int] = {}
+        """How many groups of each line need as much."""
         self.unstuck: dict[Group, None] = {}
-        """Those of them that aren't stuck."""
+        """Those of the groups that aren't stuck."""
         self.closed = (-1, -1)
         """The last passes in which nobody had that much room: of all workers, and of those that had changed."""
 
@@ -238,7 +238,8 @@ class Order:
         self._asks[ask_key] = ask, count + 1
         key = (line_key, ask.key)
         group = self._groups[key] = Group(self, key, line, ask, demand)
-        line.groups[group] = ask.size.groups[group] = self._explained[group] = None
+        line.groups[group] = self._explained[group] = None
+        ask.size.lines[line] = ask.size.lines.get(line, 0) + 1
         line.kin.setdefault(ask_key[:-1], {})[group] = None
         group.explain_anew()
         if group.prefetches:
@@ -273,9 +274,12 @@ class Order:
             self.prefetching,
             self.over_quota,
             group.line.groups,
-            size.groups,
+            size.unstuck,
         ):
             groups.pop(group, None)
+        size.lines[group.line] -= 1
+        if not size.lines[group.line]:
+            del size.lines[group.line]
         kin = group.line.kin[ask.key[:-1]]
         del kin[group]
         if kin:
@@ -287,7 +291,7 @@ class Order:
             self._asks[ask.key] = ask, count
         else:
             del self._asks[ask.key]
-        if not size.groups:
+        if not size.lines:
             del self._sizes[size.gpus, size.share_mb, size.capacities]
         if not group.line.groups:
             del self._lines[group.key[0]]
@@ -352,62 +356,110 @@ def needs_room(demand: Demand) -> bool:
 class Turns:
     """Whose turn it is, one after the other, in one pass: by priority, then the line that has had least, then first come.
 
-    `standing` says how much a line has had, which may grow during the pass; None: it has no turn in this pass.
+    `standing` says how much a line has had, which may grow during the pass; None: it has no turn in this pass. `is_open`
+    says whether a group of a line has turns. A line's groups are put in order only once it may be its turn.
     """
 
-    def __init__(self, groups: Iterable[Group], standing: Callable[[Line], Standing | None]) -> None:
+    def __init__(
+        self, lines: Iterable[Line], standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]
+    ) -> None:
         self._standing = standing
-        self._groups = list(groups)
-        self._known = set(self._groups)
-        standings = {line: standing(line) for line in {group.line: None for group in self._groups}}
+        self._is_open = is_open
+        self._groups: dict[Line, list[_Turn]] = {}
+        """Of lines that are in order, the groups that have turns."""
+        self._added: set[Group] = set()
+        self._passed: set[Group] = set()
+        self._count = 0
         self._heap: list[_Entry] = []
-        for place, group in enumerate(self._groups):
-            if group.jobs and (known := standings[group.line]) is not None:
-                self._heap.append((-group.line.priority, known, group.jobs[0][0], place))
+        self._set_lines(lines)
+
+    def _set_lines(self, lines: Iterable[Line]) -> None:
+        self._lines = dict.fromkeys(lines)
+        """Those in the heap."""
+        entries = (self._entry(line, _UNKNOWN) for line in self._lines)
+        self._heap = [entry for entry in entries if entry is not None]
         heapify(self._heap)
 
-    def _entry(self, place: int) -> "_Entry | None":
-        group = self._groups[place]
-        standing = self._standing(group.line) if group.jobs else None
-        return None if standing is None else (-group.line.priority, standing, group.jobs[0][0], place)
+    def _entry(self, line: Line, number: int) -> "_Entry | None":
+        standing = self._standing(line)
+        self._count += 1
+        return None if standing is None else (-line.priority, standing, number, self._count, line)
 
     def add(self, group: Group) -> None:
         """A group has turns in this pass, too."""
-        if group not in self._known:
-            self._known.add(group)
-            self._groups.append(group)
-            if (entry := self._entry(len(self._groups) - 1)) is not None:
-                heappush(self._heap, entry)
+        line = group.line
+        groups = self._groups.get(line)
+        if groups is None:
+            self._added.add(group)
+        elif group in self._passed or any(one[2] is group for one in groups):
+            return
+        else:
+            self._count += 1
+            heappush(groups, (group.jobs[0][0], self._count, group))
+        if line not in self._lines and (entry := self._entry(line, _UNKNOWN)) is not None:
+            self._lines[line] = None
+            heappush(self._heap, entry)
 
-    def leave_only(self, groups: Container[Group]) -> None:
-        """No others have any further turn in this pass."""
-        self._heap = [entry for entry in self._heap if self._groups[entry[3]] in groups]
-        heapify(self._heap)
+    def leave_only(self, groups: Container[Group], lines: Iterable[Line]) -> None:
+        """No others have any further turn in this pass. `lines`: theirs."""
+        self._is_open = groups.__contains__
+        self._groups.clear()
+        self._added.clear()
+        self._set_lines(lines)
 
     def next(self) -> Group | None:
         """The group whose turn it is; None at the end. Without `pass_by` it has the next turn of its line, too."""
         while self._heap:
-            present = self._entry(self._heap[0][3])
-            if present is None:
+            first = self._heap[0]
+            line = first[4]
+            number = self._first_of(line)
+            standing = None if number is None else self._standing(line)
+            if number is None or standing is None:
                 heappop(self._heap)
-            elif present != self._heap[0]:
-                heapreplace(self._heap, present)
+                del self._lines[line]
+            elif number != first[2] or standing != first[1]:
+                heapreplace(self._heap, (first[0], standing, number, first[3], line))
             else:
-                return self._groups[present[3]]
+                return self._groups[line][0][2]
         return None
 
-    def pass_by(self) -> None:
-        """The group whose turn it is has no further turn in this pass."""
-        heappop(self._heap)
+    def _first_of(self, line: Line) -> int | None:
+        """The number of its first job that may have a turn."""
+        groups = self._groups.get(line)
+        if groups is None:
+            is_open, added, passed = self._is_open, self._added, self._passed
+            groups = self._groups[line] = [
+                (one.jobs[0][0], place, one)
+                for place, one in enumerate(line.groups)
+                if one.jobs and one not in passed and (is_open(one) or one in added)
+            ]
+            self._count += len(line.groups)
+            heapify(groups)
+        while groups:
+            number, place, group = groups[0]
+            if not group.jobs or group in self._passed:
+                heappop(groups)
+            elif group.jobs[0][0] != number:
+                heapreplace(groups, (group.jobs[0][0], place, group))
+            else:
+                return number
+        return None
+
+    def pass_by(self, group: Group) -> None:
+        """It has no further turn in this pass."""
+        self._passed.add(group)
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other group has a turn of the same priority."""
-        first = self._heap[0][0]
-        return all(one[0] != first for one in self._heap[1:3])
+        """Whether the group whose turn it is is the only one of its priority that may have one."""
+        first = self._heap[0]
+        return len(self._groups[first[4]]) == 1 and all(one[0] != first[0] for one in self._heap[1:3])
 
 
-_Entry = tuple[int, Standing, int, int]
+_UNKNOWN = -(1 << 62)
+"""The number of a line's first job before the line is in order: before all others, so that it is put in order in time."""
+_Turn = tuple[int, int, Group]
+_Entry = tuple[int, Standing, int, int, Line]
 
 
 def _is_alone(job: Job) -> bool:

@@ -26,31 +26,27 @@ def person_share(fleet: Fleet, name: str) -> Share:
 class Standings:
     """How much projects, and people in them, had and have at one time, each by its weight: the less, the sooner it is their turn.
 
-    Each is worked out once, until something begins or ends.
+    Each is worked out once, until something of the project begins or ends.
     """
 
     def __init__(self, fleet: Fleet, now_ms: int) -> None:
         self._fleet = fleet
         self._now_ms = now_ms
-        self._changes = fleet.usage.changes
-        self._projects: dict[str, float] = {}
-        self._lines: dict[tuple[str, str], tuple[float, float]] = {}
+        self._known: dict[str, tuple[int, float, dict[str, tuple[float, float]]]] = {}
+        """By project: after how many changes, that of the project, and those of people in it."""
 
     def of(self, project: str, person: str) -> tuple[float, float]:
         """That of a project, and of a person in it."""
         usage = self._fleet.usage
-        if self._changes != usage.changes:
-            self._changes = usage.changes
-            self._projects.clear()
-            self._lines.clear()
-        found = self._lines.get((project, person))
+        changes = usage.changes.get(project, 0)
+        known = self._known.get(project)
+        if known is None or known[0] != changes:
+            whole = self._weigh(usage.projects.get(project), project_share(self._fleet, project))
+            known = self._known[project] = (changes, whole, {})
+        found = known[2].get(person)
         if found is None:
-            whole = self._projects.get(project)
-            if whole is None:
-                share = project_share(self._fleet, project)
-                whole = self._projects[project] = self._weigh(usage.projects.get(project), share)
             part = self._weigh(usage.people.get((project, person)), person_share(self._fleet, person))
-            found = self._lines[project, person] = (whole, part)
+            found = known[2][person] = (known[1], part)
         return found
 
     def _weigh(self, account: Account | None, share: Share) -> float:

@@ -13,7 +13,7 @@ from opsconsole_coordinator.core.market import Market, Room
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
-from opsconsole_coordinator.core.order import Group, Line, Standing, Turns
+from opsconsole_coordinator.core.order import Group, Line, Size, Standing, Turns
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import Standings, refusal
 from opsconsole_coordinator.core.ranking import Ranking
@@ -89,7 +89,10 @@ class _Pass:
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
-        self._turns = Turns(self._open_groups(), self._standing)
+        self._special = self._special_groups()
+        self._open = self._open_sizes()
+        lines = fleet.order.lines if self._is_small else self._open_lines()
+        self._turns = Turns(lines, self._standing, self._is_open)
 
     def run(self) -> None:
         """Give every line its turns."""
@@ -97,11 +100,12 @@ class _Pass:
         while (group := self._turns.next()) is not None:
             if is_all and not (self._room.has_changed or self._is_small):
                 is_all = False
-                self._turns.leave_only(self._special_groups())
+                self._special = self._special_groups()
+                self._turns.leave_only(self._special, {one.line: None for one in self._special})
             elif self._may_be_placed(group):
                 self._visit(group)
             else:
-                self._turns.pass_by()
+                self._turns.pass_by(group)
         self._keep_rooms()
 
     def _standing(self, line: Line) -> Standing | None:
@@ -116,19 +120,25 @@ class _Pass:
                 self._tell(group, f"project {line.project} is {status}")
         return None
 
-    def _open_groups(self) -> Iterable[Group]:
-        """The groups that are to be looked at in this pass: there may be room for them, or something is to be said or kept."""
-        order = self._fleet.order
-        if self._is_small:
-            return order.groups
-        found = self._special_groups()
-        for size in order.sizes:
-            if self._room.has_changed and self._room.is_left(size, stuck=True):
-                found.update(size.groups)
+    def _is_open(self, group: Group) -> bool:
+        """Whether a group is to be looked at in this pass: there may be room for it, or something is to be said or kept."""
+        return self._is_small or group.ask.size in self._open or group in self._special
+
+    def _open_lines(self) -> Iterable[Line]:
+        """The lines that may have such groups."""
+        found = {group.line: None for group in self._special}
+        for size in self._open:
+            found.update(dict.fromkeys(size.lines))
         return found
 
+    def _open_sizes(self) -> set[Size]:
+        """How much may be asked of workers that have changed, so that they may have room for it."""
+        if self._is_small or not self._room.has_changed:
+            return set()
+        return {size for size in self._fleet.order.sizes if self._room.is_left(size, stuck=True)}
+
     def _special_groups(self) -> dict[Group, None]:
-        """Those of them that aren't looked at only because workers have changed."""
+        """Those that are looked at though no worker has changed."""
         order = self._fleet.order
         found: dict[Group, None] = {**order.unexplained, **order.seeking, **order.prefetching}
         for job_id in self._held:
@@ -200,7 +210,7 @@ class _Pass:
         gang_placement.place(
             self._fleet, job, self._before, self._preemption, self._now_ms, may_fit=bool(self._room), refresh=group.must_explain
         )  # fmt: skip
-        self._turns.pass_by()
+        self._turns.pass_by(group)
         group.note_refused()
         group.note_explained(job.reason)
         for attempt in self._fleet.live_attempts(job):
@@ -254,7 +264,7 @@ class _Pass:
         if self._fleet.waits_for(job):
             self._fleet.queue(job)  # which leaves the queue until one of its tasks has ended
             return
-        self._turns.pass_by()
+        self._turns.pass_by(group)
         group.note_refused()
         self._fleet.order.over_quota[group] = None
         self._tell(group, reason)
@@ -279,7 +289,7 @@ class _Pass:
         """All tasks that are left wait for a time, or for news of a checkpoint."""
         first_ms = min(task.not_before_ms for task in ready_tasks(job))
         self._fleet.note_reason(job, "")
-        self._turns.pass_by()
+        self._turns.pass_by(group)
         if first_ms > self._now_ms:
             self._fleet.order.sleep(job, first_ms)
         else:
@@ -291,7 +301,7 @@ class _Pass:
         fleet, now_ms = self._fleet, self._now_ms
         before = self._held.get(job.id, [])
         group.note_refused()
-        self._turns.pass_by()
+        self._turns.pass_by(group)
         if group.must_explain or self._is_small:
             offers = collect_offers(fleet, demand, now_ms)
             group.note_sought()

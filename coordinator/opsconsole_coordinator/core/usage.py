@@ -17,6 +17,8 @@ AHEAD_MS = 3_600_000
 """What is held now weighs as if it was held for so much longer: so turns are taken while nothing has ended yet."""
 CPUS_A_GPU = 16
 """A task without GPUs weighs as much as a GPU if it has this number of CPUs."""
+STANDING_EVERY_MS = 1_000
+"""How often it is worked out anew whose turn it is, of those who had nothing new: what fades over days is as good a second later."""
 SETTLE_EVERY_MS = 60_000
 """How often what is held is added to what was had, and stored, though nothing begins or ends."""
 _LOG_2 = log(2)
@@ -62,6 +64,14 @@ class Account:
     held: Held = field(default_factory=Held)
     faded_ms: float = 0.0
     at_ms: int = 0
+    _known_at_ms: int = -1
+    _known: float = 0.0
+    """The standing at that time."""
+
+    def change(self, attempt: Attempt, sign: int) -> None:
+        """It gets what an attempt has, or gives it back."""
+        self.held.change(attempt, sign)
+        self._known_at_ms = -1
 
     def settle(self, now_ms: int) -> None:
         """Add what was held since the last time."""
@@ -74,8 +84,11 @@ class Account:
         return self.faded_ms * left + self.held.weight * (1 - left) * HALF_LIFE_MS / _LOG_2
 
     def standing(self, now_ms: int) -> float:
-        """What decides whose turn it is: that, and what is held."""
-        return self.weight_ms(now_ms) + self.held.weight * AHEAD_MS
+        """What decides whose turn it is: that, and what is held. Of the same STANDING_EVERY_MS it is the same."""
+        at_ms = now_ms - now_ms % STANDING_EVERY_MS
+        if at_ms != self._known_at_ms:
+            self._known_at_ms, self._known = at_ms, self.weight_ms(at_ms) + self.held.weight * AHEAD_MS
+        return self._known
 
 
 _Whose = tuple[str, str]
@@ -95,8 +108,8 @@ class Usage:
         """The last day of each account."""
         self._dirty: dict[_Whose, UsageDay] = {}
         self._settled_ms = 0
-        self.changes = 0
-        """How often something began or ended: what was made of the accounts of one time counts until the next."""
+        self.changes: dict[str, int] = {}
+        """How often something began or ended in a project: what was made of its accounts counts until then."""
 
     def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gets what it asked for."""
@@ -108,10 +121,11 @@ class Usage:
         self._days[job.spec.project, job.submitted_by].tasks += 1
 
     def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
-        self.changes += 1
-        whose = (job.spec.project, job.submitted_by)
-        for held in self._settle(whose, now_ms):
-            held.change(attempt, sign)
+        project = job.spec.project
+        self.changes[project] = self.changes.get(project, 0) + 1
+        whose = (project, job.submitted_by)
+        self._settle(whose, now_ms)
+        self._hold(whose, attempt, sign)
 
     def restore(self, days: Iterable[UsageDay]) -> None:
         """Take in what the store has, oldest first, before any attempt begins."""
@@ -127,24 +141,34 @@ class Usage:
         whose = (job.spec.project, job.submitted_by)
         known = self.people.get(whose)
         from_ms = known.at_ms if known is not None and known.at_ms else attempt.assigned_at_ms
-        for held in self._held(whose, from_ms):
-            held.change(attempt, 1)
+        self._accounts(whose, from_ms)
+        self._hold(whose, attempt, 1)
 
-    def _held(self, whose: _Whose, new_at_ms: int) -> tuple[Held, Held, Held]:
-        project, person = whose
-        accounts = (self.people.setdefault(whose, Account()), self.projects.setdefault(project, Account()))
+    def _accounts(self, whose: _Whose, new_at_ms: int) -> tuple[Account, Account]:
+        """That of a person in a project, and that of the project."""
+        found = self.people.get(whose), self.projects.get(whose[0])
+        if found[0] is not None and found[1] is not None and found[0].at_ms and found[1].at_ms:
+            return found[0], found[1]
+        accounts = (self.people.setdefault(whose, Account()), self.projects.setdefault(whose[0], Account()))
         for account in accounts:
             account.at_ms = account.at_ms or new_at_ms
-        return accounts[0].held, accounts[1].held, self.held_by.setdefault(person, Held())
+        return accounts
 
-    def _settle(self, whose: _Whose, now_ms: int) -> tuple[Held, Held, Held]:
+    def _hold(self, whose: _Whose, attempt: Attempt, sign: int) -> None:
+        project, person = whose
+        self.people[whose].change(attempt, sign)
+        self.projects[project].change(attempt, sign)
+        held = self.held_by.get(person)
+        if held is None:
+            held = self.held_by[person] = Held()
+        held.change(attempt, sign)
+
+    def _settle(self, whose: _Whose, now_ms: int) -> None:
         """Add what an account and its project held since the last time."""
-        found = self._held(whose, now_ms)
-        account = self.people[whose]
+        account, whole = self._accounts(whose, now_ms)
         self._note_day(whose, account, now_ms)
         account.settle(now_ms)
-        self.projects[whose[0]].settle(now_ms)
-        return found
+        whole.settle(now_ms)
 
     def _note_day(self, whose: _Whose, account: Account, now_ms: int) -> None:
         number = now_ms // DAY_MS
