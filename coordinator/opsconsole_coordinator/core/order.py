@@ -167,6 +167,8 @@ class Order:
         """Those whose project or person has as much as it may have at a time."""
         self.prefetching: dict[Group, None] = {}
         """Those of which tasks are assigned ahead of free slots."""
+        self.alone: dict[Group, None] = {}
+        """Those that ask alone."""
 
     def __len__(self) -> int:
         return len(self._by_job) + len(self._asleep)
@@ -244,6 +246,8 @@ class Order:
         group.explain_anew()
         if group.prefetches:
             self.prefetching[group] = None
+        if ask.is_alone:
+            self.alone[group] = None
         return group
 
     def _note_head(self, group: Group) -> None:
@@ -272,6 +276,7 @@ class Order:
             self.unexplained,
             self.seeking,
             self.prefetching,
+            self.alone,
             self.over_quota,
             group.line.groups,
             size.unstuck,

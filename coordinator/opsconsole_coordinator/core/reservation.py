@@ -39,12 +39,11 @@ def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared:
         put_reservation(fleet, worker_id, reserved)
 
 
-def withdraw_all(fleet: Fleet) -> dict[WorkerId, Reserved]:
-    """Take all reservations back and return them: jobs that come first in order may have what was reserved for later ones."""
-    withdrawn, fleet.reserved = fleet.reserved, {}
-    for worker_id in withdrawn:
+def withdraw(fleet: Fleet, kept: Iterable[WorkerId]) -> None:
+    """Take reservations back: jobs that come first in order may have what was reserved for later ones."""
+    for worker_id in kept:
+        del fleet.reserved[worker_id]
         fleet.workers[worker_id].reserved = None
-    return withdrawn
 
 
 def show_changes(fleet: Fleet, before: dict[WorkerId, Reserved]) -> None:

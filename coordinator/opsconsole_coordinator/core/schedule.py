@@ -1,6 +1,6 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain, islice
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
@@ -58,11 +58,12 @@ def schedule(fleet: Fleet, now_ms: int, *, explains: bool = False) -> None:
         fleet.order.wake()
     if explains:
         fleet.order.explain_next(max(1, JUDGED_A_TICK // max(1, len(fleet.workers))))
-    reserved_before = reservation.withdraw_all(fleet) if fleet.reserved else {}
+    reserved_before = dict(fleet.reserved)
     if fleet.adopting:
+        reservation.withdraw(fleet, reserved_before)
         _wait_for_confirmation(fleet)
     else:
-        _Pass(fleet, reserved_before, now_ms).run()
+        _Pass(fleet, now_ms).run()
     fleet.changed.clear()
     fleet.all_changed = fleet.adopting  # nobody was shown anything
     if reserved_before or fleet.reserved:
@@ -72,16 +73,12 @@ def schedule(fleet: Fleet, now_ms: int, *, explains: bool = False) -> None:
 class _Pass:
     """One pass of the scheduler."""
 
-    def __init__(self, fleet: Fleet, reserved_before: Mapping[WorkerId, Reserved], now_ms: int) -> None:
+    def __init__(self, fleet: Fleet, now_ms: int) -> None:
         for job_id in fleet.order.due(now_ms):
             if (job := fleet.jobs.get(job_id)) is not None:
                 fleet.queue(job)
         self._fleet = fleet
         self._now_ms = now_ms
-        self._before = reserved_before
-        self._held: dict[JobId, list[Worker]] = {}
-        for worker_id, one in reserved_before.items():
-            self._held.setdefault(one.job_id, []).append(fleet.workers[worker_id])
         self._room = Room(fleet)
         self._market = Market(fleet, self._room, now_ms)
         self._preemption = Preemption(fleet, now_ms)
@@ -89,8 +86,15 @@ class _Pass:
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
-        self._special = self._special_groups()
         self._open = self._open_sizes()
+        self._before: dict[WorkerId, Reserved] = {}
+        """What was kept before, and isn't any more unless it is kept again: whose turn comes first may have it."""
+        self._held: dict[JobId, list[Worker]] = {}
+        """Where that was, by the job that it was kept for."""
+        self._settled = self._untouched()
+        """For which jobs it simply stays."""
+        self._withdraw({one: kept for one, kept in fleet.reserved.items() if kept.job_id not in self._settled})
+        self._special = self._special_groups()
         lines = fleet.order.lines if self._is_small else self._open_lines()
         self._turns = Turns(lines, self._standing, self._is_open)
 
@@ -107,6 +111,34 @@ class _Pass:
             else:
                 self._turns.pass_by(group)
         self._keep_rooms()
+
+    def _untouched(self) -> set[JobId]:
+        """The jobs for which nothing is kept on a worker that has changed, where nobody looks at other workers in this pass."""
+        fleet, order = self._fleet, self._fleet.order
+        if self._is_small or fleet.all_changed or order.unexplained or order.seeking or order.prefetching:
+            return set()
+        if any(size.unstuck for size in order.sizes) or any(one.ask.size in self._open for one in order.alone):
+            return set()
+        found = {one.job_id for one in fleet.reserved.values()}
+        found.difference_update([kept.job_id for one in fleet.changed if (kept := fleet.reserved.get(one)) is not None])
+        groups = ((job_id, order.group_of(job_id)) for job_id in found)
+        return {job_id for job_id, group in groups if group is not None and group.head == job_id}
+
+    def _withdraw(self, kept: dict[WorkerId, Reserved]) -> None:
+        reservation.withdraw(self._fleet, kept)
+        self._before |= kept
+        for worker_id, one in kept.items():
+            self._held.setdefault(one.job_id, []).append(self._fleet.workers[worker_id])
+
+    def _unsettle(self) -> None:
+        """Somebody looks at all workers now."""
+        fleet, settled = self._fleet, self._settled
+        if settled:
+            self._settled = set()
+            self._withdraw({one: kept for one, kept in fleet.reserved.items() if kept.job_id in settled})
+            for job_id in settled:
+                if (group := fleet.order.group_of(job_id)) is not None:
+                    self._turns.add(group)
 
     def _standing(self, line: Line) -> Standing | None:
         status = self._statuses.get(line.project)
@@ -186,6 +218,7 @@ class _Pass:
 
     def _move(self, job: Job) -> None:
         """It asks for something else by now, or with another priority, and has its turn with others."""
+        self._unsettle()
         other = self._fleet.queue(job)
         if other is not None:
             self._turns.add(other)
@@ -326,7 +359,7 @@ class _Pass:
         elif not group.seeks_room:
             return
         group.note_sought()
-        if len(self._before) >= KEPT_ROOMS_MAX:
+        if len(self._before) + len(self._settled) >= KEPT_ROOMS_MAX:
             return
         offers = collect_offers(fleet, demand, now_ms, self._some_workers())
         self._keep_room(job, demand, offers, None)
