@@ -46,6 +46,7 @@ def set_project(fleet: Fleet, name: str, change: ProjectChange, actor: str, now_
     project.share = changed
     project.updated_at_ms = now_ms
     fleet.touch_project(project)
+    fleet.usage.forget_standings()
     fleet.order.note_share(project=name)
     fleet.must_schedule = True
     makes_way = "its tasks make way for higher priority bands" if project.preemptible else ""
@@ -61,6 +62,7 @@ def set_person(fleet: Fleet, name: str, share: ShareChange, actor: str, now_ms: 
     changed = fleet.people.get(name, EQUAL_SHARE).changed(share)
     fleet.people[name] = changed
     fleet.touch_person(name)
+    fleet.usage.forget_standings()
     fleet.order.note_share(person=name)
     fleet.must_schedule = True
     words = f"{name}: {changed.words or 'an equal share, no limits'}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import counted_before
-from opsconsole_coordinator.core.usage import Account, Held
+from opsconsole_coordinator.core.usage import STANDING_EVERY_MS, Account, Held, KnownStandings
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share, amount_words
 
 _ROUNDING = 1e-6
@@ -26,31 +26,30 @@ def person_share(fleet: Fleet, name: str) -> Share:
 class Standings:
     """How much projects, and people in them, had and have at one time, each by its weight: the less, the sooner it is their turn.
 
-    Each is worked out once, until something of the project begins or ends.
+    Each is worked out once, until something of the project begins or ends, or for as long as a standing counts.
     """
 
     def __init__(self, fleet: Fleet, now_ms: int) -> None:
         self._fleet = fleet
-        self._now_ms = now_ms
-        self._known: dict[str, tuple[int, float, dict[str, tuple[float, float]]]] = {}
-        """By project: after how many changes, that of the project, and those of people in it."""
+        self._usage = fleet.usage
+        self._at_ms = now_ms - now_ms % STANDING_EVERY_MS
+        self._known = fleet.usage.standings(now_ms)
 
     def of(self, project: str, person: str) -> tuple[float, float]:
         """That of a project, and of a person in it."""
-        usage = self._fleet.usage
-        changes = usage.changes.get(project, 0)
+        changes = self._usage.changes.get(project, 0)
         known = self._known.get(project)
-        if known is None or known[0] != changes:
-            whole = self._weigh(usage.projects.get(project), project_share(self._fleet, project))
-            known = self._known[project] = (changes, whole, {})
-        found = known[2].get(person)
+        if known is None or known.changes != changes:
+            whole = self._weigh(self._usage.projects.get(project), project_share(self._fleet, project))
+            known = self._known[project] = KnownStandings(changes, whole)
+        found = known.people.get(person)
         if found is None:
-            part = self._weigh(usage.people.get((project, person)), person_share(self._fleet, person))
-            found = known[2][person] = (known[1], part)
+            part = self._weigh(self._usage.people.get((project, person)), person_share(self._fleet, person))
+            found = known.people[person] = (known.project, part)
         return found
 
     def _weigh(self, account: Account | None, share: Share) -> float:
-        return 0.0 if account is None else account.standing(self._now_ms) / share.weight
+        return 0.0 if account is None else account.standing(self._at_ms) / share.weight
 
 
 def standing(fleet: Fleet, project: str, person: str, now_ms: int) -> tuple[float, float]:

@@ -64,14 +64,6 @@ class Account:
     held: Held = field(default_factory=Held)
     faded_ms: float = 0.0
     at_ms: int = 0
-    _known_at_ms: int = -1
-    _known: float = 0.0
-    """The standing at that time."""
-
-    def change(self, attempt: Attempt, sign: int) -> None:
-        """It gets what an attempt has, or gives it back."""
-        self.held.change(attempt, sign)
-        self._known_at_ms = -1
 
     def settle(self, now_ms: int) -> None:
         """Add what was held since the last time."""
@@ -84,11 +76,20 @@ class Account:
         return self.faded_ms * left + self.held.weight * (1 - left) * HALF_LIFE_MS / _LOG_2
 
     def standing(self, now_ms: int) -> float:
-        """What decides whose turn it is: that, and what is held. Of the same STANDING_EVERY_MS it is the same."""
-        at_ms = now_ms - now_ms % STANDING_EVERY_MS
-        if at_ms != self._known_at_ms:
-            self._known_at_ms, self._known = at_ms, self.weight_ms(at_ms) + self.held.weight * AHEAD_MS
-        return self._known
+        """What decides whose turn it is: that, and what is held."""
+        return self.weight_ms(now_ms) + self.held.weight * AHEAD_MS
+
+
+class KnownStandings:
+    """Whose turn it is, as it was worked out: that of a project, and those of people in it, each by its weight."""
+
+    __slots__ = ("changes", "people", "project")
+
+    def __init__(self, changes: int, project: float) -> None:
+        self.changes = changes
+        """It counts until something more begins or ends in the project."""
+        self.project = project
+        self.people: dict[str, tuple[float, float]] = {}
 
 
 _Whose = tuple[str, str]
@@ -109,7 +110,9 @@ class Usage:
         self._dirty: dict[_Whose, UsageDay] = {}
         self._settled_ms = 0
         self.changes: dict[str, int] = {}
-        """How often something began or ended in a project: what was made of its accounts counts until then."""
+        """How often something began or ended in a project."""
+        self._standings: dict[str, KnownStandings] = {}
+        self._standings_at_ms = -1
 
     def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gets what it asked for."""
@@ -121,11 +124,20 @@ class Usage:
         self._days[job.spec.project, job.submitted_by].tasks += 1
 
     def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
-        project = job.spec.project
-        self.changes[project] = self.changes.get(project, 0) + 1
-        whose = (project, job.submitted_by)
+        whose = (job.spec.project, job.submitted_by)
         self._settle(whose, now_ms)
         self._hold(whose, attempt, sign)
+
+    def standings(self, now_ms: int) -> dict[str, KnownStandings]:
+        """What is known of standings at a time, by project: to be added to. Of the same STANDING_EVERY_MS it is the same."""
+        at_ms = now_ms - now_ms % STANDING_EVERY_MS
+        if at_ms != self._standings_at_ms:
+            self._standings, self._standings_at_ms = {}, at_ms
+        return self._standings
+
+    def forget_standings(self) -> None:
+        """Somebody was given another weight."""
+        self._standings_at_ms = -1
 
     def restore(self, days: Iterable[UsageDay]) -> None:
         """Take in what the store has, oldest first, before any attempt begins."""
@@ -156,8 +168,9 @@ class Usage:
 
     def _hold(self, whose: _Whose, attempt: Attempt, sign: int) -> None:
         project, person = whose
-        self.people[whose].change(attempt, sign)
-        self.projects[project].change(attempt, sign)
+        self.changes[project] = self.changes.get(project, 0) + 1
+        self.people[whose].held.change(attempt, sign)
+        self.projects[project].held.change(attempt, sign)
         held = self.held_by.get(person)
         if held is None:
             held = self.held_by[person] = Held()
