@@ -1,7 +1,10 @@
 """What a job's tasks ask of a worker."""
 
-from dataclasses import dataclass, field
+from copy import copy
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from opsconsole_coordinator.core.content import Content, contents_of
 from opsconsole_coordinator.core.model import Job, Task
@@ -31,8 +34,7 @@ class Bond(NamedTuple):
 ANYWHERE = Bond()
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What a task needs of its worker; one demand serves all tasks of a job that avoid the same workers."""
 
     spec: JobSpec
@@ -56,18 +58,18 @@ class Demand:
     takes_avoided: bool = False
     """Workers that are avoided for a while may accept, because no other worker will do."""
     # Derived once, because thousands of workers are judged by it:
-    named: tuple[str, ...] = field(init=False)
-    gpus: int = field(init=False)
+    named: tuple[str, ...] = ()
+    gpus: int = 0
     """How many GPUs a task gets."""
-    share_mb: int = field(init=False)
+    share_mb: int = 0
     """How much of each one's memory, where it shares them; 0 where it has them for itself."""
-    capacities: tuple[tuple[float, str, str], ...] = field(init=False)
+    capacities: tuple[tuple[float, str, str], ...] = ()
     """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
-    files: tuple[tuple[QuestionKind, str], ...] = field(init=False)
+    files: tuple[tuple[QuestionKind, str], ...] = ()
     """What a task has to find on its worker: its working folder, its input files and its datasets."""
-    within_ms: int = field(init=False)
+    within_ms: int = 0
     """How long after its assignment it has ended for sure; 0: nobody knows."""
-    contents: tuple[Content, ...] = field(init=False)
+    contents: tuple[Content, ...] = ()
     """What the job brings along; its worker is sent what it lacks."""
 
     def __post_init__(self) -> None:
@@ -90,7 +92,16 @@ class Demand:
             ("within_ms", within_ms(spec)),
             ("contents", contents_of(spec, self.handed) + (() if self.kept is None else (self.kept,))),
         ):
-            object.__setattr__(self, name, value)
+            force_setattr(self, name, value)
+
+    def of_job(self, job: Job) -> "Demand":
+        """That of another job of the same group (`order.py`), whose tasks need the same."""
+        if self.handed or job.handed:
+            return demand_of(job)
+        found = copy(self)
+        for name, value in (("spec", job.spec), ("job_id", job.id), ("guess_ms", job.guess_ms)):
+            force_setattr(found, name, value)
+        return found
 
 
 def demand_of(job: Job, task: Task | None = None, bond: Bond = ANYWHERE, *, may_avoid: bool = True) -> Demand:

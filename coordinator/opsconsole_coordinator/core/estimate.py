@@ -25,13 +25,16 @@ def record(fleet: Fleet, job: Job, attempt: Attempt) -> None:
     took_ms = _took_ms(attempt)
     if took_ms is None:
         return
-    prefetched = prefetch_of(job) > 0
+    is_done = not job.ready  # nobody asks any more what is guessed of it
+    prefetched = not is_done and prefetch_of(job) > 0
     mean = job.mean_duration_ms
     job.mean_duration_ms = took_ms if mean is None else mean + WEIGHT * (took_ms - mean)
     remember(fleet, job.spec, attempt)
+    if is_done:
+        return
     guess_ms = job.guess_ms
     note_guess(fleet, job)
-    if job.ready and (prefetched, guess_ms) != (prefetch_of(job) > 0, job.guess_ms):
+    if (prefetched, guess_ms) != (prefetch_of(job) > 0, job.guess_ms):
         fleet.queue(job)
         fleet.must_schedule = True
 

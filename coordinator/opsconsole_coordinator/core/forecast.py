@@ -126,17 +126,28 @@ def starts(
     }
 
 
+def earliest_ms(worker: Worker, demand: Demand, ends: Ends) -> float:
+    """When a worker has room for a task at the earliest, in milliseconds from now; infinity where nobody knows, or of shares of GPUs."""
+    if demand.share_mb:
+        return inf
+    host = _Host(worker)
+    _hold_live(host, ends, 0)
+    return host.wait_for_room(demand)
+
+
+def _hold_live(host: _Host, ends: Ends, part: int) -> None:
+    for attempt in host.worker.live.values():
+        # One that is shared is free with its last task only.
+        gpu_ids = frozenset(() if attempt.share_mb else attempt.gpu_ids)
+        host.hold(_part_of(ends.get(attempt.id), part), _Part(bool(attempt.gpu_ids), gpu_ids, attempt.promised))
+
+
 def _at(
     part: int, every: Iterable[Worker], asked: Iterable[WorkerId], demand: Demand, ends: Ends, ahead: Sequence[Waiting]
 ) -> dict[WorkerId, float]:
     hosts = {worker.id: _Host(worker) for worker in every}
     for host in hosts.values():
-        for attempt in host.worker.live.values():
-            gpu_ids = frozenset(
-                () if attempt.share_mb else attempt.gpu_ids
-            )  # a shared one is free with its last task only
-            held = _Part(bool(attempt.gpu_ids), gpu_ids, attempt.promised)
-            host.hold(_part_of(ends.get(attempt.id), part), held)
+        _hold_live(host, ends, part)
     for waiting in ahead:
         if not waiting.workers:
             continue

@@ -67,10 +67,12 @@ class Kind:
     def _count(self, run: Run, sign: int) -> None:
         self._judged += sign * (run.expected is not None)
         self._held += sign * run.is_held
-        for counts, key in ((self.workers, run.worker_id), (self.models, run.gpu_model)):
-            counts[key] += sign
-            if not counts[key]:
-                del counts[key]
+        self.workers[run.worker_id] += sign
+        self.models[run.gpu_model] += sign
+        if not self.workers[run.worker_id]:
+            del self.workers[run.worker_id]
+        if not self.models[run.gpu_model]:
+            del self.models[run.gpu_model]
 
     def expect(self, like: Like, name: str, worker_name: str) -> Estimate:
         """The range for one more. `name`: the kind's, in words; `worker_name` that of `like.worker_id`."""

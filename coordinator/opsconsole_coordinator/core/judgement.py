@@ -4,8 +4,9 @@ Where a worker has to be asked about a file first, its offer names the question;
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import msgspec
 
 from opsconsole_coordinator.core.booking import booked_words
 from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, gpu_refusals, lacks_folder, total
@@ -22,8 +23,7 @@ from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.state import WorkerConnection
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """One worker's answer to a demand: accepted with the GPUs that it would give, or refused with the reason."""
 
     worker: Worker
@@ -153,7 +153,7 @@ def judge_all(workers: Iterable[Worker], demand: Demand, answers: Answers, short
 
 
 def _with_avoided(demand: Demand) -> Demand:
-    return replace(demand, takes_avoided=True)
+    return msgspec.structs.replace(demand, takes_avoided=True)
 
 
 def search_files(worker: Worker, demand: Demand, answers: Answers, now_ms: int) -> Search:

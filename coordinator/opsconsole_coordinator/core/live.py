@@ -1,6 +1,6 @@
-"""The live attempts of a worker, and what they take of it together, added up only after a change."""
+"""The live attempts of a worker, and what they take of it together, added up as they come and go."""
 
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from opsconsole_protocol.gpu_load import GpuLoad
 from opsconsole_protocol.ids import AttemptId
@@ -17,15 +17,33 @@ class Holder(Protocol):
 H = TypeVar("H", bound=Holder)
 
 
-class Load(NamedTuple):
+class Load:
     """What attempts take together."""
 
-    slots: int
-    with_gpus: int
-    """How many of those slots tasks with GPUs have."""
-    gpus: GpuLoad
-    promised: dict[str, float]
-    """Of the worker's `cpus` and `memory_mb`."""
+    __slots__ = ("_is_exact", "_without_gpus", "gpus", "promised", "slots", "with_gpus")
+
+    def __init__(self) -> None:
+        self.slots = 0
+        self.with_gpus = 0
+        """How many of those slots tasks with GPUs have."""
+        self.gpus = GpuLoad()
+        self.promised: dict[str, float] = {}
+        """Of the worker's `cpus` and `memory_mb`."""
+        self._without_gpus = 0
+        self._is_exact = True
+
+    def change(self, holder: Holder, sign: int) -> bool:
+        """One more takes a part, or gives it back; False where that can't be told exactly: all have to be added up."""
+        if holder.gpu_ids:
+            (self.gpus.take if sign > 0 else self.gpus.leave)(holder.gpu_ids, holder.share_mb)
+            self.with_gpus = self.gpus.slots
+        else:
+            self._without_gpus += sign
+        self.slots = self._without_gpus + self.with_gpus
+        for key, amount in holder.promised.items():
+            self.promised[key] = self.promised.get(key, 0) + sign * amount
+            self._is_exact = self._is_exact and amount == int(amount)
+        return self._is_exact or sign > 0
 
 
 class Live(dict[AttemptId, H]):
@@ -43,29 +61,33 @@ class Live(dict[AttemptId, H]):
         except AttributeError:
             found = None
         if found is None:
-            found = self._load = self._sum()
+            found = self._load = Load()
+            for attempt in self.values():
+                found.change(attempt, 1)
         return found
 
-    def _sum(self) -> Load:
-        without, gpus, promised = 0, GpuLoad(), dict[str, float]()
-        for attempt in self.values():
-            if attempt.gpu_ids:
-                gpus.take(attempt.gpu_ids, attempt.share_mb)
-            else:
-                without += 1
-            for key, amount in attempt.promised.items():
-                promised[key] = promised.get(key, 0) + amount
-        return Load(without + gpus.slots, gpus.slots, gpus, promised)
+    def _change(self, attempt: H, sign: int) -> None:
+        try:
+            found = self._load
+        except AttributeError:
+            return
+        if found is not None and not found.change(attempt, sign):
+            self._load = None
 
     def __setitem__(self, key: AttemptId, attempt: H) -> None:
-        self._load = None
+        if key in self:
+            self._load = None
+        else:
+            self._change(attempt, 1)
         super().__setitem__(key, attempt)
 
     def __delitem__(self, key: AttemptId) -> None:
-        self._load = None
+        self._change(self[key], -1)
         super().__delitem__(key)
 
     def take_out(self, key: AttemptId) -> H | None:
         """Remove an attempt and return it; None where it isn't among them."""
-        self._load = None
-        return super().pop(key, None)
+        found = super().pop(key, None)
+        if found is not None:
+            self._change(found, -1)
+        return found

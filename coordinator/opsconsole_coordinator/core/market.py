@@ -1,8 +1,9 @@
 """What workers offer in one pass of the scheduler. Those that changed during the pass are asked again before they are given more."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
+
+from msgspec.structs import replace
 
 from opsconsole_coordinator.core.booking import asks_of
 from opsconsole_coordinator.core.capacity import has_room
@@ -11,7 +12,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.offer import collect_offers, renew_offer
-from opsconsole_coordinator.core.order import Group, Size
+from opsconsole_coordinator.core.order import Ask, Group, Size
 from opsconsole_coordinator.core.ranking import Rank, Ranking
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.spec import Place
@@ -89,15 +90,21 @@ class Market:
         self.now_ms = now_ms
         self._room = room
         self._candidates: dict[tuple[object, ...], Candidates] = {}
+        self._asks: list[Ask] = []
         self._changes: dict[WorkerId, int] = {}
+        self._has_bound = any("project" in one.properties for one in fleet.room.values())
+        """Whether some workers take jobs of one project only."""
 
     def candidates(self, group: Group, demand: Demand) -> "Candidates":
         """The workers that may take a task of a group, the best first."""
         is_spread = demand.spec.place is Place.SPREAD  # which depends on where the job has tasks already
         apart = demand.job_id if is_spread else None
-        key = (group.line.project, id(group.ask), apart, *asks_of(self.fleet, demand))
+        project = group.line.project if self._has_bound else ""
+        # A group that was refused by all is shown to fewer workers than one that asks the same and wasn't.
+        key = (project, id(group.ask), group.is_stuck, apart, *asks_of(self.fleet, demand))
         found = self._candidates.get(key)
         if found is None:
+            self._asks.append(group.ask)  # which lives on, so that its id stays its own
             found = self._candidates[key] = Candidates(self, demand, self._offers(group, demand))
         return found
 
@@ -123,6 +130,9 @@ class Market:
         return self._changes.get(worker_id, 0)
 
 
+_ANY: Rank = ((), "")
+
+
 class Candidates:
     """The workers that accept one kind of task, the best first."""
 
@@ -130,17 +140,18 @@ class Candidates:
         self._market = market
         self._demand = demand
         self._ranking = Ranking(market.fleet, demand.spec, demand.job_id)
-        self._heap: list[tuple[Rank, int, int, Offer]] = []
         self._last: Offer | None = None
         self._count = 0
-        for offer in offers:
-            if offer.accepted:
-                self._heap.append(self._entry(offer))
+        accepted = [one for one in offers if one.accepted]
+        self._is_only = len(accepted) == 1
+        """It makes no difference how good it is."""
+        self._heap = [self._entry(one) for one in accepted]
         heapify(self._heap)
 
     def _entry(self, offer: Offer) -> tuple[Rank, int, int, Offer]:
         self._count += 1
-        return self._ranking.rank(offer), self._count, self._market.changes(offer.worker.id), offer
+        rank = _ANY if self._is_only else self._ranking.rank(offer)
+        return rank, self._count, self._market.changes(offer.worker.id), offer
 
     def take(self) -> Offer | None:
         """The best offer as things stand now; None where no worker accepts."""
@@ -161,6 +172,9 @@ class Candidates:
             self._renew(heappop(self._heap)[3])
 
     def _renew(self, offer: Offer) -> None:
+        demand = self._demand
+        if not (demand.prefetch or has_room(offer.worker, demand.gpus, demand.capacities, demand.share_mb)):
+            return
         again = renew_offer(self._market.fleet, offer, self._demand, self._market.now_ms)
         if again.accepted:
             heappush(self._heap, self._entry(again))

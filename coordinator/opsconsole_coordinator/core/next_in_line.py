@@ -8,12 +8,13 @@ to start at the earliest may use all of it (`judgement.py`): by its time-out for
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop
+from math import isfinite
 
 from opsconsole_coordinator.core.capacity import fit_gpus, free_capacity, total
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.estimate import remaining
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.forecast import starts
+from opsconsole_coordinator.core.forecast import earliest_ms
 from opsconsole_coordinator.core.gpu_share import fit_for_share, left_mb
 from opsconsole_coordinator.core.judgement import Offer, search_files
 from opsconsole_coordinator.core.model import Job, Reserved, Worker
@@ -112,8 +113,8 @@ def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_m
 def _earliest_ms(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> int:
     """Before when the worker isn't expected to have room for a task, by the least that its tasks take; 0 where that may be now."""
     ends = {one.id: remaining(fleet.jobs[one.job_id], one, now_ms, as_told=False) for one in worker.live.values()}
-    found = starts((worker,), demand, ends).get(worker.id)
-    return 0 if found is None or not found.low_ms else now_ms + found.low_ms
+    within_ms = earliest_ms(worker, demand, ends)
+    return now_ms + round(within_ms) if isfinite(within_ms) and round(within_ms) else 0
 
 
 def _kept_gpus(worker: Worker, demand: Demand) -> list[str]:

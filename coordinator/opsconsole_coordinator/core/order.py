@@ -6,8 +6,8 @@ cost no more than one. A group that all workers have refused is *stuck*: it is s
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Container, Iterable, Iterator
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from opsconsole_coordinator.core.content import contents_of
@@ -93,7 +93,7 @@ class Group:
     def demand_for(self, job: Job) -> Demand:
         """What a task of one of its jobs asks for."""
         if self.demand.job_id != job.id or self.prefetches:
-            self.demand = demand_of(job)
+            self.demand = demand_of(job) if self.prefetches else self.demand.of_job(job)
         return self.demand
 
     def suits(self, job: Job) -> bool:
@@ -356,115 +356,6 @@ class Order:
 def needs_room(demand: Demand) -> bool:
     """Whether a task needs more than a slot: else the next slot that is free is its own."""
     return bool(demand.capacities or demand.gpus)
-
-
-class Turns:
-    """Whose turn it is, one after the other, in one pass: by priority, then the line that has had least, then first come.
-
-    `standing` says how much a line has had, which may grow during the pass; None: it has no turn in this pass. `is_open`
-    says whether a group of a line has turns. A line's groups are put in order only once it may be its turn.
-    """
-
-    def __init__(
-        self, lines: Iterable[Line], standing: Callable[[Line], Standing | None], is_open: Callable[[Group], bool]
-    ) -> None:
-        self._standing = standing
-        self._is_open = is_open
-        self._groups: dict[Line, list[_Turn]] = {}
-        """Of lines that are in order, the groups that have turns."""
-        self._added: set[Group] = set()
-        self._passed: set[Group] = set()
-        self._count = 0
-        self._heap: list[_Entry] = []
-        self._set_lines(lines)
-
-    def _set_lines(self, lines: Iterable[Line]) -> None:
-        self._lines = dict.fromkeys(lines)
-        """Those in the heap."""
-        entries = (self._entry(line, _UNKNOWN) for line in self._lines)
-        self._heap = [entry for entry in entries if entry is not None]
-        heapify(self._heap)
-
-    def _entry(self, line: Line, number: int) -> "_Entry | None":
-        standing = self._standing(line)
-        self._count += 1
-        return None if standing is None else (-line.priority, standing, number, self._count, line)
-
-    def add(self, group: Group) -> None:
-        """A group has turns in this pass, too."""
-        line = group.line
-        groups = self._groups.get(line)
-        if groups is None:
-            self._added.add(group)
-        elif group in self._passed or any(one[2] is group for one in groups):
-            return
-        else:
-            self._count += 1
-            heappush(groups, (group.jobs[0][0], self._count, group))
-        if line not in self._lines and (entry := self._entry(line, _UNKNOWN)) is not None:
-            self._lines[line] = None
-            heappush(self._heap, entry)
-
-    def leave_only(self, groups: Container[Group], lines: Iterable[Line]) -> None:
-        """No others have any further turn in this pass. `lines`: theirs."""
-        self._is_open = groups.__contains__
-        self._groups.clear()
-        self._added.clear()
-        self._set_lines(lines)
-
-    def next(self) -> Group | None:
-        """The group whose turn it is; None at the end. Without `pass_by` it has the next turn of its line, too."""
-        while self._heap:
-            first = self._heap[0]
-            line = first[4]
-            number = self._first_of(line)
-            standing = None if number is None else self._standing(line)
-            if number is None or standing is None:
-                heappop(self._heap)
-                del self._lines[line]
-            elif number != first[2] or standing != first[1]:
-                heapreplace(self._heap, (first[0], standing, number, first[3], line))
-            else:
-                return self._groups[line][0][2]
-        return None
-
-    def _first_of(self, line: Line) -> int | None:
-        """The number of its first job that may have a turn."""
-        groups = self._groups.get(line)
-        if groups is None:
-            is_open, added, passed = self._is_open, self._added, self._passed
-            groups = self._groups[line] = [
-                (one.jobs[0][0], place, one)
-                for place, one in enumerate(line.groups)
-                if one.jobs and one not in passed and (is_open(one) or one in added)
-            ]
-            self._count += len(line.groups)
-            heapify(groups)
-        while groups:
-            number, place, group = groups[0]
-            if not group.jobs or group in self._passed:
-                heappop(groups)
-            elif group.jobs[0][0] != number:
-                heapreplace(groups, (group.jobs[0][0], place, group))
-            else:
-                return number
-        return None
-
-    def pass_by(self, group: Group) -> None:
-        """It has no further turn in this pass."""
-        self._passed.add(group)
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether the group whose turn it is is the only one of its priority that may have one."""
-        first = self._heap[0]
-        return len(self._groups[first[4]]) == 1 and all(one[0] != first[0] for one in self._heap[1:3])
-
-
-_UNKNOWN = -(1 << 62)
-"""The number of a line's first job before the line is in order: before all others, so that it is put in order in time."""
-_Turn = tuple[int, int, Group]
-_Entry = tuple[int, Standing, int, int, Line]
 
 
 def _is_alone(job: Job) -> bool:

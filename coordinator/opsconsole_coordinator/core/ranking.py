@@ -1,8 +1,9 @@
 """Which of the workers that accept a task is the best, and why that one."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from heapq import heapify, nsmallest
+
+from msgspec.structs import replace
 
 from opsconsole_coordinator.core.estimate import Estimates
 from opsconsole_coordinator.core.fleet import Fleet

@@ -1,7 +1,8 @@
 """Reservations as people and scripts see them, and when what they keep from starting may start."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from opsconsole_coordinator.core.booking import free_ms
 from opsconsole_coordinator.core.calendar import Reservation

@@ -1,6 +1,6 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain, islice
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
@@ -13,7 +13,7 @@ from opsconsole_coordinator.core.market import Market, Room
 from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
 from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
-from opsconsole_coordinator.core.order import Group, Line, Size, Standing, Turns
+from opsconsole_coordinator.core.order import Group, Line, Size, Standing
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
 from opsconsole_coordinator.core.quota import Standings, refusal
 from opsconsole_coordinator.core.ranking import Ranking
@@ -28,6 +28,7 @@ from opsconsole_coordinator.core.ready import (
 )
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
+from opsconsole_coordinator.core.turns import Turns
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.state import AttemptState, WorkerConnection
@@ -59,15 +60,17 @@ def schedule(fleet: Fleet, now_ms: int, *, explains: bool = False) -> None:
     if explains:
         fleet.order.explain_next(max(1, JUDGED_A_TICK // max(1, len(fleet.workers))))
     reserved_before = dict(fleet.reserved)
+    kept: Collection[WorkerId] = ()
     if fleet.adopting:
         reservation.withdraw(fleet, reserved_before)
         _wait_for_confirmation(fleet)
     else:
-        _Pass(fleet, now_ms).run()
+        kept = _Pass(fleet, now_ms).run()
+    seen = set(fleet.workers) if fleet.all_changed else set(fleet.changed)
     fleet.changed.clear()
     fleet.all_changed = fleet.adopting  # nobody was shown anything
     if reserved_before or fleet.reserved:
-        reservation.show_changes(fleet, reserved_before)
+        reservation.show_changes(fleet, reserved_before, kept, seen)
 
 
 class _Pass:
@@ -83,6 +86,8 @@ class _Pass:
         self._market = Market(fleet, self._room, now_ms)
         self._preemption = Preemption(fleet, now_ms)
         self._standings = Standings(fleet, now_ms)
+        self._kept: dict[WorkerId, int] = {}
+        """Where room was kept in this pass, after how many changes of the worker."""
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
@@ -96,21 +101,22 @@ class _Pass:
         self._withdraw({one: kept for one, kept in fleet.reserved.items() if kept.job_id not in self._settled})
         self._special = self._special_groups()
         lines = fleet.order.lines if self._is_small else self._open_lines()
-        self._turns = Turns(lines, self._standing, self._is_open)
+        self._turns = Turns(lines, self._standing, self._open, self._special)
 
-    def run(self) -> None:
-        """Give every line its turns."""
+    def run(self) -> set[WorkerId]:
+        """Give every line its turns. Returns the workers on which room was kept and nothing was given away after that."""
         is_all = True
         while (group := self._turns.next()) is not None:
             if is_all and not (self._room.has_changed or self._is_small):
                 is_all = False
-                self._special = self._special_groups()
-                self._turns.leave_only(self._special, {one.line: None for one in self._special})
+                special = self._special_groups()
+                self._turns.leave_only(special, {one.line: None for one in special})
             elif self._may_be_placed(group):
                 self._visit(group)
             else:
                 self._turns.pass_by(group)
         self._keep_rooms()
+        return {one for one, count in self._kept.items() if self._market.changes(one) == count}
 
     def _untouched(self) -> set[JobId]:
         """The jobs for which nothing is kept on a worker that has changed, where nobody looks at other workers in this pass."""
@@ -152,12 +158,8 @@ class _Pass:
                 self._tell(group, f"project {line.project} is {status}")
         return None
 
-    def _is_open(self, group: Group) -> bool:
-        """Whether a group is to be looked at in this pass: there may be room for it, or something is to be said or kept."""
-        return self._is_small or group.ask.size in self._open or group in self._special
-
     def _open_lines(self) -> Iterable[Line]:
-        """The lines that may have such groups."""
+        """The lines that may have groups which are to be looked at in this pass."""
         found = {group.line: None for group in self._special}
         for size in self._open:
             found.update(dict.fromkeys(size.lines))
@@ -165,7 +167,9 @@ class _Pass:
 
     def _open_sizes(self) -> set[Size]:
         """How much may be asked of workers that have changed, so that they may have room for it."""
-        if self._is_small or not self._room.has_changed:
+        if self._is_small:
+            return set(self._fleet.order.sizes)
+        if not self._room.has_changed:
             return set()
         return {size for size in self._fleet.order.sizes if self._room.is_left(size, stuck=True)}
 
@@ -195,8 +199,14 @@ class _Pass:
             return True
         before = self._held.get(group.head)
         if before is None:
+            if group.seeks_room and not self._may_keep_room(group):
+                group.note_sought()
             return group.seeks_room
         return self._has_changed(before) or not self._keep_as_before(before)
+
+    def _may_keep_room(self, group: Group) -> bool:
+        """Whether room may be kept for the first job of a group, for which none is kept yet."""
+        return group.is_first_of_kin and len(self._before) + len(self._settled) < KEPT_ROOMS_MAX
 
     def _has_changed(self, workers: Iterable[Worker]) -> bool:
         return not self._fleet.changed.isdisjoint(one.id for one in workers)
@@ -390,6 +400,7 @@ class _Pass:
         worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
         if worker is not None:
             self._market.note_kept(worker.id)
+            self._kept[worker.id] = self._market.changes(worker.id)
         return worker
 
     def _keep_as_before(self, workers: Iterable[Worker]) -> bool:
