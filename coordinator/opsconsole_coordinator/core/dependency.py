@@ -157,11 +157,11 @@ def _note_elements(
 
 def blocks(end: End, state: TaskState) -> bool:
     """Whether a job can't start because a job or task that it waits for is in this state."""
+    if state is TaskState.BLOCKED:
+        return True  # it has no end of any kind before somebody helps it
     if end is End.ANY:
         return False
-    if end is End.FAILURE:
-        return state is TaskState.SUCCEEDED
-    return state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED)
+    return is_task_finished(state) and (state is TaskState.SUCCEEDED) == (end is End.FAILURE)
 
 
 def key_of(one: Dependency) -> str:
@@ -173,14 +173,12 @@ def key_of(one: Dependency) -> str:
 
 def _roots_of(live: Job | None, index: int | None, end: End, named: str, state: TaskState) -> frozenset[Root]:
     """What is at the bottom of it that a job or task isn't as asked."""
-    if end is End.FAILURE:
-        return frozenset({Root(RootKind.SUCCEEDED, named)})
     if live is not None and state is TaskState.BLOCKED:
         elements = live.elements.values() if index is None else filter(None, [live.elements.get(index)])
         found = frozenset(live.roots).union(*(root for one in elements for root in one.blocked_by.values()))
         if found:
             return found
-    return frozenset({Root(RootKind.FAILED, named)})
+    return frozenset({Root(RootKind.SUCCEEDED if state is TaskState.SUCCEEDED else RootKind.FAILED, named)})
 
 
 def _set_roots(job: Job, key: str, roots: frozenset[Root]) -> None:
@@ -241,7 +239,7 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
     may_move = change.of_job and (
         TaskState.BLOCKED in job.counts or (_WAITING & job.counts.keys() and (is_blocked or job.elements))
     )
-    blocked = unblocked = 0
+    blocked = unblocked = met = 0
     why = reason
     for task in job.tasks if may_move else [job.tasks[index] for index in change.of_tasks]:
         if is_blocked or job.is_task_blocked(task.index):
@@ -253,6 +251,7 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
             task.pending_since_ms = now_ms
             fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING)
             unblocked += 1
+            met += not (job.waiting_on or job.is_task_waiting(task.index))
         elif task.state is TaskState.PENDING and task.index in change.of_tasks and not job.is_task_waiting(task.index):
             task.pending_since_ms = now_ms
             add_ready(job, task.index)
@@ -260,7 +259,8 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
     if blocked:
         fleet.audit(now_ms, SYSTEM, EventKind.BLOCKED, reason or f"task by task: {why}", job.id)
     if unblocked:
-        fleet.audit(now_ms, SYSTEM, EventKind.UNBLOCKED, "dependencies are met", job.id)
+        words = "dependencies are met" if met else "can start again once what it waits for has ended as asked"
+        fleet.audit(now_ms, SYSTEM, EventKind.UNBLOCKED, words, job.id)
     if job.ready or (job.elements and TaskState.PENDING in job.counts):
         fleet.queue(job)
         fleet.must_schedule = True
