@@ -304,8 +304,8 @@ class JobApi:
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts, ahead=len(ahead.standing), ahead_jobs=named)
 
     async def graph(self, request: api.AskGraph, caller: Caller) -> api.GraphAnswer:
-        del caller
-        return await graph_of(self._commit_loop, request.id)
+        async with self._searches.acquire(caller.actor):
+            return await graph_of(self._commit_loop, request.id)
 
     async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
         """Every worker's verdict. Agents are asked about input files; those that haven't answered in time are shown as being asked."""

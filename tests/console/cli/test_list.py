@@ -373,6 +373,26 @@ def test_why(run: Run, server: FakeServer) -> None:
     assert json.loads(run("why", JOB, "--json").out)["text"] == "waits"
 
 
+def test_a_graph_is_a_tree_with_what_each_job_waits_for(run: Run, server: FakeServer) -> None:
+    other = "bbbbbbbbbb"
+    server.add_job(JOB)
+    server.add_job(other)
+    rows = (
+        api.GraphRow(job=server.jobs[JOB], needs=()),
+        api.GraphRow(job=server.jobs[other], needs=(api.NeedRow(id=JOB, end="after_any", part="*"),)),
+    )
+    server.answers[api.AskGraph] = lambda fake, _: api.GraphAnswer(id=other, jobs=rows, more=False)
+    head, _, first, second = run("graph", other).out.splitlines()
+    assert head == "1 job before and after it"
+    assert JOB in first
+    assert "◂" not in first
+    assert second.startswith("└─ ")
+    assert all(words in second for words in (" ◂", other, "after any end, task by task"))
+    told = [json.loads(line) for line in run("graph", other, "--json").out.splitlines()]
+    assert [row["job"]["id"] for row in told] == [JOB, other]
+    assert told[1]["needs"] == [{"id": JOB, "end": "after_any", "part": "*"}]
+
+
 def test_why_of_a_failed_job_tells_what_happened_shows_its_last_lines_and_what_to_do(
     run: Run, server: FakeServer
 ) -> None:

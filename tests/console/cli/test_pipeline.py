@@ -138,7 +138,7 @@ def test_beside_a_file_nothing_says_what_the_jobs_are(
 def test_waiting_ends_well_where_only_a_job_after_a_failure_did_not_start(
     run: Run, server: FakeServer, tmp_path: Path
 ) -> None:
-    ends = {"prepare": "succeeded", "train": "succeeded", "tell": "blocked"}
+    ends = {"prepare": "succeeded", "train": "succeeded", "tell": "blocked", "clear": "blocked"}
 
     def end(job_id: str, spec: JobSpec) -> None:
         if ends[spec.name] == "blocked":
@@ -148,7 +148,8 @@ def test_waiting_ends_well_where_only_a_job_after_a_failure_did_not_start(
             server.finish(job_id, index, exit_code=0)
 
     server.on_submit = end
-    path = write(tmp_path, FILE.replace("hold = true\n", "").replace('take = ["prepare:data"]', ""))
+    text = FILE.replace("hold = true\n", "").replace('take = ["prepare:data"]', "")
+    path = write(tmp_path, f"{text}\n[jobs.clear]\ncommand = 'true'\nafter_any = ['tell', 'prepare']")
     ran = run("submit", "-f", str(path), "--wait")
     assert ran.code == 0, ran.err
     ends["prepare"] = "blocked"
