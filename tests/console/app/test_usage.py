@@ -107,9 +107,9 @@ def test_a_share_is_typed_and_read_back() -> None:
     assert share.changed(read_share("gpus=none memory=none weight=1")) == Share()
     assert Share().changed(read_share("memory=2G")).limits.memory_mb == 2_048
     for text, message in (
-        ("gpus", "'gpus' is none of weight=, gpus="), ("cores=1", "none of"), ("weight=x", "no number"),
+        ("gpus", "'gpus' is none of weight=, gpus="), ("cores=1", "none of"), ("weight=x", "a weight is a number"),
         ("gpus=-1", "neither a whole number of GPUs nor none"), ("tasks=1.5", "whole number of tasks"),
-        ("weight=nan", "a weight is more than 0"), ("weight=0", "a weight is more than 0"),
+        ("weight=nan", "a weight is at least 0.001"), ("weight=1e-300", "a weight is at least 0.001"),
     ):  # fmt: skip
         with pytest.raises(InvalidRequest, match=message):
             Share().changed(read_share(text))
