@@ -124,13 +124,11 @@ class _Pipeline:
         for name, row in rows.items():
             put_json({"name": name, "job": row}) if self._args.json else put(f"{row.id}  {name:{width}}  {row.state}")
 
-    async def _wait(
-        self, client: Client, rows: Mapping[str, JobRow], jobs: Mapping[str, tuple[JobId, JobSpec]]
-    ) -> int:
+    async def _wait(self, client: Client, rows: Mapping[str, JobRow], jobs: Mapping[str, tuple[JobId, JobSpec]]) -> int:
         """Wait for all. Jobs after a failure that never came don't count."""
         ended = dict(zip(rows, await client.wait(*(row.id for row in rows.values())), strict=True))
         self._put(ended)
-        spared = _spared({job_id: spec for job_id, spec in jobs.values()}, {row.id: row for row in ended.values()})
+        spared = _spared(dict(jobs.values()), {row.id: row for row in ended.values()})
         bad = [row for row in ended.values() if row.state != TaskState.SUCCEEDED and row.id not in spared]
         for row in () if self._args.quiet else bad:
             say(f"opsconsole: {row.name} ({row.id}) {row.state}{': ' * bool(row.reason)}{row.reason}")

@@ -43,7 +43,10 @@ def add(group: Group) -> None:
 
 def _add_share(parser: argparse.ArgumentParser, who: str) -> None:
     parser.add_argument(
-        "--weight", metavar="W", type=partial(_amount, "weight"), help=f"a {who} of weight 2 gets twice as much as one of 1 (1)"
+        "--weight",
+        metavar="W",
+        type=partial(_amount, "weight"),
+        help=f"a {who} of weight 2 gets twice as much as one of 1 (1)",
     )
     for name, words in _LIMITS:
         parser.add_argument(

@@ -124,7 +124,7 @@ def _note_one(job: Job, one: Dependency, live: Job | None, stored: Mapping[str, 
         state = live.state if one.task_index is None else live.tasks[one.task_index].state
     roots: frozenset[Root] = frozenset()
     if blocks(one.end, state):
-        roots = _roots_of(live, one.task_index, one.end, named, state)
+        roots = _roots_of(live, one.task_index, named, state)
     elif one.end is End.RESULTS and (refused := _refused(job, other)):
         roots = frozenset({Root(RootKind.RESULTS, other, refused)})
     is_waiting = not roots and (not is_task_finished(state) or (one.end is End.RESULTS and not has_results(job, other)))
@@ -142,7 +142,7 @@ def _note_elements(
     for index in range(len(job.tasks)) if moved is None else moved:
         named = task_id(JobId(one.job), index)
         state = stored.get(named, TaskState.FAILED) if live is None else live.tasks[index].state
-        roots = _roots_of(live, index, one.end, named, state) if blocks(one.end, state) else frozenset()
+        roots = _roots_of(live, index, named, state) if blocks(one.end, state) else frozenset()
         element = job.waits.elements.setdefault(index, Element())
         is_waiting = not roots and not is_task_finished(state)
         if element.blocked_by.get(named, frozenset()) == roots and (named in element.waiting_on) == is_waiting:
@@ -171,7 +171,7 @@ def key_of(one: Dependency) -> str:
     return one.job if one.task_index is None else one.text
 
 
-def _roots_of(live: Job | None, index: int | None, end: End, named: str, state: TaskState) -> frozenset[Root]:
+def _roots_of(live: Job | None, index: int | None, named: str, state: TaskState) -> frozenset[Root]:
     """What is at the bottom of it that a job or task isn't as asked."""
     if live is not None and state is TaskState.BLOCKED:
         elements = live.elements.values() if index is None else filter(None, [live.elements.get(index)])

@@ -77,6 +77,12 @@ def placed(fleet: Fleet, spec: JobSpec, known: JobSpec | None = None) -> JobSpec
     return spec if place is None else msgspec.structs.replace(spec, place=place)
 
 
+def standstill(fleet: Fleet, name: str) -> str:
+    """Why nothing of a project is started; empty where it is active."""
+    status = fleet.project_status(name)
+    return "" if status is ProjectStatus.ACTIVE else f"project {name} is {status}"
+
+
 def check_takes_work(fleet: Fleet, name: str) -> None:
     """Raise Conflict where a project is archived."""
     if fleet.project_status(name) is ProjectStatus.ARCHIVED:

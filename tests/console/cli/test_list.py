@@ -381,7 +381,7 @@ def test_a_graph_is_a_tree_with_what_each_job_waits_for(run: Run, server: FakeSe
         api.GraphRow(job=server.jobs[JOB], needs=()),
         api.GraphRow(job=server.jobs[other], needs=(api.NeedRow(id=JOB, end="after_any", part="*"),)),
     )
-    server.answers[api.AskGraph] = lambda fake, _: api.GraphAnswer(id=other, jobs=rows, more=False)
+    server.answers[api.AskGraph] = lambda _fake, _: api.GraphAnswer(id=other, jobs=rows, more=False)
     head, _, first, second = run("graph", other).out.splitlines()
     assert head == "1 job before and after it"
     assert JOB in first
