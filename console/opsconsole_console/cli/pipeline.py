@@ -13,11 +13,11 @@ from opsconsole_console.cli.job_option import apply_defaults, make_spec
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.pipeline_file import given_beside, read_pipeline
 from opsconsole_protocol.dependency import End
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from opsconsole.client import Client
     from opsconsole_protocol.api import JobRow
@@ -69,10 +69,11 @@ class _Pipeline:
         from opsconsole.client import new_job_id
         from opsconsole.pipeline import check_pipeline, named_specs
 
-        for part in self._parts.values():
-            if part.args.template is not None:
-                apply_defaults(part.args, (await client.template(part.args.template)).defaults)
-            part.args.packed = part.contents.check()
+        for name, part in self._parts.items():
+            with self._within(name):
+                if part.args.template is not None:
+                    apply_defaults(part.args, (await client.template(part.args.template)).defaults)
+                part.args.packed = part.contents.check()
         check_pipeline(await self._specs(client))  # a mistake in it shouldn't cost a long hashing
         for part in self._parts.values():
             part.args.packed = await part.contents.pack(client, sends=not self._args.dry_run)
@@ -85,13 +86,19 @@ class _Pipeline:
     async def _specs(self, client: Client) -> dict[str, JobSpec]:
         found = {}
         for name, part in self._parts.items():
-            try:
+            with self._within(name):
                 wanted = part.args.template
                 template = await client.template(wanted) if wanted is not None else None
                 found[name] = make_spec(part.args, part.args.command, template)
-            except InvalidRequest as error:
-                raise InvalidRequest(f"{self._args.file}: [jobs.{name}] {error.message}") from None
         return found
+
+    @contextlib.contextmanager
+    def _within(self, name: str) -> Iterator[None]:
+        """What is wrong with a job is said with its place in the file."""
+        try:
+            yield
+        except (InvalidRequest, NotFound) as error:
+            raise InvalidRequest(f"{self._args.file}: [jobs.{name}] {error.message}") from None
 
     async def _submit(self, client: Client, jobs: Mapping[str, tuple[JobId, JobSpec]]) -> dict[str, JobRow]:
         """Submit them, and stay until what goes to the workers from here has arrived."""

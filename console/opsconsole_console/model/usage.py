@@ -143,3 +143,16 @@ def share_text(row: UsageRow) -> str:
         ("person", Share(weight=row.person_weight, limits=row.person_limits).words),
     )
     return "; ".join(f"{whose} {words}" for whose, words in parts if words)
+
+
+def now_words(row: UsageRow) -> str:
+    """What a person has in a project at this moment: `2 GPUs, 1 task`, and what else is limited."""
+    if not row.tasks_now:
+        return ""
+    has = {"gpus": row.gpus_now, "tasks": row.tasks_now, "cpus": row.cpus_asked_now, "memory_mb": row.memory_mb_now}
+    limits = (row.project_limits, row.person_limits)
+    return ", ".join(
+        amount_words(key, amount)
+        for key, amount in has.items()
+        if key in {"gpus", "tasks"} or any(getattr(one, key) is not None for one in limits)
+    )

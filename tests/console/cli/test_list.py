@@ -117,7 +117,7 @@ def test_filters_are_handed_on(run: Run, server: FakeServer) -> None:
     run("jobs", "state=running", "priority>=5", "--project", "pose", "-n", "7")
     run("workers", "gpu_memory_mb>=40000")
     asked = [one for one in server.asked if isinstance(one, (api.ListJobs, api.ListWorkers))]
-    assert asked[0] == api.ListJobs(filter="state=running priority>=5", project="pose", limit=7)
+    assert asked[0] == api.ListJobs(filter="state=running priority>=5", project="pose", limit=8)
     assert asked[1] == api.ListWorkers(filter="gpu_memory_mb>=40000")
 
 
@@ -314,10 +314,24 @@ def test_a_lost_worker_is_not_available(run: Run, server: FakeServer) -> None:
     assert left.startswith("left  maintenance, lost, last heard of ")
 
 
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_a_list_of_jobs_that_goes_on_says_so(run: Run, server: FakeServer, json_: tuple[str, ...]) -> None:
+    for number in range(5):
+        server.add_job(f"aaaaaaaa{number}a")
+    ran = run("jobs", "-n", "4", *json_)
+    assert len(ran.out.splitlines()) == 4 + (not json_)
+    assert ran.err == "the newest 4 are listed, and there are more: -n N lists up to N\n"
+    assert run("jobs", "-n", "4", "--sort", "name", *json_).err.startswith("the first 4 are listed")
+    assert not run("jobs", "-n", "5", *json_).err
+
+
 def test_events_are_paged_and_the_newest_comes_last(run: Run, server: FakeServer) -> None:
     server.events = [event_row(number) for number in range(1_500)]
-    lines = run("events", "--limit", "1200").out.splitlines()
+    ran = run("events", "--limit", "1200")
+    assert ran.err == "the newest 1,200 are listed, and there are more: -n N lists up to N\n"
+    lines = ran.out.splitlines()
     assert len(lines) == 1_201
+    assert not run("events", "--limit", "1500").err
     assert lines[-1].endswith("event 1499")
     assert lines[1].endswith("event 300")
 

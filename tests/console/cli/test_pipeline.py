@@ -106,8 +106,11 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, message
     [
         ("[jobs.a]\ncommand='x'\nafter='b'", "a: --after b: there is no job 'b' in this pipeline: there are a"),
         ("[jobs.a]\ncommand='x'\nafter='b'\n[jobs.b]\ncommand='y'\nafter='a'", "wait for each other: a → b → a"),
-        ("[jobs.a]\nname='x'", "[jobs.a] there is no command"),
-        ("[jobs.a]\ncommand='x'\ntemplate='t'", "there is no template 't'"),
+        ("[jobs.a]\nname='x'", "[jobs.a] has neither a command nor a template"),
+        ("[jobs.a]\ncommand='x'\ntemplate='t'", "[jobs.a] there is no template 't'"),
+        ("[jobs.a]\ncommand='x'\nupload='nosuch'", "[jobs.a] --upload nosuch: "),
+        ("[jobs.a]\ncommand='x'\nrequire=''", "[jobs.a] --require is empty"),
+        ("[jobs.a]\ncommand='x'\ntimeout='0'", "[jobs.a] --timeout is 0"),
     ],
 )
 def test_nothing_is_submitted_where_a_part_is_wrong(
