@@ -119,9 +119,10 @@ class DependentSearch:
         for _, job_id, spec in rows:
             for one in _waits(spec).read():
                 after.setdefault(JobId(one.job), []).append(JobId(job_id))
-        left = [one for one in after if one in self._reached]
+        left = [first for first in after if first in self._reached]
         while left:
-            found = after.pop(one := left.pop(), [])
-            self.dependents.setdefault(one, set()).update(found)
+            first = left.pop()
+            found = after.pop(first, [])
+            self.dependents.setdefault(first, set()).update(found)
             self._reached.update(found)
-            left += (two for two in found if two in after)
+            left += (second for second in found if second in after)
