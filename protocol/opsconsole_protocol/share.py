@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opsconsole_protocol.error import InvalidRequest
 
+WEIGHT_MIN = 0.001
 WEIGHT_MAX = 1_000.0
 AMOUNT_MAX = 1_000_000_000
 
@@ -58,9 +59,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def changed(self, change: ShareChange) -> "Share":
         """This share with a change. Raises InvalidRequest for what can't be."""
-        weight = self.weight if change.weight is None else change.weight
-        if not 0 < weight <= WEIGHT_MAX:
-            raise InvalidRequest(f"a weight is more than 0 and at most {WEIGHT_MAX:g}, not {weight:g}")
+        weight = self.weight if change.weight is None else checked_weight(change.weight)
         limits = {key: self._limit(key, getattr(change, key)) for key in LIMIT_WORDS}
         return Share(weight=weight, limits=Limits(**limits))
 
@@ -81,6 +80,22 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.limits.words:
             parts.append(f"at most {self.limits.words} at a time")
         return ", ".join(parts)
+
+
+def checked_weight(weight: float) -> float:
+    """The weight. Raises InvalidRequest for one that means nothing; smaller ones would make what was had too large to compare."""
+    if not WEIGHT_MIN <= weight <= WEIGHT_MAX:
+        raise InvalidRequest(f"a weight is at least {WEIGHT_MIN:g} and at most {WEIGHT_MAX:g}, not {weight:g}")
+    return weight
+
+
+def read_weight(text: str) -> float:
+    """A weight as it is typed. Raises InvalidRequest."""
+    try:
+        weight = float(text)
+    except ValueError:
+        raise InvalidRequest(f"a weight is a number, such as 2 or 0.5, not {text[:40]!r}") from None
+    return checked_weight(weight)
 
 
 EQUAL_SHARE = Share()

@@ -282,17 +282,13 @@ def check_spec(spec: JobSpec) -> None:
         _check_input(name)
     if not all(spec.named_workers):
         raise InvalidRequest("--worker is empty: name a worker, or leave it out")
-    if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
-        raise InvalidRequest(
-            f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
-            f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
-        )
+    _check_time_limits(spec)
     _check_share(spec.resources)
     _check_after(spec)
     _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
         raise InvalidRequest(f"two ports of one task have the same name: {', '.join(spec.ports)}")
-    requirement.parse_all(spec.requirements)
+    _check_requirements(spec.requirements)
     check_contents(spec.uploads, spec.bundle, spec.setup, spec.collect)
     check_datasets(spec.datasets)
     if spec.bundle is not None and spec.workdir is not None:
@@ -301,6 +297,29 @@ def check_spec(spec: JobSpec) -> None:
         check_metric_pattern(spec.metric_pattern)
     if spec.setup and spec.bundle is None:
         raise InvalidRequest("--setup runs in the folder of a bundle: add --bundle DIR")
+
+
+def _check_requirements(lines: tuple[str, ...]) -> None:
+    if not all(map(requirement.parse, lines)):
+        raise InvalidRequest("--require is empty: say what the worker must have, or leave it out")
+    requirement.parse_all(lines)
+
+
+def _check_time_limits(spec: JobSpec) -> None:
+    for option, limit_ms in (
+        ("--timeout", spec.timeout_ms),
+        ("--job-timeout", spec.job_timeout_ms),
+        ("--scheduling-timeout", spec.scheduling_timeout_ms),
+    ):
+        if limit_ms == 0:
+            raise InvalidRequest(
+                f"{option} is 0, and nothing can be done in no time: leave it out where there is no limit"
+            )
+    if spec.fence_after_ms is not None and spec.fence_after_ms < FENCE_AFTER_MIN_MS:
+        raise InvalidRequest(
+            f"--fence-after {spell_duration(spec.fence_after_ms)} is less than a healthy link may be silent for: "
+            f"give {spell_duration(FENCE_AFTER_MIN_MS)} or more"
+        )
 
 
 def _check_share(resources: Resources) -> None:

@@ -76,7 +76,7 @@ def read_everything(connection: sqlite3.Connection) -> None:
     query.ended(connection, [AttemptId("a")])
     waiting.standings(connection, [one for some in waiting.dependencies(connection, ids).values() for one in some])
     for other in waiting.as_submitted(connection, ids):
-        waiting.dependents_since(connection, other, 100)
+        waiting.DependentSearch(other, 100).step(connection)
     for job_id in ids:
         query.job(connection, job_id)
         query.detail(connection, job_id, 0, 100, 100)

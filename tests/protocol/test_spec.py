@@ -125,3 +125,18 @@ def test_a_value_that_is_out_of_its_limits_is_refused_by_its_name() -> None:
 def test_results_elsewhere_are_refused_before_the_job_runs(pattern: str) -> None:
     with pytest.raises(InvalidRequest, match=r"^--collect"):
         check_spec(JobSpec(command=("true",), collect=(pattern,)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"timeout_ms": 0}, "--timeout is 0"),
+        ({"job_timeout_ms": 0}, "--job-timeout is 0"),
+        ({"scheduling_timeout_ms": 0}, "--scheduling-timeout is 0"),
+        ({"requirements": ("",)}, "--require is empty"),
+        ({"requirements": ("zone=a", "  ")}, "--require is empty"),
+    ],
+)
+def test_what_would_end_a_job_before_it_begins_or_says_nothing_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        check_spec(JobSpec(command=("a",), **fields))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opsconsole_console import format as fmt
 from opsconsole_console.cli.option import add_json, add_limit
-from opsconsole_console.cli.output import put, put_json, put_table, say
+from opsconsole_console.cli.output import cut_list, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
 from opsconsole_protocol.api import PAGE_MAX
@@ -32,16 +32,16 @@ def list_events(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> list[EventRow]:
         rows: list[EventRow] = []
-        while len(rows) < args.limit:
+        while len(rows) <= args.limit:
             before_seq = rows[-1].seq if rows else None
-            asked = min(PAGE_MAX, args.limit - len(rows))
+            asked = min(PAGE_MAX, args.limit + 1 - len(rows))
             page = await client.events(args.subject, limit=asked, before_seq=before_seq)
             rows += page
             if len(page) < asked:
                 break
         return rows
 
-    rows = with_client(args, work)[::-1]
+    rows = cut_list(with_client(args, work), args.limit, "the newest")[::-1]
     if args.json:
         put_json(*rows)
     elif rows:

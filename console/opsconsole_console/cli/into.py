@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.content_option import add_via
+from opsconsole_console.cli.option import whole
 from opsconsole_console.cli.output import put, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import RECONNECT_S, with_client
@@ -48,7 +49,7 @@ def add(group: Group) -> None:
         "local",
         metavar="LOCALPORT",
         nargs="?",
-        type=int,
+        type=whole,
         default=0,
         help="the port here, on 127.0.0.1 (one that is free)",
     )

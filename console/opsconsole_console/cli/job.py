@@ -196,7 +196,7 @@ def _put_job(detail: JobDetail, index: int | None) -> None:
     for name, text in facts:
         if text:
             lines = [text] if isinstance(text, str) else text
-            put(f"{name + ':':11}{lines[0]}", *(f"{'':11}{line}" for line in lines[1:]))
+            put(f"{name + ':':10} {lines[0]}", *(f"{'':11}{line}" for line in lines[1:]))
 
 
 def _takes(detail: JobDetail) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsconsole.sweep import Point, unfold
 from opsconsole_console.cli.content_option import add_content_options
-from opsconsole_console.cli.option import at_least, key_value, typed
+from opsconsole_console.cli.option import at_least, key_value, typed, whole
 from opsconsole_console.cli.sweep_option import add_sweep_options, swept_points
 from opsconsole_protocol.api.template import filled
 from opsconsole_protocol.api.template_default import DEFAULTS, read_default
@@ -95,7 +95,7 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
                        help="take only --gpu-memory of each GPU: others that share may have the rest")  # fmt: skip
     where.add_argument("--place", choices=list(Place), metavar="pack|spread",
                        help="on the fullest worker that will do, or on the least full, tasks of one job apart (as the project says)")  # fmt: skip
-    where.add_argument("--priority", metavar="N", type=int, help="higher goes first (0)")
+    where.add_argument("--priority", metavar="N", type=whole, help="higher goes first (0)")
     where.add_argument("--after", metavar="JOB", action="append", default=[],
                        help="only once this job has succeeded, or its task JOB/3; JOB:* for each task the same of it; repeatable")  # fmt: skip
     where.add_argument("--after-failure", metavar="JOB", action="append", default=[],

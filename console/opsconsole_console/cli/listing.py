@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opsconsole.outcome import is_finished_state, ran_ms
 from opsconsole_console import format as fmt
 from opsconsole_console.cli.option import add_json, add_limit, moment_ms, typed
-from opsconsole_console.cli.output import plain, put, put_json, put_table, say
+from opsconsole_console.cli.output import cut_list, plain, put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group, Parser
 from opsconsole_console.cli.session import with_client
 from opsconsole_console.model.drain import drain_words
@@ -67,9 +67,9 @@ def list_jobs(args: argparse.Namespace) -> int:
     async def work(client: Client) -> list[JobRow]:
         sort = (args.sort or "").lstrip("+-")
         ascending = (args.sort or "").startswith("+")
-        return await client.jobs(text, args.project, args.limit, inverted=inverted, sort=sort, ascending=ascending)
+        return await client.jobs(text, args.project, args.limit + 1, inverted=inverted, sort=sort, ascending=ascending)
 
-    rows = with_client(args, work)
+    rows = cut_list(with_client(args, work), args.limit, "the first" if args.sort else "the newest")
     if args.json:
         put_json(*rows)
         return 0

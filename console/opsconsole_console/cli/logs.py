@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.log_writer import LogWriter
-from opsconsole_console.cli.option import add_json, add_raw, at_least, moment_ms, typed
+from opsconsole_console.cli.option import add_json, add_raw, at_least, moment_ms, typed, whole
 from opsconsole_console.cli.output import say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import RECONNECT_S, with_client
@@ -37,7 +37,7 @@ def add(group: Group) -> None:
                         help="stdout, stderr, build or error; repeatable")  # fmt: skip
     parser.add_argument("--tail", metavar="N", type=at_least(0), help="the last N lines")
     parser.add_argument(
-        "--start-line", metavar="N", type=int, help="from this line on, counted from 0; negative: from the end"
+        "--start-line", metavar="N", type=whole, help="from this line on, counted from 0; negative: from the end"
     )
     parser.add_argument("--grep", metavar="RE", help="only lines in which this regular expression is found")
     parser.add_argument(

@@ -44,7 +44,7 @@ class Narrator:
             self._say(f"  - and {len(willing) - _FAILURES_SHOWN} more")
         for verdict in [one for one in answer.verdicts if not one.accepted][:_FAILURES_SHOWN]:
             self._say(f"  - {verdict.worker} declined: {verdict.reason}")
-        self._say(f"Selected {answer.chosen} ({answer.because})" if answer.chosen else f"Selected: {answer.text}")
+        self._say(f"Selected {answer.chosen} ({answer.because})" if answer.chosen else f"Placement: {answer.text}")
         chosen = rows.get(willing[0].worker_id)
         if chosen is not None:
             for line in io_lines(chosen):

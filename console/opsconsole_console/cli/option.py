@@ -91,15 +91,25 @@ def at_least(lowest: int) -> Callable[[str], int]:
     """A whole number from `lowest` on."""
 
     def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        number = whole(text)
         if number < lowest:
             raise argparse.ArgumentTypeError(f"{number} is too small: it is at least {lowest}")
         return number
 
     return convert
+
+
+def whole(text: str) -> int:
+    """A whole number that can be sent."""
+    from opsconsole_protocol.bound import WHOLE_MAX
+
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+    if abs(number) > WHOLE_MAX:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is too {'large' if number > 0 else 'small'}")
+    return number
 
 
 def milliseconds(text: str) -> int:

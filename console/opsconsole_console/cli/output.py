@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from opsconsole_console.visible import clean, escape_json
 from opsconsole_protocol.state import TaskState
+
+Row = TypeVar("Row")
 
 
 def put(*lines: str) -> None:
@@ -35,6 +37,14 @@ def say(*lines: str) -> None:
     """Lines for the person, on stderr, at once; cleaned as `put` does it."""
     sys.stderr.write("\n".join(map(clean, lines)) + "\n")
     sys.stderr.flush()
+
+
+def cut_list(rows: list[Row], limit: int, which: str) -> list[Row]:
+    """At most `limit` rows of a list that was asked for one more; says on stderr that there are others. `which`: the newest, the first."""
+    if len(rows) <= limit:
+        return rows
+    say(f"{which} {limit:,} are listed, and there are more: -n N lists up to N")
+    return rows[:limit]
 
 
 def put_json(*objects: Any) -> None:

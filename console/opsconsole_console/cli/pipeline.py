@@ -12,11 +12,12 @@ from opsconsole_console.cli.interruption import explained
 from opsconsole_console.cli.job_option import apply_defaults, make_spec
 from opsconsole_console.cli.output import put, put_json, say
 from opsconsole_console.cli.pipeline_file import given_beside, read_pipeline
-from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.dependency import End
+from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.state import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from opsconsole.client import Client
     from opsconsole_protocol.api import JobRow
@@ -68,10 +69,11 @@ class _Pipeline:
         from opsconsole.client import new_job_id
         from opsconsole.pipeline import check_pipeline, named_specs
 
-        for part in self._parts.values():
-            if part.args.template is not None:
-                apply_defaults(part.args, (await client.template(part.args.template)).defaults)
-            part.args.packed = part.contents.check()
+        for name, part in self._parts.items():
+            with self._within(name):
+                if part.args.template is not None:
+                    apply_defaults(part.args, (await client.template(part.args.template)).defaults)
+                part.args.packed = part.contents.check()
         check_pipeline(await self._specs(client))  # a mistake in it shouldn't cost a long hashing
         for part in self._parts.values():
             part.args.packed = await part.contents.pack(client, sends=not self._args.dry_run)
@@ -79,18 +81,24 @@ class _Pipeline:
         if self._args.dry_run:
             return await self._dry_run(client, {name: spec for name, (_, spec) in jobs.items()})
         rows = await self._submit(client, jobs)
-        return await self._wait(client, rows) if self._args.wait else 0
+        return await self._wait(client, rows, jobs) if self._args.wait else 0
 
     async def _specs(self, client: Client) -> dict[str, JobSpec]:
         found = {}
         for name, part in self._parts.items():
-            try:
+            with self._within(name):
                 wanted = part.args.template
                 template = await client.template(wanted) if wanted is not None else None
                 found[name] = make_spec(part.args, part.args.command, template)
-            except InvalidRequest as error:
-                raise InvalidRequest(f"{self._args.file}: [jobs.{name}] {error.message}") from None
         return found
+
+    @contextlib.contextmanager
+    def _within(self, name: str) -> Iterator[None]:
+        """What is wrong with a job is said with its place in the file."""
+        try:
+            yield
+        except (InvalidRequest, NotFound) as error:
+            raise InvalidRequest(f"{self._args.file}: [jobs.{name}] {error.message}") from None
 
     async def _submit(self, client: Client, jobs: Mapping[str, tuple[JobId, JobSpec]]) -> dict[str, JobRow]:
         """Submit them, and stay until what goes to the workers from here has arrived."""
@@ -123,21 +131,16 @@ class _Pipeline:
         for name, row in rows.items():
             put_json({"name": name, "job": row}) if self._args.json else put(f"{row.id}  {name:{width}}  {row.state}")
 
-    async def _wait(self, client: Client, rows: Mapping[str, JobRow]) -> int:
+    async def _wait(self, client: Client, rows: Mapping[str, JobRow], jobs: Mapping[str, tuple[JobId, JobSpec]]) -> int:
         """Wait for all. Jobs after a failure that never came don't count."""
         ended = dict(zip(rows, await client.wait(*(row.id for row in rows.values())), strict=True))
         self._put(ended)
-        bad = [
-            row for name, row in ended.items() if row.state != TaskState.SUCCEEDED and not self._is_spared(name, ended)
-        ]
+        spared = _spared(dict(jobs.values()), {row.id: row for row in ended.values()})
+        bad = [row for row in ended.values() if row.state != TaskState.SUCCEEDED and row.id not in spared]
         for row in () if self._args.quiet else bad:
             say(f"opsconsole: {row.name} ({row.id}) {row.state}{': ' * bool(row.reason)}{row.reason}")
         came = [await self._parts[name].contents.fetch(client, row.id) for name, row in ended.items()]
         return 1 if bad or not all(came) else 0
-
-    def _is_spared(self, name: str, rows: Mapping[str, JobRow]) -> bool:
-        others = [rows[one] for one in self._parts[name].args.after_failure if one in rows]
-        return rows[name].state == TaskState.BLOCKED and any(one.state == TaskState.SUCCEEDED for one in others)
 
     async def _dry_run(self, client: Client, specs: Mapping[str, JobSpec]) -> int:
         """Say of each job what it waits for, and who would take it."""
@@ -156,3 +159,21 @@ class _Pipeline:
             tasks = f", {spec.num_tasks} tasks" if spec.num_tasks > 1 else ""
             put(f"{name}{tasks}{': ' * bool(waits)}{', '.join(waits)}", f"  {answer.text}")
         return 0 if is_taken else 1
+
+
+def _spared(specs: Mapping[str, JobSpec], rows: Mapping[str, JobRow]) -> set[str]:
+    """The jobs that never started because one succeeded after whose failure they come, and those that come after these."""
+    spared: set[str] = set()
+    while found := [
+        job_id
+        for job_id, row in rows.items()
+        if row.state == TaskState.BLOCKED
+        and job_id not in spared
+        and any(
+            one.job in spared
+            or (one.end is End.FAILURE and one.job in rows and rows[one.job].state == TaskState.SUCCEEDED)
+            for one in specs[job_id].dependencies
+        )
+    ]:
+        spared.update(found)
+    return spared

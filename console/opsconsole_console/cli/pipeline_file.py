@@ -65,6 +65,8 @@ def _read(found: Mapping[str, Any], folder: Path) -> dict[str, argparse.Namespac
             args = parser.parse_args(words)
         except InvalidRequest as error:
             raise InvalidRequest(f"{where} {error.message}") from None
+        if not command and args.template is None:
+            raise InvalidRequest(f'{where} has neither a command nor a template: write command = "python train.py"')
         args.command, args.folder = command, folder.absolute()
         args.name = args.name or name
         read[name] = args

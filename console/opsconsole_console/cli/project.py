@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opsconsole_console.cli.output import put
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from opsconsole.client import Client
     from opsconsole_protocol.share import ShareChange
 
-_LIMITS = (("tasks", "tasks"), ("gpus", "GPUs"), ("cpus", "CPUs"), ("memory_mb", "memory in MB"))
+_LIMITS = (("tasks", "tasks"), ("gpus", "GPUs"), ("cpus", "CPUs"), ("memory_mb", "memory, 64G or in MB"))
 
 
 def add(group: Group) -> None:
@@ -42,22 +43,26 @@ def add(group: Group) -> None:
 
 def _add_share(parser: argparse.ArgumentParser, who: str) -> None:
     parser.add_argument(
-        "--weight", metavar="W", type=float, help=f"a {who} of weight 2 gets twice as much as one of 1 (1)"
+        "--weight",
+        metavar="W",
+        type=partial(_amount, "weight"),
+        help=f"a {who} of weight 2 gets twice as much as one of 1 (1)",
     )
     for name, words in _LIMITS:
         parser.add_argument(
-            f"--max-{name.replace('_mb', '')}", dest=name, metavar="N", type=_limit,
+            f"--max-{name.replace('_mb', '')}", dest=name, metavar="N", type=partial(_amount, name.replace("_mb", "")),
             help=f"how much of it it may have at a time: {words}; `none` lifts the limit",
         )  # fmt: skip
 
 
-def _limit(text: str) -> int:
-    if text == "none":
-        return -1
+def _amount(short: str, text: str) -> float:
+    from opsconsole_console.model.usage import read_amount
+    from opsconsole_protocol.error import InvalidRequest
+
     try:
-        return max(0, int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor `none`") from None
+        return read_amount(short, text)
+    except InvalidRequest as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _share(args: argparse.Namespace) -> ShareChange | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from opsconsole_console.cli.option import add_job, at_least
+from opsconsole_console.cli.option import add_job, at_least, whole
 from opsconsole_console.cli.output import plain, put, put_json, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
@@ -34,7 +34,7 @@ def add(group: Group) -> None:
         epilog="Two who ask at once get two jobs. Only jobs that wait for nothing but a worker are taken, none of which has begun.\n"
         "Exit code 1 where none waits.",
     )  # fmt: skip
-    parser.add_argument("index", nargs="?", type=int, default=0, metavar="N",
+    parser.add_argument("index", nargs="?", type=whole, default=0, metavar="N",
                         help="which one, from 0 in the order of the queue; -1 is the last (0)")  # fmt: skip
     parser.add_argument("--project", metavar="P", default="", help="of this project's (of all)")
     parser.add_argument("--hold", action="store_true", help="hold it, so that `opsconsole release` gives it back")

@@ -9,7 +9,7 @@ from opsconsole_console.cli.option import add_json, at_least
 from opsconsole_console.cli.output import put, put_json, put_table, say
 from opsconsole_console.cli.parser import Group
 from opsconsole_console.cli.session import with_client
-from opsconsole_console.model.usage import hours, share_text
+from opsconsole_console.model.usage import hours, now_words, share_text
 
 if TYPE_CHECKING:
     from opsconsole.client import Client
@@ -42,7 +42,7 @@ def usage(args: argparse.Namespace) -> int:
             (
                 (
                     row.project, row.person, hours(row.gpu_ms), hours(row.cpu_ms), f"{row.tasks:,}",
-                    f"{row.gpus_now:g} GPUs, {row.tasks_now} tasks" if row.tasks_now else "", hours(row.weight_ms), share_text(row),
+                    now_words(row), hours(row.weight_ms), share_text(row),
                 )
                 for row in found.rows
             ),

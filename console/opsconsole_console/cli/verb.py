@@ -56,6 +56,7 @@ VERBS = {
     "add": Verb("add", "add points to a sweep, one that has ended too"),
     "wait": Verb("wait", "wait until jobs have ended; exit code 0 when all have succeeded"),
     "why": Verb("wait", "say why a job stands where it stands, worker by worker"),
+    "graph": Verb("graph", "show what a job waits for and what waits for it, as a tree"),
     "worker": Verb("worker", "drain, undrain, revoke or remove workers"),
     "reserve": Verb("reserve", "reserve workers for a project, a person or maintenance; list or cancel that"),
     "remove": Verb("cleaning", "show what is left of ended jobs: results, logs, record; and remove it with --yes"),

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from opsconsole_protocol.api import GraphRow, JobRow, NeedRow
+from opsconsole_console import format as fmt
+from opsconsole_protocol.api import GraphAnswer, GraphRow, JobRow, NeedRow
 from opsconsole_protocol.dependency import End
+from opsconsole_protocol.state import TaskState
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,17 @@ def need_words(need: NeedRow, name: str) -> str:
     alone = "" if end is End.SUCCESS else end.alone
     how = f"{end.words} {name}" if name else alone
     return ", ".join(filter(None, (how, part)))
+
+
+def head_words(answer: GraphAnswer) -> str:
+    """`3 jobs before and after it, and others further away`."""
+    beside = len(answer.jobs) - 1
+    if not beside:
+        return "it waits for no job, and none waits for it"
+    more = ", and others further away" if answer.more else ""
+    return f"{fmt.plural(beside, 'job')} before and after it{more}"
+
+
+def done_words(job: JobRow) -> str:
+    """How many of its tasks have succeeded, of how many; empty where it has one."""
+    return f"{job.task_counts.get(TaskState.SUCCEEDED, 0)}/{job.num_tasks}" if job.num_tasks > 1 else ""

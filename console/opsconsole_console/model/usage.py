@@ -7,7 +7,7 @@ from enum import StrEnum
 from opsconsole_protocol.api import UsageRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import size_mb
-from opsconsole_protocol.share import LIMIT_WORDS, Limits, Share, ShareChange, amount_words
+from opsconsole_protocol.share import LIMIT_WORDS, Limits, Share, ShareChange, amount_words, read_weight
 
 _HOUR_MS = 3_600_000
 _SHORT = {"gpus": "gpus", "tasks": "tasks", "cpus": "cpus", "memory_mb": "memory"}
@@ -110,16 +110,14 @@ def read_share(text: str) -> ShareChange:
         short, equals, value = word.partition("=")
         if not equals or (short != "weight" and short not in _BY_SHORT):
             raise InvalidRequest(f"{word[:40]!r} is none of weight=, {'=, '.join(_BY_SHORT)}=")
-        change[_BY_SHORT.get(short, short)] = _amount(short, value)
+        change[_BY_SHORT.get(short, short)] = read_amount(short, value)
     return ShareChange(**change)  # type: ignore[arg-type]
 
 
-def _amount(short: str, value: str) -> float:
+def read_amount(short: str, value: str) -> float:
+    """A weight or a limit as it is typed; -1 for `none`. `short`: one of weight, gpus, tasks, cpus, memory. Raises InvalidRequest."""
     if short == "weight":
-        try:
-            return float(value)
-        except ValueError:
-            raise InvalidRequest(f"weight={value[:40]} is no number") from None
+        return read_weight(value)
     if value == "none":
         return -1
     if value.isascii() and value.isdigit() and len(value) < 12:
@@ -127,7 +125,7 @@ def _amount(short: str, value: str) -> float:
     if short == "memory":
         return size_mb(value)
     words = LIMIT_WORDS[_BY_SHORT[short]]
-    raise InvalidRequest(f"{short}={value[:40]} is neither a whole number of {words} nor none")
+    raise InvalidRequest(f"{value[:40]} is neither a whole number of {words} nor none")
 
 
 def hours(milliseconds: int) -> str:
@@ -145,3 +143,16 @@ def share_text(row: UsageRow) -> str:
         ("person", Share(weight=row.person_weight, limits=row.person_limits).words),
     )
     return "; ".join(f"{whose} {words}" for whose, words in parts if words)
+
+
+def now_words(row: UsageRow) -> str:
+    """What a person has in a project at this moment: `2 GPUs, 1 task`, and what else is limited."""
+    if not row.tasks_now:
+        return ""
+    has = {"gpus": row.gpus_now, "tasks": row.tasks_now, "cpus": row.cpus_asked_now, "memory_mb": row.memory_mb_now}
+    limits = (row.project_limits, row.person_limits)
+    return ", ".join(
+        amount_words(key, amount)
+        for key, amount in has.items()
+        if key in {"gpus", "tasks"} or any(getattr(one, key) is not None for one in limits)
+    )

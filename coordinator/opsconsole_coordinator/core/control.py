@@ -109,7 +109,7 @@ def _pause(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
             fleet, job, now_ms, words
         )  # one that was to save is frozen, and another has failed meanwhile
     if not live and not held:
-        raise Conflict(_nothing(job, "pause", "nothing of it runs or waits"))
+        raise Conflict(_nothing(job, tasks, "pause", "nothing of it runs or waits"))
     if is_again:
         words = f"given {spell_duration(job.spec.save_within_ms)} more by {order.actor} to save a checkpoint"
     words = _note(fleet, job, tasks, order, EventKind.PAUSE, words, now_ms)
@@ -154,7 +154,7 @@ def _resume(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order
     if job.spec.gang and (parked or released):
         restart_broken_round(fleet, job, now_ms, words)
     if not paused and not parked and not released:
-        raise Conflict(_nothing(job, "resume", "nothing of it is paused or held"))
+        raise Conflict(_nothing(job, tasks, "resume", "nothing of it is paused or held"))
     return _note(fleet, job, tasks, order, EventKind.RESUME, words, now_ms)
 
 
@@ -162,14 +162,14 @@ def _hold(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: 
     del is_whole
     words = f"held by {order.actor}{': ' + order.reason if order.reason else ''}"
     if not _hold_waiting(fleet, job, tasks, words):
-        raise Conflict(_nothing(job, "hold", "none of its tasks is waiting (pause stops running ones)"))
+        raise Conflict(_nothing(job, tasks, "hold", "none of its tasks is waiting (pause stops running ones)"))
     return _note(fleet, job, tasks, order, EventKind.HOLD, words, now_ms)
 
 
 def _release(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order: Order, now_ms: int) -> str:
     del is_whole
     if not _release_held(fleet, job, tasks, now_ms):
-        raise Conflict(_nothing(job, "release", "none of its tasks is held"))
+        raise Conflict(_nothing(job, tasks, "release", "none of its tasks is held"))
     words = f"released by {order.actor}"
     return _note(fleet, job, tasks, order, EventKind.RELEASE, words, now_ms)
 
@@ -178,9 +178,9 @@ def _retry(fleet: Fleet, job: Job, tasks: Sequence[Task], is_whole: bool, order:
     again = [task for task in tasks if is_task_finished(task.state) and task.state is not TaskState.SUCCEEDED]
     if not again:
         hint = f"; to run it once more: opsconsole clone {job.id}" if job.is_finished else ""
-        raise Conflict(_nothing(job, "retry", f"none of its tasks has failed{hint}"))
+        raise Conflict(_nothing(job, tasks, "retry", f"none of its tasks has failed{hint}"))
     if job.spec.gang and not job.is_finished:
-        raise Conflict(_nothing(job, "retry", "others of its gang are still ending"))
+        raise Conflict(_nothing(job, tasks, "retry", "others of its gang are still ending"))
     if job.is_finished or job.stop_reason:
         job.limit_from_ms = job.still_since_ms = None  # its time limit counts anew
     if is_whole or job.is_finished:
@@ -339,5 +339,10 @@ def _release_held(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) ->
     return len(held) + len(_note_held(fleet, job, tasks, held=False))
 
 
-def _nothing(job: Job, verb: str, why: str) -> str:
-    return f"can't {verb} job {job.id}: it is {job.state}, {why}"
+def _nothing(job: Job, tasks: Sequence[Task], verb: str, why: str) -> str:
+    if len(tasks) == len(job.tasks):
+        return f"can't {verb} job {job.id}: it is {job.state}, {why}"
+    states = " and ".join(sorted({str(task.state) for task in tasks}))
+    if len(tasks) == 1:
+        return f"can't {verb} {job.task_id(tasks[0].index)}: it is {states}"
+    return f"can't {verb} {len(tasks)} tasks of job {job.id}: they are {states}"

@@ -124,7 +124,7 @@ def _note_one(job: Job, one: Dependency, live: Job | None, stored: Mapping[str, 
         state = live.state if one.task_index is None else live.tasks[one.task_index].state
     roots: frozenset[Root] = frozenset()
     if blocks(one.end, state):
-        roots = _roots_of(live, one.task_index, one.end, named, state)
+        roots = _roots_of(live, one.task_index, named, state)
     elif one.end is End.RESULTS and (refused := _refused(job, other)):
         roots = frozenset({Root(RootKind.RESULTS, other, refused)})
     is_waiting = not roots and (not is_task_finished(state) or (one.end is End.RESULTS and not has_results(job, other)))
@@ -142,7 +142,7 @@ def _note_elements(
     for index in range(len(job.tasks)) if moved is None else moved:
         named = task_id(JobId(one.job), index)
         state = stored.get(named, TaskState.FAILED) if live is None else live.tasks[index].state
-        roots = _roots_of(live, index, one.end, named, state) if blocks(one.end, state) else frozenset()
+        roots = _roots_of(live, index, named, state) if blocks(one.end, state) else frozenset()
         element = job.waits.elements.setdefault(index, Element())
         is_waiting = not roots and not is_task_finished(state)
         if element.blocked_by.get(named, frozenset()) == roots and (named in element.waiting_on) == is_waiting:
@@ -157,11 +157,11 @@ def _note_elements(
 
 def blocks(end: End, state: TaskState) -> bool:
     """Whether a job can't start because a job or task that it waits for is in this state."""
+    if state is TaskState.BLOCKED:
+        return True  # it has no end of any kind before somebody helps it
     if end is End.ANY:
         return False
-    if end is End.FAILURE:
-        return state is TaskState.SUCCEEDED
-    return state is TaskState.BLOCKED or (is_task_finished(state) and state is not TaskState.SUCCEEDED)
+    return is_task_finished(state) and (state is TaskState.SUCCEEDED) == (end is End.FAILURE)
 
 
 def key_of(one: Dependency) -> str:
@@ -171,16 +171,14 @@ def key_of(one: Dependency) -> str:
     return one.job if one.task_index is None else one.text
 
 
-def _roots_of(live: Job | None, index: int | None, end: End, named: str, state: TaskState) -> frozenset[Root]:
+def _roots_of(live: Job | None, index: int | None, named: str, state: TaskState) -> frozenset[Root]:
     """What is at the bottom of it that a job or task isn't as asked."""
-    if end is End.FAILURE:
-        return frozenset({Root(RootKind.SUCCEEDED, named)})
     if live is not None and state is TaskState.BLOCKED:
         elements = live.elements.values() if index is None else filter(None, [live.elements.get(index)])
         found = frozenset(live.roots).union(*(root for one in elements for root in one.blocked_by.values()))
         if found:
             return found
-    return frozenset({Root(RootKind.FAILED, named)})
+    return frozenset({Root(RootKind.SUCCEEDED if state is TaskState.SUCCEEDED else RootKind.FAILED, named)})
 
 
 def _set_roots(job: Job, key: str, roots: frozenset[Root]) -> None:
@@ -241,7 +239,7 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
     may_move = change.of_job and (
         TaskState.BLOCKED in job.counts or (_WAITING & job.counts.keys() and (is_blocked or job.elements))
     )
-    blocked = unblocked = 0
+    blocked = unblocked = met = 0
     why = reason
     for task in job.tasks if may_move else [job.tasks[index] for index in change.of_tasks]:
         if is_blocked or job.is_task_blocked(task.index):
@@ -253,6 +251,7 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
             task.pending_since_ms = now_ms
             fleet.set_task(job, task, TaskState.HELD if task.held else TaskState.PENDING)
             unblocked += 1
+            met += not (job.waiting_on or job.is_task_waiting(task.index))
         elif task.state is TaskState.PENDING and task.index in change.of_tasks and not job.is_task_waiting(task.index):
             task.pending_since_ms = now_ms
             add_ready(job, task.index)
@@ -260,7 +259,8 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
     if blocked:
         fleet.audit(now_ms, SYSTEM, EventKind.BLOCKED, reason or f"task by task: {why}", job.id)
     if unblocked:
-        fleet.audit(now_ms, SYSTEM, EventKind.UNBLOCKED, "dependencies are met", job.id)
+        words = "dependencies are met" if met else "can start again once what it waits for has ended as asked"
+        fleet.audit(now_ms, SYSTEM, EventKind.UNBLOCKED, words, job.id)
     if job.ready or (job.elements and TaskState.PENDING in job.counts):
         fleet.queue(job)
         fleet.must_schedule = True

@@ -147,9 +147,9 @@ class Dependent(JobRecord, kw_only=True, omit_defaults=True):
         return (self._waits or _NOTHING).refused
 
     def is_task_waiting(self, index: int) -> bool:
-        """Whether one of its tasks waits for a task of another job, on its own."""
+        """Whether one of its tasks waits for a task of another job on its own, be that one blocked or not."""
         element = self.elements.get(index)
-        return element is not None and bool(element.waiting_on)
+        return element is not None and bool(element.waiting_on or element.blocked_by)
 
     def is_task_blocked(self, index: int) -> bool:
         """Whether one of its tasks is blocked by a task of another job, on its own."""

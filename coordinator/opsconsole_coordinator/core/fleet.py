@@ -387,7 +387,8 @@ class Fleet:
         waits = self.waits_for(job) or tasks_wait_for(job)
         if waits:
             self.order.discard(job)
-            self.note_reason(job, waits)
+            if job.fault or not job.blocked_by:  # else its reason says why
+                self.note_reason(job, waits)
             return None
         before = self.order.group_of(job.id)
         group = self.order.add(job)
@@ -403,8 +404,8 @@ class Fleet:
 
     def waits_for(self, job: Job) -> str:
         """What a job waits for that isn't a worker; empty where it is one."""
-        if job.fault or job.waiting_on:
-            return job.fault or f"waits for {some_names(job.waiting_on)}"
+        if job.fault or job.waiting_on or job.blocked_by:
+            return job.fault or f"waits for {some_names({*job.waiting_on, *job.blocked_by})}"
         most = job.spec.max_parallel
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"

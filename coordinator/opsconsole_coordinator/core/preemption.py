@@ -137,8 +137,8 @@ class Preemption:
         return found
 
     def _unit(self, job: Job, attempts: Sequence[Attempt]) -> _Unit | None:
-        """None where one of them may not be told, or would not be run again."""
-        if any(one.want.mode is not Mode.RUN for one in attempts):
+        """None where one of them may not be told, or would not be run again; and where all of a gang are lost."""
+        if not attempts or any(one.want.mode is not Mode.RUN for one in attempts):
             return None
         may_save = all(can_save(job, one) for one in attempts)
         if not may_save and not job.spec.max_retries_preemption:

@@ -6,7 +6,7 @@ import msgspec
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Project, ProjectStatus
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
@@ -77,6 +77,21 @@ def placed(fleet: Fleet, spec: JobSpec, known: JobSpec | None = None) -> JobSpec
     project = fleet.projects.get(spec.project)
     place = known.place if known is not None else project.place if project is not None else None
     return spec if place is None else msgspec.structs.replace(spec, place=place)
+
+
+def standstill(fleet: Fleet, name: str) -> str:
+    """Why nothing of a project is started; empty where it is active."""
+    status = fleet.project_status(name)
+    return "" if status is ProjectStatus.ACTIVE else f"project {name} is {status}"
+
+
+def check_there(fleet: Fleet, name: str) -> None:
+    """Raise NotFound where nobody has made a project, by hand or with a job."""
+    is_known = name in fleet.projects or name in fleet.usage.projects
+    if not is_known and not any(job.spec.project == name for job in fleet.jobs.values()):
+        raise NotFound(
+            f"there is no project {name} (opsconsole projects lists them; `opsconsole project set {name}` makes it)"
+        )
 
 
 def check_takes_work(fleet: Fleet, name: str) -> None:

@@ -23,12 +23,13 @@ Ranked = tuple[Rank, int, Offer]
 
 _TIME = "expected to end first there"
 _DATA = "lacks least of its data"
+_OWN = "takes jobs of its project only"
 _LEAST_FULL = "the least full"
 _FEWEST_GPUS = "the fewest GPUs"
 _WHY = {
-    None: (_TIME, _LEAST_FULL, _FEWEST_GPUS),
-    Place.PACK: ("the fewest free {} that suffice", _TIME, _FEWEST_GPUS),
-    Place.SPREAD: ("the fewest tasks of the job", _LEAST_FULL, _TIME, _FEWEST_GPUS),
+    None: (_TIME, _OWN, _LEAST_FULL, _FEWEST_GPUS),
+    Place.PACK: ("the fewest free {} that suffice", _TIME, _OWN, _FEWEST_GPUS),
+    Place.SPREAD: ("the fewest tasks of the job", _LEAST_FULL, _TIME, _OWN, _FEWEST_GPUS),
 }
 """What each number of a rank says of the one that is the least."""
 
@@ -36,8 +37,8 @@ _WHY = {
 class Ranking:
     """How workers are ranked for the tasks of one job: the lower, the better.
 
-    By the estimated time to the end, how full the worker is, how many GPUs it has, its name. That time is what the worker needs for what
-    it lacks of the job's data, and then for similar tasks. Where jobs are packed, first by how much is free that the job asks for;
+    By the estimated time to the end, whether other projects can use the worker, too, how full it is, how many GPUs it has, its name. That
+    time is what the worker needs for what it lacks of the job's data, and then for similar tasks. Where jobs are packed, first by how much is free that the job asks for;
     where they are spread, first by how many tasks of the job are there and how full it is. `known`: how long they take.
     """
 
@@ -53,14 +54,15 @@ class Ranking:
         lacks = offer.lacks_bytes
         fetch_ms = 0.0 if lacks is None else FETCH_MS + lacks / FETCH_BYTES_A_MS
         time, count = round(self.known.mid_ms(worker) + fetch_ms, -2), len(worker.gpus)
+        is_shared = not worker.properties.get("project")
         match self._place:
             case None:
-                return (time, worker.live.load.slots / worker.max_concurrent_jobs, count), worker.name
+                return (time, is_shared, worker.live.load.slots / worker.max_concurrent_jobs, count), worker.name
             case Place.PACK:
-                return (_free(worker, has_gpus=self._has_gpus), time, count), worker.name
+                return (_free(worker, has_gpus=self._has_gpus), time, is_shared, count), worker.name
             case Place.SPREAD:
                 own = sum(one.job_id == self._job_id for one in worker.live.values())
-                return (own, _fullness(worker, has_gpus=self._has_gpus), time, count), worker.name
+                return (own, _fullness(worker, has_gpus=self._has_gpus), time, is_shared, count), worker.name
 
     def ranked(self, offers: Iterable[Offer]) -> list[Ranked]:
         """A heap of the accepted offers, the best first."""

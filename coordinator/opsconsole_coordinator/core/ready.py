@@ -71,6 +71,6 @@ def tasks_wait_for(job: Job) -> str:
 def task_waits_for(job: Job, task: Task) -> str:
     """What a pending task waits for on its own that isn't a worker; empty where it is one."""
     element = job.elements.get(task.index)
-    if task.state is not TaskState.PENDING or element is None or not element.waiting_on:
+    if task.state is not TaskState.PENDING or element is None or not job.is_task_waiting(task.index):
         return ""
-    return f"waits for {some_names(element.waiting_on)}"
+    return f"waits for {some_names({*element.waiting_on, *element.blocked_by})}"

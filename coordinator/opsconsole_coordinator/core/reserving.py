@@ -12,6 +12,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import end_for_next_round, is_saving, living_attempts
 from opsconsole_coordinator.core.leaving import can_save, is_late, leave
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Worker
+from opsconsole_coordinator.core.project import check_there
 from opsconsole_coordinator.core.reservation_view import words_of
 from opsconsole_protocol.api import RESERVATIONS_MAX, RESERVE_DAYS_MAX, Reserve
 from opsconsole_protocol.end_cause import EndCause
@@ -124,13 +125,8 @@ def _check_holder(fleet: Fleet, request: Reserve, workers: Iterable[Worker]) -> 
         raise InvalidRequest("say for whom it is, in one way: --for-project, --for-person or --maintenance")
     if request.maintenance and request.gpus is not None:
         raise InvalidRequest("a window of maintenance is for the whole worker: leave --gpus out")
-    name = request.project
-    if name and not (
-        name in fleet.projects or name in fleet.usage.projects or any(job.spec.project == name for job in fleet.jobs.values())
-    ):  # fmt: skip
-        raise NotFound(
-            f"there is no project {name} (opsconsole projects lists them; `opsconsole project set {name}` makes it)"
-        )
+    if request.project:
+        check_there(fleet, request.project)
     for worker in workers:
         if request.gpus is not None and request.gpus > len(worker.gpus):
             raise InvalidRequest(f"{worker.name} has {len(worker.gpus)} GPUs, not {request.gpus}")

@@ -15,6 +15,7 @@ from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_roo
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Size, Standing
 from opsconsole_coordinator.core.preemption import TASKS_AT_ONCE, Preemption
+from opsconsole_coordinator.core.project import standstill
 from opsconsole_coordinator.core.quota import Standings, refusal
 from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import (
@@ -155,7 +156,7 @@ class _Pass:
         if not line.is_told:
             line.is_told = True
             for group in line.groups:
-                self._tell(group, f"project {line.project} is {status}")
+                self._tell(group, standstill(self._fleet, line.project))
         return None
 
     def _open_lines(self) -> Iterable[Line]:

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from opsconsole_coordinator.core import estimate, skew
 from opsconsole_coordinator.core.capacity import free_gpus
 from opsconsole_coordinator.core.checkpointing import bond_of, is_copied, is_parked
@@ -16,9 +18,9 @@ from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.gpu_share import shared_gpus
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
-from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
-from opsconsole_coordinator.core.project import placed
+from opsconsole_coordinator.core.project import check_takes_work, placed, standstill
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import task_waits_for
@@ -369,15 +371,23 @@ def outputs_row(row: JobRow) -> OutputsRow:
     return OutputsRow(path=row.output_path, files=row.output_files, bytes=row.output_bytes)
 
 
-def candidates(fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
-    """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line.
+def candidates(
+    fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = (), person: str = ""
+) -> Candidates:
+    """Every worker's verdict on a spec, best first, and in one line the decision of automatic placement, or what the job of a person would wait for.
 
     It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
-    for a requirement that can't be read.
+    for a requirement that can't be read, and Conflict where the project takes no work.
     """
-    return _verdicts(
-        fleet, demand_for(placed(fleet, spec)), ahead_of_new(fleet, spec.priority, now_ms), now_ms, supplied
-    )
+    check_takes_work(fleet, spec.project)
+    demand = demand_for(placed(fleet, spec))
+    found = _verdicts(fleet, demand, ahead_of_new(fleet, spec.priority, now_ms), now_ms, supplied)
+    count = spec.num_tasks if spec.gang else 1
+    waits = standstill(fleet, spec.project) or refusal(fleet, spec.project, person, demand, count)
+    if not waits:
+        return found
+    then = f"; after that on {found.text}" if found.chosen else f"; {found.text}"
+    return msgspec.structs.replace(found, text=waits + then, chosen="", because="")
 
 
 def demand_for(spec: JobSpec) -> Demand:
@@ -437,8 +447,9 @@ def _why_it_waits(
         return next((one.reason for one in job.tasks if one.state is TaskState.BLOCKED), ""), found.verdicts
     if task is not None and (words := task_waits_for(job, task)):
         return words, found.verdicts
-    is_paused = fleet.project_status(job.spec.project) is not ProjectStatus.ACTIVE
-    if job.reason and (is_blocked or job.waiting_on or is_paused or fleet.adopting or job.spec.gang or job.fault):
+    if task is not None and not (job.waiting_on or job.fault) and (words := standstill(fleet, job.spec.project)):
+        return words, found.verdicts
+    if job.reason and (is_blocked or job.waiting_on or fleet.adopting or job.spec.gang or job.fault):
         return job.reason, found.verdicts
     if task is not None and task.not_before_ms > now_ms and task.reason:
         return task.reason, found.verdicts

@@ -304,18 +304,18 @@ class JobApi:
         return api.WhyAnswer(job=row, text=text, verdicts=verdicts, ahead=len(ahead.standing), ahead_jobs=named)
 
     async def graph(self, request: api.AskGraph, caller: Caller) -> api.GraphAnswer:
-        del caller
-        return await graph_of(self._commit_loop, request.id)
+        async with self._searches.acquire(caller.actor):
+            return await graph_of(self._commit_loop, request.id)
 
     async def candidates(self, request: api.AskCandidates, caller: Caller) -> api.Candidates:
         """Every worker's verdict. Agents are asked about input files; those that haven't answered in time are shown as being asked."""
-        del caller
         commit_loop = self._commit_loop
         check_spec(request.spec)
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
-            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms(), request.supplied)
+            now_ms = commit_loop.clock.now_ms()
+            found = view.candidates(commit_loop.fleet, request.spec, now_ms, request.supplied, caller.actor)
             commit_loop.changed()
             is_open = any(one.asking for one in found.verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:

@@ -11,16 +11,18 @@ from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.ids import JobId
 
 GRAPH_JOBS_MAX = 500
-LATER_JOBS_MAX = 5_000
-"""How many jobs that came after it are looked at for ended ones that waited for a job; those that still do are known."""
 
 
 async def graph_of(commit_loop: CommitLoop, text: str) -> GraphAnswer:
     """The jobs before and after one, with itself. Raises as `resolve` does, and NotFound where it was just removed."""
     job_id, _ = await resolve(commit_loop, text)
-    live = _live_after(commit_loop, job_id)
-    found = await commit_loop.database.read(lambda connection: _read(connection, job_id, live))
-    near, rows = found
+    search = waiting.DependentSearch(job_id, GRAPH_JOBS_MAX)
+    while await commit_loop.database.read(search.step):
+        pass
+    after = _live_after(commit_loop, job_id)
+    for other, dependents in search.dependents.items():
+        after.setdefault(other, set()).update(dependents)
+    near, rows = await commit_loop.database.read(lambda connection: _read(connection, job_id, after))
     kept = {one: near[one] for one in rows}
     jobs = tuple(
         GraphRow(
@@ -52,11 +54,8 @@ def _live_after(commit_loop: CommitLoop, job_id: JobId) -> dict[JobId, set[JobId
 
 
 def _read(
-    connection: sqlite3.Connection, job_id: JobId, live: Mapping[JobId, set[JobId]]
+    connection: sqlite3.Connection, job_id: JobId, after: Mapping[JobId, set[JobId]]
 ) -> tuple[_Needs, dict[JobId, JobRow]]:
-    after = waiting.dependents_since(connection, job_id, LATER_JOBS_MAX)
-    for other, dependents in live.items():
-        after.setdefault(other, set()).update(dependents)
     found: _Needs = {}
     for is_up in (True, False):
         left = [job_id]

@@ -29,6 +29,13 @@ def standings(connection: sqlite3.Connection, dependencies: Iterable[Dependency]
     return found
 
 
+JOBS_AT_ONCE = 5_000
+_MARKS = (b"after", b"takes")
+"""A stored spec without these words waits for no other job."""
+_KEY = "(created_at_ms, job_id)"
+_END = (1 << 62, "~")
+
+
 class _Waits(msgspec.Struct, frozen=True):
     """The part of a spec that names other jobs."""
 
@@ -67,15 +74,55 @@ def as_submitted(connection: sqlite3.Connection, job_ids: Sequence[str]) -> list
     return [JobId(one) for _, one in sorted(found)]
 
 
-def dependents_since(connection: sqlite3.Connection, job_id: str, limit: int) -> dict[JobId, set[JobId]]:
-    """By job those that wait for it, among the `limit` jobs that came with or after this one."""
-    rows = connection.execute(
-        "SELECT job_id, spec FROM jobs WHERE created_at_ms >= (SELECT created_at_ms FROM jobs WHERE job_id = ?)"
-        " ORDER BY created_at_ms, job_id LIMIT ?",
-        (job_id, limit),
-    )
-    found: dict[JobId, set[JobId]] = {}
-    for dependent, spec in rows:
-        for one in _waits(spec).read():
-            found.setdefault(JobId(one.job), set()).add(JobId(dependent))
-    return found
+class DependentSearch:
+    """Looks for the jobs that wait, or waited, for a job, and for those that do for these, among all that came later.
+
+    Some are passed in a step, so that others read the store between. `dependents` has by job those that wait for it.
+    """
+
+    def __init__(self, job_id: JobId, most: int) -> None:
+        self.dependents: dict[JobId, set[JobId]] = {}
+        self._reached = {job_id}
+        self._most = most
+        self._place: tuple[int, str] | None = None
+        self._alike: list[tuple[int, str, bytes]] = []
+        """What came with the last ones and may wait for one that comes with the next."""
+
+    def step(self, connection: sqlite3.Connection) -> bool:
+        """Pass the next jobs, and return whether any are left; none are where more than `most` were found."""
+        if self._place is None:
+            [first] = self._reached
+            row = connection.execute("SELECT created_at_ms FROM jobs WHERE job_id = ?", (first,)).fetchone()
+            if row is None:
+                return False
+            self._place = (row[0], "")
+        last = connection.execute(
+            f"SELECT created_at_ms, job_id FROM jobs INDEXED BY jobs_listed WHERE {_KEY} > (?, ?)"
+            f" ORDER BY created_at_ms, job_id LIMIT 1 OFFSET {JOBS_AT_ONCE - 1}",
+            self._place,
+        ).fetchone()
+        rows = connection.execute(
+            f"SELECT created_at_ms, job_id, spec FROM jobs INDEXED BY jobs_listed WHERE {_KEY} > (?, ?)"
+            f" AND {_KEY} <= (?, ?) AND (instr(spec, ?) OR instr(spec, ?))",
+            (*self._place, *(last or _END), *_MARKS),
+        )
+        self._look(rows.fetchall())
+        self._place = last
+        return last is not None and len(self._reached) <= self._most
+
+    def _look(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
+        """What is submitted at once has one time, and its order isn't that in which it waits."""
+        rows = [*self._alike, *rows]
+        latest = max((created_at_ms for created_at_ms, _, _ in rows), default=0)
+        self._alike = [one for one in rows if one[0] == latest]
+        after: dict[JobId, list[JobId]] = {}
+        for _, job_id, spec in rows:
+            for one in _waits(spec).read():
+                after.setdefault(JobId(one.job), []).append(JobId(job_id))
+        left = [first for first in after if first in self._reached]
+        while left:
+            first = left.pop()
+            found = after.pop(first, [])
+            self.dependents.setdefault(first, set()).update(found)
+            self._reached.update(found)
+            left += (second for second in found if second in after)

@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from opsconsole_console.model.usage import By, read_share, standings, typed_share
+from opsconsole_console.model.usage import By, now_words, read_share, standings, typed_share
 from opsconsole_console.screen.usage.usage_pane import NextPane, UsagePane
-from opsconsole_protocol.api import AskUsage, SetPerson, SetProject, UsageAnswer
+from opsconsole_protocol.api import AskUsage, SetPerson, SetProject, UsageAnswer, UsageRow
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.share import Limits, Share, ShareChange
 from tests.console.app import recorded
@@ -107,9 +107,17 @@ def test_a_share_is_typed_and_read_back() -> None:
     assert share.changed(read_share("gpus=none memory=none weight=1")) == Share()
     assert Share().changed(read_share("memory=2G")).limits.memory_mb == 2_048
     for text, message in (
-        ("gpus", "'gpus' is none of weight=, gpus="), ("cores=1", "none of"), ("weight=x", "no number"),
+        ("gpus", "'gpus' is none of weight=, gpus="), ("cores=1", "none of"), ("weight=x", "a weight is a number"),
         ("gpus=-1", "neither a whole number of GPUs nor none"), ("tasks=1.5", "whole number of tasks"),
-        ("weight=nan", "a weight is more than 0"), ("weight=0", "a weight is more than 0"),
+        ("weight=nan", "a weight is at least 0.001"), ("weight=1e-300", "a weight is at least 0.001"),
     ):  # fmt: skip
         with pytest.raises(InvalidRequest, match=message):
             Share().changed(read_share(text))
+
+
+def test_what_is_had_now_names_what_is_limited() -> None:
+    row = UsageRow(project="p", person="ana", tasks_now=1, gpus_now=0.5, cpus_asked_now=2, memory_mb_now=512)
+    assert now_words(row) == "0.5 GPUs, 1 task"
+    assert now_words(replace(row, person_limits=Limits(cpus=4))) == "0.5 GPUs, 1 task, 2 CPUs"
+    assert now_words(replace(row, project_limits=Limits(memory_mb=4))) == "0.5 GPUs, 1 task, 512 MB of memory"
+    assert not now_words(replace(row, tasks_now=0))

@@ -14,7 +14,7 @@ def test_a_filter_is_saved_used_narrowed_and_removed(run: Run, server: FakeServe
         {"name": "mine", "filter": "user=ana state=failed", "inverted": False}
     ]
     assert run("jobs", "--saved", "mine", "name~x").code == 0
-    assert api.ListJobs(filter="user=ana state=failed name~x") in server.asked
+    assert api.ListJobs(filter="user=ana state=failed name~x", limit=101) in server.asked
     assert run("filter", "remove", "mine").code == 0
     assert run("filters").out == ""
 

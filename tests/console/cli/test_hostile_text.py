@@ -25,7 +25,7 @@ SPEC = JobSpec(
     environment={"A": "b"}, workdir="/srv", num_tasks=2, requirements=("gpu_model~A100",),
 )  # fmt: skip
 LINES: tuple[tuple[str, ...], ...] = (
-    ("jobs",), ("workers",), ("projects",), ("templates",), ("events",), ("show", JOB), ("why", JOB),
+    ("jobs",), ("workers",), ("projects",), ("templates",), ("events",), ("show", JOB), ("why", JOB), ("graph", JOB),
     ("template", "show", "train"), ("pause", JOB), ("priority", JOB, "3"), ("worker", "drain", "gpu-a"),
     ("wait", JOB), ("submit", "--", "true"), ("submit", "--dry-run", "--", "true"), ("submit", "--wait", "--", "true"),
     ("project", "set", "pose"), ("health",), ("invite",),

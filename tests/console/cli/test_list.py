@@ -117,7 +117,7 @@ def test_filters_are_handed_on(run: Run, server: FakeServer) -> None:
     run("jobs", "state=running", "priority>=5", "--project", "pose", "-n", "7")
     run("workers", "gpu_memory_mb>=40000")
     asked = [one for one in server.asked if isinstance(one, (api.ListJobs, api.ListWorkers))]
-    assert asked[0] == api.ListJobs(filter="state=running priority>=5", project="pose", limit=7)
+    assert asked[0] == api.ListJobs(filter="state=running priority>=5", project="pose", limit=8)
     assert asked[1] == api.ListWorkers(filter="gpu_memory_mb>=40000")
 
 
@@ -314,10 +314,24 @@ def test_a_lost_worker_is_not_available(run: Run, server: FakeServer) -> None:
     assert left.startswith("left  maintenance, lost, last heard of ")
 
 
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_a_list_of_jobs_that_goes_on_says_so(run: Run, server: FakeServer, json_: tuple[str, ...]) -> None:
+    for number in range(5):
+        server.add_job(f"aaaaaaaa{number}a")
+    ran = run("jobs", "-n", "4", *json_)
+    assert len(ran.out.splitlines()) == 4 + (not json_)
+    assert ran.err == "the newest 4 are listed, and there are more: -n N lists up to N\n"
+    assert run("jobs", "-n", "4", "--sort", "name", *json_).err.startswith("the first 4 are listed")
+    assert not run("jobs", "-n", "5", *json_).err
+
+
 def test_events_are_paged_and_the_newest_comes_last(run: Run, server: FakeServer) -> None:
     server.events = [event_row(number) for number in range(1_500)]
-    lines = run("events", "--limit", "1200").out.splitlines()
+    ran = run("events", "--limit", "1200")
+    assert ran.err == "the newest 1,200 are listed, and there are more: -n N lists up to N\n"
+    lines = ran.out.splitlines()
     assert len(lines) == 1_201
+    assert not run("events", "--limit", "1500").err
     assert lines[-1].endswith("event 1499")
     assert lines[1].endswith("event 300")
 
@@ -371,6 +385,26 @@ def test_why(run: Run, server: FakeServer) -> None:
     assert "gpus>=2 (has 1)" in out
     assert "zone=a" not in out
     assert json.loads(run("why", JOB, "--json").out)["text"] == "waits"
+
+
+def test_a_graph_is_a_tree_with_what_each_job_waits_for(run: Run, server: FakeServer) -> None:
+    other = "bbbbbbbbbb"
+    server.add_job(JOB)
+    server.add_job(other)
+    rows = (
+        api.GraphRow(job=server.jobs[JOB], needs=()),
+        api.GraphRow(job=server.jobs[other], needs=(api.NeedRow(id=JOB, end="after_any", part="*"),)),
+    )
+    server.answers[api.AskGraph] = lambda _fake, _: api.GraphAnswer(id=other, jobs=rows, more=False)
+    head, _, first, second = run("graph", other).out.splitlines()
+    assert head == "1 job before and after it"
+    assert JOB in first
+    assert "◂" not in first
+    assert second.startswith("└─ ")
+    assert all(words in second for words in (" ◂", other, "after any end, task by task"))
+    told = [json.loads(line) for line in run("graph", other, "--json").out.splitlines()]
+    assert [row["job"]["id"] for row in told] == [JOB, other]
+    assert told[1]["needs"] == [{"id": JOB, "end": "after_any", "part": "*"}]
 
 
 def test_why_of_a_failed_job_tells_what_happened_shows_its_last_lines_and_what_to_do(

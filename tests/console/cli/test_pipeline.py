@@ -106,8 +106,11 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, message
     [
         ("[jobs.a]\ncommand='x'\nafter='b'", "a: --after b: there is no job 'b' in this pipeline: there are a"),
         ("[jobs.a]\ncommand='x'\nafter='b'\n[jobs.b]\ncommand='y'\nafter='a'", "wait for each other: a → b → a"),
-        ("[jobs.a]\nname='x'", "[jobs.a] there is no command"),
-        ("[jobs.a]\ncommand='x'\ntemplate='t'", "there is no template 't'"),
+        ("[jobs.a]\nname='x'", "[jobs.a] has neither a command nor a template"),
+        ("[jobs.a]\ncommand='x'\ntemplate='t'", "[jobs.a] there is no template 't'"),
+        ("[jobs.a]\ncommand='x'\nupload='nosuch'", "[jobs.a] --upload nosuch: "),
+        ("[jobs.a]\ncommand='x'\nrequire=''", "[jobs.a] --require is empty"),
+        ("[jobs.a]\ncommand='x'\ntimeout='0'", "[jobs.a] --timeout is 0"),
     ],
 )
 def test_nothing_is_submitted_where_a_part_is_wrong(
@@ -138,7 +141,7 @@ def test_beside_a_file_nothing_says_what_the_jobs_are(
 def test_waiting_ends_well_where_only_a_job_after_a_failure_did_not_start(
     run: Run, server: FakeServer, tmp_path: Path
 ) -> None:
-    ends = {"prepare": "succeeded", "train": "succeeded", "tell": "blocked"}
+    ends = {"prepare": "succeeded", "train": "succeeded", "tell": "blocked", "clear": "blocked"}
 
     def end(job_id: str, spec: JobSpec) -> None:
         if ends[spec.name] == "blocked":
@@ -148,7 +151,8 @@ def test_waiting_ends_well_where_only_a_job_after_a_failure_did_not_start(
             server.finish(job_id, index, exit_code=0)
 
     server.on_submit = end
-    path = write(tmp_path, FILE.replace("hold = true\n", "").replace('take = ["prepare:data"]', ""))
+    text = FILE.replace("hold = true\n", "").replace('take = ["prepare:data"]', "")
+    path = write(tmp_path, f"{text}\n[jobs.clear]\ncommand = 'true'\nafter_any = ['tell', 'prepare']")
     ran = run("submit", "-f", str(path), "--wait")
     assert ran.code == 0, ran.err
     ends["prepare"] = "blocked"

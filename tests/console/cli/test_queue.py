@@ -60,6 +60,6 @@ def test_how_many_run_at_a_time(number: str, wanted: int | None, run: Run, serve
 
 def test_a_list_is_sorted_by_the_coordinator(run: Run, server: FakeServer) -> None:
     run("jobs", "--sort", "priority")
-    assert last(server) == api.ListJobs(sort="priority")
+    assert last(server) == api.ListJobs(sort="priority", limit=101)
     run("jobs", "state=pending", "--sort", "+name", "-n", "5")
-    assert last(server) == api.ListJobs(filter="state=pending", sort="name", ascending=True, limit=5)
+    assert last(server) == api.ListJobs(filter="state=pending", sort="name", ascending=True, limit=6)

@@ -1,6 +1,7 @@
 """Weights and limits, who has what, and how many tasks of a job run at a time."""
 
 import json
+import re
 
 import pytest
 from msgspec.structs import replace
@@ -62,7 +63,7 @@ def test_a_person_and_a_project_are_given_a_share(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("person", "set", "ana", "--max-gpus", "lots"), "'lots' is neither a whole number nor `none`"),
+        (("person", "set", "ana", "--max-gpus", "lots"), "lots is neither a whole number of GPUs nor none"),
         (("person", "set", "ana", "--weight", "x"), "argument --weight"),
         (("person", "give", "ana"), "'give' is none of set"),
         (("usage", "--days", "0"), "0 is too small: it is at least 1"),
@@ -79,3 +80,43 @@ def test_how_many_tasks_run_at_a_time_is_submitted(run: Run, server: FakeServer)
     assert run("submit", "--tasks", "200", "--max-parallel", "4", "--", "true").code == 0
     [asked] = [one for one in server.asked if isinstance(one, api.SubmitJobs)]
     assert (asked.submissions[0].spec.num_tasks, asked.submissions[0].spec.max_parallel) == (200, 4)
+
+
+@pytest.mark.parametrize("verb", ["project", "person"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--max-gpus", "-1"), "-1 is neither a whole number of GPUs nor none"),
+        (("--max-tasks", "1.5"), "1.5 is neither a whole number of tasks nor none"),
+        (("--max-cpus", "9" * 30), "is neither a whole number of CPUs nor none"),
+        (("--weight", "-1"), "a weight is at least 0.001 and at most 1000, not -1"),
+        (("--weight", "1e-300"), "a weight is at least 0.001 and at most 1000, not 1e-300"),
+        (("--weight", "nan"), "a weight is at least 0.001 and at most 1000, not nan"),
+        (("--weight", "two"), "a weight is a number, such as 2 or 0.5, not 'two'"),
+    ],
+)
+def test_a_share_that_means_nothing_is_refused_before_anybody_is_asked(
+    run: Run, server: FakeServer, verb: str, words: tuple[str, ...], message: str
+) -> None:
+    ran = run(verb, "set", "ana", *words)
+    assert ran.code == 2
+    assert re.search(message, ran.err)
+    assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "--repeat"), ("submit", "--samples"), ("submit", "--priority"), ("submit", "--max-parallel"),
+        ("submit", "--max-retries-failure"), ("submit", "--gpus"), ("usage", "--days"), ("pop",),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("number", ["9" * 30, "99999999999999999999", "1e3", "x"])
+def test_a_number_that_is_none_or_that_nobody_could_send_is_refused_in_words(
+    run: Run, server: FakeServer, words: tuple[str, ...], number: str
+) -> None:
+    ran = run(*words, number)
+    assert ran.code == 2
+    assert re.search(r"is not a whole number|is too large", ran.err), ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert not server.asked

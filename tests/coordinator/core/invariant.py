@@ -125,6 +125,8 @@ def _check_gang(fleet: Fleet, job: Job) -> Iterator[str]:
 
 def _verdict(end: End, state: TaskState) -> str:
     """Whether what is waited for is still open, can't end as asked any more, or has."""
+    if state is TaskState.BLOCKED:
+        return "blocked"
     if end is End.ANY:
         return "met" if is_task_finished(state) else "open"
     if end is End.FAILURE:
@@ -133,7 +135,7 @@ def _verdict(end: End, state: TaskState) -> str:
         return "met" if is_task_finished(state) else "open"
     if state is TaskState.SUCCEEDED:
         return "met"
-    return "blocked" if state is TaskState.BLOCKED or is_task_finished(state) else "open"
+    return "blocked" if is_task_finished(state) else "open"
 
 
 def _check_needs(fleet: Fleet, job: Job) -> Iterator[str]:

@@ -355,3 +355,14 @@ def test_what_waits_in_an_archived_project_says_so(world: World) -> None:
     world.set_project("archived")
     world.pass_ms(500)
     assert world.why(job) == "project default is archived"
+
+
+@pytest.mark.parametrize("verb", ["release", "hold", "resume", "pause", "retry"])
+def test_tasks_for_which_there_is_nothing_to_do_are_named_with_their_states(world: World, verb: str) -> None:
+    job = world.submit(num_tasks=4, held=verb in {"release", "resume"})
+    if verb != "retry":
+        for index in (1, 2):
+            world.act("cancel", job, index)
+    one = f"can't {verb} {job.id}/task-1: it is {task_of(job, 1).state}"
+    with pytest.raises(Conflict, match=f"^{one}$"):
+        world.act(verb, job, 1)

@@ -204,6 +204,37 @@ def test_a_job_after_any_end_starts_however_the_other_ended(world: World, is_wel
     assert state(second) == "succeeded"
 
 
+@pytest.mark.parametrize("kind", ["after", "after_failure", "after_any"])
+@pytest.mark.parametrize("each", ["", ":*"])
+def test_a_job_after_a_blocked_one_is_blocked_by_the_same_whatever_end_it_waits_for(
+    world: World, kind: str, each: str
+) -> None:
+    worker = world.worker(slots=2)
+    first = world.submit(num_tasks=2)
+    second = world.submit(num_tasks=2, after=(f"{first.id}{each}",))
+    waits: dict[str, Any] = {kind: (f"{second.id}{each}",)}
+    third = world.submit(num_tasks=2, held=True, **waits)
+    one, two = worker.started(), worker.started()
+    for attempt in (one, two):  # with lines that are still to come, so that the job stays in memory
+        worker.report(attempt, attempt.state.FAILED, exit_code=1, log_sizes={"stdout": 1})
+    root = f"{first.id}/task-0, {first.id}/task-1 didn't" if each else f"{first.id} didn't"
+    assert [state(job) for job in (first, second, third)] == ["failed", "blocked", "blocked"]
+    assert task_of(third, 1).reason.startswith(f"{first.id}/task-1 didn't" if each else root)
+    assert "is blocked by that, too" in task_of(third, 1).reason
+
+    world.act("retry", first)
+    again = worker.started(), worker.started()
+    assert [state(job) for job in (second, third)] == ["pending", "held"]
+    unblocked = [row.text for row in world.events if row.kind == "unblocked" and row.subject == third.id]
+    assert unblocked == ["can start again once what it waits for has ended as asked"]
+    world.act("cancel", second)
+    assert state(third) == {"after": "blocked"}.get(kind, "held")
+    for attempt in (one, two):
+        worker.rest(attempt)
+    for attempt in again:
+        worker.succeed(attempt)
+
+
 @pytest.mark.parametrize("kind", ["after_failure", "after_any"])
 def test_a_retry_of_the_other_job_is_waited_for_again(world: World, kind: str) -> None:
     worker = world.worker()

@@ -279,3 +279,16 @@ def test_what_ends_anyway_is_waited_for(world: World) -> None:
     world.pass_ms(2_000)
     assert not worker.take_all()
     assert second.want.mode is link.Mode.RUN
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_gang_whose_workers_are_silent_makes_way_for_nobody(world: World, tasks: int) -> None:
+    worker = world.worker(slots=tasks)
+    lost = world.submit(gang=True, num_tasks=tasks, lost_after_ms=13_000)
+    started = [worker.started() for _ in range(tasks)]
+    worker.disconnect()
+    world.pass_ms(15_000)
+    urgent = world.submit(gang=True, num_tasks=tasks, priority=URGENT)
+    world.pass_ms(1_000)
+    assert (state(lost), state(urgent)) == ("pending", "pending")
+    assert [one.makes_way_for for one in started] == [None] * tasks

@@ -187,3 +187,10 @@ def test_a_jobs_row_says_where_it_stands(world: World) -> None:
     move(world, ids["b"], "first")
     world.turn()
     assert world.rows[ids["b"]].place < world.rows[ids["a"]].place
+
+
+def test_only_a_project_that_there_is_can_be_cleared(world: World) -> None:
+    with pytest.raises(NotFound, match="there is no project visoin"):
+        world.reactor.on_clear("visoin", 5, "ana", world.now_ms, dry_run=False)
+    world.reactor.on_set_project("vision", None, None, "ana", world.now_ms, None)
+    assert world.reactor.on_clear("vision", 5, "ana", world.now_ms, dry_run=False) == ([], False)

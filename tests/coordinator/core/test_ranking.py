@@ -136,3 +136,13 @@ def test_what_a_job_would_do_is_shown_by_the_place_of_its_project(world: World) 
     world.turn()
     found = view.candidates(world.fleet, spec, world.now_ms)
     assert found.text == "a: the best of 3 (the fewest free GPUs that suffice)"
+
+
+@pytest.mark.parametrize("place", [None, Place.PACK, Place.SPREAD])
+def test_of_two_that_are_as_good_the_projects_own_worker_is_taken(world: World, place: Place | None) -> None:
+    shared = world.worker("a", slots=2)
+    own = world.worker("b", slots=2, gpus=gpus(1), properties={"project": "vision"})
+    world.submit(project="vision", place=place)
+    assert (where(shared, own), told(world)) == ("b", "takes jobs of its project only")
+    world.submit(place=place)
+    assert where(shared, own) == "a"

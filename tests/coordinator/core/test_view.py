@@ -1,12 +1,18 @@
 """What people and scripts are shown."""
 
+from typing import Any
+
+import pytest
+
 from opsconsole_coordinator.core import view
 from opsconsole_protocol import link
-from opsconsole_protocol.api import OutputsRow
+from opsconsole_protocol.api import Candidates, OutputsRow
 from opsconsole_protocol.bound import WHOLE_MAX
+from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import Observed
+from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import World, gpus, task_of
@@ -269,3 +275,33 @@ def test_an_agent_that_leaves_when_nothing_waits_counts_its_project_s_tasks(worl
     world.submit(project="pose", num_tasks=2, resources=Resources(gpus=9))
     assert view.waiting_tasks(world.fleet, mine.record) == 2
     assert view.waiting_tasks(world.fleet, any_one.record) == 8
+
+
+def test_a_job_that_is_not_submitted_yet_is_told_what_it_would_wait_for(world: World) -> None:
+    worker = world.worker(slots=3)
+    world.reactor.on_set_person("ana", ShareChange(tasks=1), "root", world.now_ms)
+    world.submit()
+    attempt = worker.started()
+
+    def ask(person: str, **fields: Any) -> Candidates:
+        return view.candidates(world.fleet, spec(**fields), world.now_ms, person=person)
+
+    free = ask("bob")
+    assert (free.chosen, free.text) == ("w1", "w1: the only one that accepts")
+    held = ask("ana")
+    limit = "ana has 1 of the 1 task that it may have at a time; this needs 1"
+    assert (held.chosen, held.text) == ("", f"{limit}; after that on {free.text}")
+    assert held.verdicts == free.verdicts, "workers would take it"
+    gang = ask("ana", gang=True, num_tasks=2)
+    assert gang.text.startswith("needs 2 tasks; ana may have 1 at a time; ")
+    never = ask("ana", requirements=("zone=z",))
+    assert never.text == f"{limit}; {ask('bob', requirements=('zone=z',)).text}"
+
+    world.reactor.on_set_project("vision", None, "paused", "root", world.now_ms, None)
+    assert ask("bob", project="vision").text == f"project vision is paused; after that on {free.text}"
+    for job in (world.submit(project="vision"), world.submit(project="vision", gang=True, num_tasks=2)):
+        assert world.why(job) == "project vision is paused"
+    world.reactor.on_set_project("vision", None, "archived", "root", world.now_ms, None)
+    with pytest.raises(Conflict, match="project vision is archived and takes no work"):
+        ask("bob", project="vision")
+    worker.succeed(attempt)

@@ -7,8 +7,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from opsconsole_console import format as fmt
-from opsconsole_console.model.graph import GraphLine, graph_lines
+from opsconsole_console.model.graph import GraphLine, done_words, graph_lines, head_words
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.part.asking_screen import AskingScreen
 from opsconsole_console.screen.part.facts import wrapped
@@ -22,7 +21,6 @@ from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.sign import sign
 from opsconsole_console.widget.words import Dialog
 from opsconsole_protocol.api import AskGraph, GraphAnswer
-from opsconsole_protocol.state import TaskState
 
 _REASON_LINES = 3
 """The rest is on the why screen."""
@@ -58,8 +56,7 @@ class GraphScreen(AskingScreen[GraphAnswer]):
             return
         names = {row.job.id: row.job.name for row in answer.jobs}
         lines = graph_lines(answer.jobs, lambda job_id: names.get(job_id, job_id))
-        beside = len(lines) - 1
-        self._head.show([Line(cell(_head_words(answer, beside), "text-muted")), BLANK])
+        self._head.show([Line(cell(head_words(answer), "text-muted")), BLANK])
         is_first = not self._table.display
         self._table.set_rows({line.job.id: line for line in lines})
         self._table.display = True
@@ -75,7 +72,7 @@ class GraphScreen(AskingScreen[GraphAnswer]):
             Column(
                 "id", "ID", lambda line: cell(self._model.short_ids.show(line.job.id), "text-muted"), 6, priority=10
             ),
-            Column("tasks", "TASKS", _tasks_cell, 9, align="right", priority=20),
+            Column("tasks", "TASKS", lambda line: done_words(line.job), 9, align="right", priority=20),
             Column("note", "WAITS", lambda line: cell(line.note, "text-muted"), 8, flex=2, width_max=60, priority=25),
         )
 
@@ -101,16 +98,3 @@ class GraphScreen(AskingScreen[GraphAnswer]):
         line = self._table.cursor_row
         if line is not None:
             shell(self).navigation.open("why", line.job.id)
-
-
-def _head_words(answer: GraphAnswer, beside: int) -> str:
-    if not beside:
-        return "it waits for no job, and none waits for it"
-    more = ", and others further away" if answer.more else ""
-    return f"{fmt.plural(beside, 'job')} before and after it{more}"
-
-
-def _tasks_cell(line: GraphLine) -> str:
-    job = line.job
-    done = job.task_counts.get(TaskState.SUCCEEDED, 0)
-    return f"{done}/{job.num_tasks}" if job.num_tasks > 1 else ""
