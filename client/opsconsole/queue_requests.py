@@ -1,22 +1,17 @@
 """The queue: lists of jobs, the order of those that wait, and taking them off."""
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 import msgspec
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole.job_page import next_page
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 
 
-class QueueRequests(ABC):
+class QueueRequests(ClientPart):
     """A part of a client: its lists of jobs, and what it does to those that wait."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
 
     async def jobs(
         self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False,  # noqa: A002
@@ -34,6 +29,8 @@ class QueueRequests(ABC):
         sort: str = "", ascending: bool = False,
     ) -> AsyncIterator[api.JobRow]:  # fmt: skip
         """The jobs that `jobs` returns, one by one: the next page is fetched when it is needed."""
+        if limit < 0:
+            raise InvalidRequest(f"limit is {limit}: give how many jobs, 0 or more")
         left = limit
         asked = api.ListJobs(filter=filter, project=project, inverted=inverted, sort=sort, ascending=ascending)
         while left > 0:

@@ -39,7 +39,7 @@ class SyncClient:
         url: str | None = None,
         token: str | None = None,
         certificate_hash: str | None = None,
-        data_dir: Path | None = None,
+        data_dir: str | Path | None = None,
         *,
         retry_for_s: float = 0.0,
     ) -> Self:

@@ -1,13 +1,15 @@
 """The client without await."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from opsconsole import Executor, JobFailedError, JobSpec, SyncClient
-from opsconsole_protocol.error import NotFound, Unavailable
+from opsconsole import Executor, JobFailedError, JobSpec, PythonFunction, SyncClient
+from opsconsole_protocol.api import TemplateRow
+from opsconsole_protocol.error import InvalidRequest, NotFound, Unavailable
 from tests.client.fake_server import FakeServer
 
 
@@ -55,6 +57,34 @@ def test_a_closed_client_says_so_and_leaves_nobody_waiting(server: FakeServer, t
         with pytest.raises(Unavailable, match="this client is closed: connect again"):
             ask()
     executor.shutdown()
+
+
+GOOD = JobSpec(command=("true",))
+WRONG: dict[str, tuple[Callable[[SyncClient], Any], str]] = {
+    "a list with a text in it": (lambda client: client.submit([GOOD, cast(Any, "true")]), "a str is no job"),
+    "a dict": (lambda client: client.submit(cast(Any, {"command": ["true"]})), "a str is no job"),
+    "nothing": (lambda client: client.submit(cast(Any, None)), "a NoneType is no job"),
+    "a field that there isn't": (lambda client: client.sweep(("echo", "{a}"), "a=1", prority=3), "no 'prority'"),
+    "no argument's name": (lambda _: PythonFunction("a:b", cast(Any, 5)), "a int is no argument by its name"),
+    "names alone": (lambda _: PythonFunction("a:b", cast(Any, ["lr"])), "a str is no argument by its name"),
+    "less than none": (lambda client: client.jobs(limit=-1), "limit is -1"),
+    "a folder that is none": (lambda client: client.sync_templates("/nowhere"), "/nowhere is no folder"),
+    "no task at a time": (lambda client: client.work("p", max_concurrent_jobs=0), "max_concurrent_jobs is 0"),
+    "a template's job": (
+        lambda client: client.submit_template("known", {}, prority=3), "a job has no 'prority'"),
+}  # fmt: skip
+
+
+def test_what_is_wrong_is_said_in_one_line_by_an_error_of_ours(server: FakeServer, tmp_path: Path) -> None:
+    server.write_data_dir(tmp_path)
+    with SyncClient.connect(data_dir=str(tmp_path)) as client:
+        client.set_template(TemplateRow(name="known", command=("true",)))
+        for what, (ask, words) in WRONG.items():
+            with pytest.raises(InvalidRequest) as error:
+                ask(client)
+            assert words in error.value.message, what
+            assert "\n" not in error.value.message, what
+        assert client.jobs() == []
 
 
 def test_a_failed_connection_leaves_no_thread(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_plain_task_gets_its_own_folder(tmp_path: Path) -> None:
     assert prepared.output_path is None
 
 
-async def test_what_clears_up_late_leaves_the_folder_of_the_next_attempt(tmp_path: Path) -> None:
+def test_what_clears_up_late_leaves_the_folder_of_the_next_attempt(tmp_path: Path) -> None:
     """The first attempt's folder is the second's by the time its code is let go of."""
 
     async def nothing(_: str) -> None:
@@ -71,7 +71,7 @@ async def test_what_clears_up_late_leaves_the_folder_of_the_next_attempt(tmp_pat
     state.write_intent(Intent(attempt_id=ATTEMPT, launch=make_launch()))
     state.remove(ATTEMPT, clean=True)
     late = staging.release(ATTEMPT, Bundle(content_id=ContentId("0" * 64), size_bytes=1, files=1))
-    await late
+    asyncio.run(late)
     state.make(NEXT)
     assert Path(state.work(NEXT)).is_dir()
 
