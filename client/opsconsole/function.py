@@ -50,14 +50,8 @@ class PythonFunction:
         *,
         job: JobSpec = PYTHON,
     ) -> None:
-        listed = not isinstance(parameters, Mapping) and isinstance(parameters, Iterable)
-        many = tuple(parameters) if listed else (parameters,)
-        for one in many:
-            if not isinstance(one, Call | Mapping):
-                raise InvalidRequest(
-                    f"a {type(one).__name__} is no argument by its name: give {{name: value}}, or a list of such"
-                )
-        calls = tuple(one if isinstance(one, Call) else Call((), one) for one in many)
+        many = (parameters,) if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable) else parameters
+        calls = tuple(_call(one) for one in many)
         if not calls:
             raise InvalidRequest("the function isn't called with anything: give a value for each task")
         if len(calls) > NUM_TASKS_MAX:
@@ -125,6 +119,15 @@ def function_name(function: str | Callable[..., Any]) -> str:
             f"{module}:{path} is not the function that was given: give one that can be imported by its name"
         )
     return function_name(f"{module}:{path}")
+
+
+def _call(given: object) -> Call:
+    if isinstance(given, Call):
+        return given
+    if isinstance(given, Mapping):
+        return Call((), given)
+    kind = type(given).__name__
+    raise InvalidRequest(f"a {kind} is no argument by its name: give a mapping of names to values, or a list of such")
 
 
 def _json(function: str, calls: Sequence[Call]) -> str:

@@ -108,7 +108,7 @@ def check_tree(what: str, tree: object) -> None:
     raise InvalidRequest(f"{what} are nested more than {TREE_DEPTH_MAX} deep: flatten them")
 
 
-def is_plain_number(value: float) -> bool:
+def is_plain_number(value: int | float) -> bool:  # noqa: PYI041 - they are told apart
     """Whether JSON has a word for it that everybody reads: it is finite, and a whole one has 64 bits at most."""
     return isfinite(value) if isinstance(value, float) else -(1 << 63) <= value < 1 << 64
 

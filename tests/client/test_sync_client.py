@@ -61,12 +61,12 @@ def test_a_closed_client_says_so_and_leaves_nobody_waiting(server: FakeServer, t
 
 GOOD = JobSpec(command=("true",))
 WRONG: dict[str, tuple[Callable[[SyncClient], Any], str]] = {
-    "a list with a text in it": (lambda client: client.submit([GOOD, cast(Any, "true")]), "a str is no job"),
-    "a dict": (lambda client: client.submit(cast(Any, {"command": ["true"]})), "a str is no job"),
-    "nothing": (lambda client: client.submit(cast(Any, None)), "a NoneType is no job"),
+    "a list with a text in it": (lambda client: client.submit([GOOD, cast("Any", "true")]), "a str is no job"),
+    "a dict": (lambda client: client.submit(cast("Any", {"command": ["true"]})), "a str is no job"),
+    "nothing": (lambda client: client.submit(cast("Any", None)), "a NoneType is no job"),
     "a field that there isn't": (lambda client: client.sweep(("echo", "{a}"), "a=1", prority=3), "no 'prority'"),
-    "no argument's name": (lambda _: PythonFunction("a:b", cast(Any, 5)), "a int is no argument by its name"),
-    "names alone": (lambda _: PythonFunction("a:b", cast(Any, ["lr"])), "a str is no argument by its name"),
+    "no argument's name": (lambda _: PythonFunction("a:b", cast("Any", 5)), "a int is no argument by its name"),
+    "names alone": (lambda _: PythonFunction("a:b", cast("Any", ["lr"])), "a str is no argument by its name"),
     "less than none": (lambda client: client.jobs(limit=-1), "limit is -1"),
     "a folder that is none": (lambda client: client.sync_templates("/nowhere"), "/nowhere is no folder"),
     "no task at a time": (lambda client: client.work("p", max_concurrent_jobs=0), "max_concurrent_jobs is 0"),

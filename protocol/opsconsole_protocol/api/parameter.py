@@ -156,7 +156,7 @@ def _typed_value(parameter: Parameter, text: str) -> Any:
     return text
 
 
-def _plain(parameter: Parameter, value: float, text: str) -> float:
+def _plain(parameter: Parameter, value: int | float, text: str) -> int | float:  # noqa: PYI041 - they are told apart
     """A number that can be stored; `nan`, which is neither above nor below any bound, isn't one."""
     if is_plain_number(value):
         return value
