@@ -45,7 +45,7 @@ JOB_BINDINGS: list[Binding] = [
         "Earlier",
         show=False,
         key_display="<",
-        tooltip="One place earlier among the waiting jobs of this person, project and priority",
+        tooltip="One place earlier among the waiting jobs of this person, project and priority; marked ones together",
         id="job.earlier",
     ),
     Binding(
