@@ -57,7 +57,9 @@ def main(words: list[str]) -> int:
     try:
         value = _function(words[0])(*arguments, **parameters)
         kept = _kept(value, output)
-    except SystemExit as left:  # whoever leaves well has returned nothing; other codes, such as that of a pause, say it all
+    except (
+        SystemExit
+    ) as left:  # whoever leaves well has returned nothing; other codes, such as that of a pause, say it all
         if left.code in (None, 0):
             _write(output, RESULT_FILE, _kept(None, output))
         raise

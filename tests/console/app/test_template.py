@@ -116,6 +116,7 @@ async def test_marked_jobs_are_moved_together_in_the_order_of_the_queue(source: 
         later, first = (row.id for row in waiting)
         moves = [MoveJob(id=first, where="earlier"), MoveJob(id=later, where="after", other=first)]
         assert source.asked(MoveJob) == moves
+        assert sorted(table.marked) == sorted([later, first]), "for the next press"
         await there.until(lambda: "2 jobs moved one place earlier" in there.text())
 
 
