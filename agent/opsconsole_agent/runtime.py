@@ -372,7 +372,7 @@ class _Service:
             await self._engine.close()
             await self._transfers.close()
         if left := len(self._reactor.expected()):
-            self._say(f"{left} tasks go on; start the agent again to have them reported")
+            self._say(f"{_tasks(left, 'goes on', 'go on')}; start the agent again to have that reported")
 
     async def _leave(self, leave: asyncio.Event, stop: asyncio.Event) -> None:
         """When it is time, take no more tasks, and stop once those that are here have ended and the coordinator knows it."""
@@ -384,7 +384,7 @@ class _Service:
         if self._link.is_up:
             self._message_handler.tell_status()
         if left := len(self._reactor.expected()):
-            self._say(f"takes no more tasks, and leaves when {left} have ended")
+            self._say(f"takes no more tasks, and leaves when {_tasks(left, 'has ended', 'have ended')}")
         await _until(self._has_left, None)
         stop.set()
 
@@ -453,3 +453,7 @@ def _sdk_path(state_dir: Path, say: Callable[[str], None]) -> str | None:
     except (OSError, Unavailable) as error:
         say(f"tasks can't import opsconsole: {error}")
         return None
+
+
+def _tasks(number: int, one: str, many: str) -> str:
+    return f"1 task {one}" if number == 1 else f"{number} tasks {many}"

@@ -57,6 +57,12 @@ def main(words: list[str]) -> int:
     try:
         value = _function(words[0])(*arguments, **parameters)
         kept = _kept(value, output)
+    except (
+        SystemExit
+    ) as left:  # whoever leaves well has returned nothing; other codes, such as that of a pause, say it all
+        if left.code in (None, 0):
+            _write(output, RESULT_FILE, _kept(None, output))
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a function raises is its result
         traceback.print_exc()
         _write(output, RESULT_FILE, json.dumps({"error": _described(error)}).encode())
@@ -112,7 +118,12 @@ def _kept(value: Any, output: str) -> bytes:
         data = json.dumps({"value": value, **_attempt()}).encode("utf-8")
     except (TypeError, ValueError, RecursionError):
         kind = type(value)
-        pickled = pickle.dumps(value)
+        try:
+            pickled = pickle.dumps(value)
+        except Exception as error:
+            raise TypeError(
+                f"what it returned, a {kind.__name__}, can be kept neither as JSON nor as a pickle: {error}"
+            ) from error
         _check_size(len(pickled))
         _write(output, PICKLE_FILE, pickled)
         name = f"{kind.__module__}.{kind.__qualname__}".replace("builtins.", "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from opsconsole import points
-from opsconsole.ask import AnswerT, ask, is_repeatable
+from opsconsole.ask import is_repeatable
 from opsconsole.call import CALLS_FILE
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
@@ -83,7 +83,7 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
         url: str | None = None,
         token: str | None = None,
         certificate_hash: str | None = None,
-        data_dir: Path | None = None,
+        data_dir: str | Path | None = None,
         *,
         retry_for_s: float = 0.0,
     ) -> Self:
@@ -158,9 +158,6 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
         await self.request(api.AskHealth())
         return await self._source.connection()
 
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        return await ask(self, request, kind)
-
     # --- jobs --------------------------------------------------------------------------------------------------
 
     async def submit(
@@ -181,7 +178,9 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
         and sent first, unless they are there; `tell` gets a line for each. A file that is too large for the coordinator to keep
         is sent from here once a worker is known, for as long as this client is open. Raises also what `packing.pack` raises.
         """
-        given = (specs,) if isinstance(specs, JobSpec | PythonFunction) else tuple(specs)
+        given = (
+            (specs,) if isinstance(specs, JobSpec | PythonFunction) or not isinstance(specs, Iterable) else tuple(specs)
+        )
         many = tuple(one.spec() if isinstance(one, PythonFunction) else one for one in given)
         if job_ids is None:
             ids: Sequence[JobId] = [new_job_id() for _ in many]

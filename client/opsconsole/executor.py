@@ -94,7 +94,8 @@ class Executor(concurrent.futures.Executor):
                 future.cancel()
         if wait:
             concurrent.futures.wait(futures)
-            self._client.run(self._ended())
+            with contextlib.suppress(Unavailable):  # a client that is closed has ended them
+                self._client.run(self._ended())
 
     def _check_open(self) -> None:
         if self._is_shut_down:

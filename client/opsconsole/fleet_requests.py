@@ -1,19 +1,14 @@
 """What can be asked of a fleet as a whole: workers, people, projects, events, and the coordinator itself."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole_protocol import api
 from opsconsole_protocol.share import ShareChange
 
 
-class FleetRequests(ABC):
+class FleetRequests(ClientPart):
     """A part of a client: its requests that aren't about one job."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
 
     async def workers(self, filter: str = "", *, revoked: bool = False) -> list[api.WorkerRow]:  # noqa: A002
         """The workers that match a line of requirements, by name; with `revoked`, revoked ones too."""

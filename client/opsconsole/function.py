@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from opsconsole.call import CALLS, RESULT_FILE, check_json
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, TREE_BYTES_MAX, check_tree, cut
+from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, TREE_BYTES_MAX, check_tree, cut, is_plain_number
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import NUM_TASKS_MAX, JobSpec
@@ -50,8 +50,8 @@ class PythonFunction:
         *,
         job: JobSpec = PYTHON,
     ) -> None:
-        many = (parameters,) if isinstance(parameters, Mapping) else tuple(parameters)
-        calls = tuple(one if isinstance(one, Call) else Call((), one) for one in many)
+        many = (parameters,) if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable) else parameters
+        calls = tuple(_call(one) for one in many)
         if not calls:
             raise InvalidRequest("the function isn't called with anything: give a value for each task")
         if len(calls) > NUM_TASKS_MAX:
@@ -121,6 +121,15 @@ def function_name(function: str | Callable[..., Any]) -> str:
     return function_name(f"{module}:{path}")
 
 
+def _call(given: object) -> Call:
+    if isinstance(given, Call):
+        return given
+    if isinstance(given, Mapping):
+        return Call((), given)
+    kind = type(given).__name__
+    raise InvalidRequest(f"a {kind} is no argument by its name: give a mapping of names to values, or a list of such")
+
+
 def _json(function: str, calls: Sequence[Call]) -> str:
     for index, call in enumerate(calls):
         named = [*((f"argument {place}", one) for place, one in enumerate(call.arguments)), *call.parameters.items()]
@@ -144,12 +153,18 @@ def _json(function: str, calls: Sequence[Call]) -> str:
     return text
 
 
+def _told(value: Any) -> Any:
+    """A value as it is told to people: `nan` and the like, which Python's own JSON carries to the task, as a text."""
+    return value if not isinstance(value, (int, float)) or is_plain_number(value) else str(value)
+
+
 def _shown(calls: Sequence[Call]) -> tuple[dict[str, Any], ...]:
     """The calls as the parameters of the tasks, for people and for comparing runs; none, if they are more than such may be."""
     shown: list[dict[str, Any]] = []
     room = 64 * TREE_BYTES_MAX
     for call in calls:
-        one = {str(place): value for place, value in enumerate(call.arguments)} | dict(call.parameters)
+        given = {str(place): value for place, value in enumerate(call.arguments)} | dict(call.parameters)
+        one = {name: _told(value) for name, value in given.items()}
         try:
             check_tree("parameters", one)
         except InvalidRequest:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole.function import PYTHON, Call, PythonFunction
 from opsconsole.outcome import RECOVERABLE, is_finished_state, is_settled
 from opsconsole.result import read_result
@@ -25,30 +24,8 @@ _STEP_FIRST_S, _STEP_MAX_S = 0.1, 1.0
 """How often the tasks of a job that runs are looked at. The coordinator tells of the job's end at once."""
 
 
-class FunctionRequests(ABC):
+class FunctionRequests(ClientPart):
     """A part of a client: its calls of functions."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
-
-    @abstractmethod
-    async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
-        """The answer to a request, of whatever kind."""
-
-    @abstractmethod
-    async def submit(
-        self,
-        specs: JobSpec | PythonFunction | Iterable[JobSpec | PythonFunction],
-        *,
-        uploads: str | Path | Sequence[str | Path] = (),
-        bundle: str | Path | None = None,
-    ) -> list[api.JobRow]:
-        """Submit jobs."""
-
-    @abstractmethod
-    async def cancel(self, *ids: str, reason: str = "") -> list[tuple[str, str]]:
-        """End jobs."""
 
     async def result(self, id: str, *, trust_pickle: bool = False, timeout_s: float | None = None) -> Any:  # noqa: A002
         """Wait until a task has ended (JOB/task-N, or the only one of JOB) and return what its function returned.

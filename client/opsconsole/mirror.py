@@ -9,9 +9,11 @@ The twin takes the same arguments and returns what the coroutine returns, for wh
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+from opsconsole_protocol.error import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,4 +96,5 @@ def _iterated(runner: Runner, items: AsyncIterator[T]) -> Iterator[T]:
         while (item := runner.run(step())) is not _END:
             yield item
     finally:
-        runner.run(end())
+        with suppress(Unavailable):  # the runner may be closed by now
+            runner.run(end())

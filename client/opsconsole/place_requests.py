@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId, split_task_id
-from opsconsole_protocol.spec import JobSpec, checked_spec, task_alone
+from opsconsole_protocol.spec import checked_spec, task_alone
 
 if TYPE_CHECKING:
     from opsconsole.listing import Listing
-    from opsconsole_protocol.host.stream.coordinator_dial import Home
 
 EXEC_OUTPUT_BYTES_MAX = 64 << 20
 """Of what `exec` returns; more is left out."""
@@ -33,28 +31,8 @@ class Executed(NamedTuple):
     stderr: bytes
 
 
-class PlaceRequests(ABC):
+class PlaceRequests(ClientPart):
     """A part of a client: its requests about places."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
-
-    @abstractmethod
-    async def request(self, request: api.AnyRequest) -> api.AnyAnswer:
-        """The answer to a request, of whatever kind."""
-
-    @abstractmethod
-    async def home(self) -> Home:
-        """Where the coordinator is."""
-
-    @abstractmethod
-    async def store_id(self) -> str:
-        """Which coordinator it is."""
-
-    @abstractmethod
-    async def submit(self, specs: JobSpec, job_ids: JobId | None = None) -> list[api.JobRow]:
-        """Submit a job."""
 
     async def ls(
         self,
@@ -162,9 +140,6 @@ class PlaceRequests(ABC):
         asked = api.ShowJob(id=job, tasks_limit=0, events_limit=0)
         spec = (await self._ask(asked, api.DetailAnswer)).detail.spec
         spec = spec if index is None else task_alone(spec, index)
-        for name in changes:
-            if name not in spec.__struct_fields__:
-                raise InvalidRequest(f"a job has no {name[:60]!r}: {', '.join(spec.__struct_fields__)}")
         changed = checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__} | dict(changes))
         return (await self.submit(changed, job_id))[0]
 

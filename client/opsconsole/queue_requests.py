@@ -1,22 +1,18 @@
 """The queue: lists of jobs, the order of those that wait, and taking them off."""
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 import msgspec
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole.job_page import next_page
+from opsconsole.queue_moves import moves_of
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 
 
-class QueueRequests(ABC):
+class QueueRequests(ClientPart):
     """A part of a client: its lists of jobs, and what it does to those that wait."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
 
     async def jobs(
         self, filter: str = "", project: str = "", limit: int = 100, *, inverted: bool = False,  # noqa: A002
@@ -34,6 +30,8 @@ class QueueRequests(ABC):
         sort: str = "", ascending: bool = False,
     ) -> AsyncIterator[api.JobRow]:  # fmt: skip
         """The jobs that `jobs` returns, one by one: the next page is fetched when it is needed."""
+        if limit < 0:
+            raise InvalidRequest(f"limit is {limit}: give how many jobs, 0 or more")
         left = limit
         asked = api.ListJobs(filter=filter, project=project, inverted=inverted, sort=sort, ascending=ascending)
         while left > 0:
@@ -50,12 +48,10 @@ class QueueRequests(ABC):
         """Change a waiting job's priority or, with `relative`, add to it. Returns in one line what happened."""
         return (await self._ask(api.SetPriority(id=id, priority=priority, relative=relative), api.Done)).text
 
-    async def move(
-        self, id: str, *, before: str = "", after: str = "", to: str = ""  # noqa: A002
-    ) -> str:  # fmt: skip
-        """Move a waiting job before or after another one, or `to` first, last, earlier or later; return in one line what happened.
+    async def move(self, *ids: str, before: str = "", after: str = "", to: str = "") -> str:
+        """Move waiting jobs before or after another one, or `to` first, last, earlier or later; return in one line what happened.
 
-        Only jobs of one person, project and priority have an order of their own: for others Conflict says what decides.
+        Several stand together then, in the order in which they are named; where one can't be moved, those before it are. Only jobs of one person, project and priority have an order of their own: for others Conflict says what decides.
         """
         given = [
             (where, other)
@@ -64,8 +60,11 @@ class QueueRequests(ABC):
         ]
         if len(given) != 1:
             raise InvalidRequest("say where to move it: before or after a job, or to first, last, earlier or later")
+        if not ids:
+            raise InvalidRequest("no job is named: say which to move")
         where, other = given[0]
-        return (await self._ask(api.MoveJob(id=id, where=where, other=other), api.Done)).text
+        said = [(await self._ask(one, api.Done)).text for one in moves_of(ids, where, other)]
+        return said[0] if len(said) == 1 else f"{len(said)} jobs together, one of them {said[0]}"
 
     async def pop(self, project: str = "", index: int = 0, *, hold: bool = False) -> api.Popped:
         """Take a waiting job off the queue of a project (of all, where it is empty): the next one, or that at `index` as of a list.

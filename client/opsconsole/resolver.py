@@ -19,7 +19,7 @@ def resolve(
     url: str | None = None,
     token: str | None = None,
     certificate_hash: str | None = None,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Target:
     """The coordinator that is meant, and a token for it.
@@ -35,7 +35,7 @@ def resolve(
     if url is None and data_dir is None and not environ.get("OPSCONSOLE_DATA_DIR"):
         url = default_url(environ)
     if url is None:
-        return _target_of_data_dir(data_dir or default_data_dir(environ), token)
+        return _target_of_data_dir(Path(data_dir or default_data_dir(environ)), token)
     return _target_of_url(url, token, certificate_hash, environ)
 
 

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole.sweep import Point, Sweep, read_line, unfold
 from opsconsole_protocol import api
 from opsconsole_protocol.api.parameter import spell_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.spec import JobSpec, checked_spec
-
-if TYPE_CHECKING:
-    from opsconsole.function import PythonFunction
+from opsconsole_protocol.spec import checked_spec
 
 Points = str | Sweep | Iterable[Mapping[str, Any]]
 """`lr=0.1,0.01 seed=range(0,3)` as the command line and the console take it, a `Sweep`, or every point."""
 
 
-class SweepRequests(ABC):
+class SweepRequests(ClientPart):
     """A part of a client: its sweeps."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
-
-    @abstractmethod
-    async def submit(
-        self,
-        specs: JobSpec | PythonFunction | Iterable[JobSpec | PythonFunction],
-        job_ids: JobId | Sequence[JobId] | None = None,
-        *,
-        uploads: str | Path | Sequence[str | Path] = (),
-        bundle: str | Path | None = None,
-        tell: Callable[[str], None] | None = None,
-    ) -> list[api.JobRow]:
-        """Submit jobs."""
 
     async def sweep(
         self,

@@ -12,6 +12,10 @@ from typing import Any, Self, TypeVar
 
 from opsconsole.client import Client
 from opsconsole.mirror import Plain, PlainContext, PlainIterator
+from opsconsole_protocol.error import Unavailable
+
+_CLOSE_S = 5.0
+"""For how long calls that wait are given to notice that the client is closed: the longest pause between two tries is shorter."""
 
 T = TypeVar("T")
 
@@ -26,6 +30,8 @@ class SyncClient:
         self.client = client
         self._loop = loop
         self._thread = thread
+        self._closing = threading.Lock()
+        self._is_closed = False
 
     @classmethod
     def connect(
@@ -33,7 +39,7 @@ class SyncClient:
         url: str | None = None,
         token: str | None = None,
         certificate_hash: str | None = None,
-        data_dir: Path | None = None,
+        data_dir: str | Path | None = None,
         *,
         retry_for_s: float = 0.0,
     ) -> Self:
@@ -59,14 +65,38 @@ class SyncClient:
             raise
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine of `self.client` on its loop, without waiting for it. Cancelling the future cancels the coroutine."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Run a coroutine of `self.client` on its loop, without waiting for it. Cancelling the future cancels the coroutine.
+
+        Raises Unavailable once the client is closed.
+        """
+        with self._closing:
+            if not self._is_closed:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        raise Unavailable("this client is closed: connect again")
 
     def close(self) -> None:
-        """Close the connection and end the thread."""
-        if self._thread.is_alive():
-            self.run(self.client.close())
+        """Close the connection and end the thread. Calls that other threads wait for fail with Unavailable."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        try:
+            closing.result()
+        finally:
             _end(self._loop, self._thread)
+
+    async def _close(self) -> None:
+        try:
+            await self.client.close()
+        finally:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                _, late = await asyncio.wait(others, timeout=_CLOSE_S)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
 
     def __enter__(self) -> Self:
         return self

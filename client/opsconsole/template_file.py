@@ -19,7 +19,7 @@ from opsconsole_protocol.api.parameter import (
     read_value,
     spell_value,
 )
-from opsconsole_protocol.api.template import check_template, places
+from opsconsole_protocol.api.template import check_template, check_template_name, places
 from opsconsole_protocol.api.template_default import DEFAULTS, read_default
 from opsconsole_protocol.api.template_request import TEMPLATES_MAX
 from opsconsole_protocol.api.template_row import Parameter, TemplateRow
@@ -46,8 +46,10 @@ class _Wrong(Exception):
 def read_templates(folder: Path) -> list[TemplateRow]:
     """The templates of a folder's `*.toml`, by name; names of hidden files are passed over.
 
-    Raises InvalidRequest that names file, line and key of the first thing that is wrong, or OSError.
+    Raises InvalidRequest that names file, line and key of the first thing that is wrong.
     """
+    if not folder.is_dir():
+        raise InvalidRequest(f"{folder} is no folder: name one with a TOML file for each template")
     paths = sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
     if len(paths) > TEMPLATES_MAX:
         raise InvalidRequest(f"{folder} has {len(paths)} TOML files, at most {TEMPLATES_MAX} are taken")
@@ -63,9 +65,14 @@ def read_templates(folder: Path) -> list[TemplateRow]:
 
 
 def read_template(path: Path) -> TemplateRow:
-    """The template of a file, named as the file unless it says otherwise. Raises InvalidRequest, as above, or OSError."""
-    with path.open("rb") as file:
-        raw = file.read(TEMPLATE_FILE_BYTES_MAX + 1)
+    """The template of a file, named as the file unless it says otherwise. Raises InvalidRequest, as above."""
+    if not path.is_file():  # a pipe would be waited for, a device never ends
+        raise InvalidRequest(f"{path} is no file: give it another name, or take it away")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(TEMPLATE_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise InvalidRequest(f"{path} can't be read: {error.strerror}") from None
     if len(raw) > TEMPLATE_FILE_BYTES_MAX:
         raise InvalidRequest(f"{path} is larger than 1 MiB: it is no template")
     text = raw.decode("utf-8", "replace")
@@ -78,6 +85,8 @@ def read_template(path: Path) -> TemplateRow:
         raise InvalidRequest(
             f"{path}, line {line}: {table}{wrong.words}" if line else f"{path}: {table}{wrong.words}"
         ) from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} isn't UTF-8 (byte {error.start}): save it as UTF-8") from None
     except ValueError as error:  # tomllib's says in which line
         raise InvalidRequest(f"{path}: {error}") from None
 
@@ -91,8 +100,10 @@ def _template(found: Mapping[str, Any], stem: str) -> TemplateRow:
     defaults = {
         name: _default(name, value) for name, value in _table(found.get(_DEFAULTS, {}), _DEFAULTS).items()
     }  # fmt: skip
+    name = _text(found.get("name", stem), "name")
+    _at("", "name", lambda: check_template_name(name))
     row = TemplateRow(
-        name=_text(found.get("name", stem), "name"),
+        name=name,
         command=_command(found.get("command")),
         parameters=parameters,
         description=_text(found.get("description", ""), "description"),

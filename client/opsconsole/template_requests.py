@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from opsconsole.ask import AnswerT
+from opsconsole.client_part import ClientPart
 from opsconsole_protocol import api
 from opsconsole_protocol.api.parameter import spell_value
 from opsconsole_protocol.api.template import filled, template_label
 from opsconsole_protocol.api.template_default import default_fields
 from opsconsole_protocol.error import Conflict, NotFound
 from opsconsole_protocol.ids import JobId
-from opsconsole_protocol.spec import JobSpec, checked_spec
+from opsconsole_protocol.spec import checked_spec
 from opsconsole_protocol.state import TaskState
 
-if TYPE_CHECKING:
-    from opsconsole.function import PythonFunction
 
-
-class TemplateRequests(ABC):
+class TemplateRequests(ClientPart):
     """A part of a client: its templates. A `name` may be that of a version: `train@3`."""
-
-    @abstractmethod
-    async def _ask(self, request: api.AnyRequest, kind: type[AnswerT]) -> AnswerT:
-        """The answer to a request. Raises OpsconsoleError."""
-
-    @abstractmethod
-    async def submit(
-        self,
-        specs: JobSpec | PythonFunction | Iterable[JobSpec | PythonFunction],
-        job_ids: JobId | Sequence[JobId] | None = None,
-        *,
-        uploads: str | Path | Sequence[str | Path] = (),
-        bundle: str | Path | None = None,
-        tell: Callable[[str], None] | None = None,
-    ) -> list[api.JobRow]:
-        """Submit jobs."""
-
-    @abstractmethod
-    async def show(
-        self, id: str, tasks_from: int = 0, tasks_limit: int = 100_000, events_limit: int = 1_000  # noqa: A002
-    ) -> api.JobDetail:  # fmt: skip
-        """A job."""
 
     async def templates(self) -> list[api.TemplateRow]:
         """All templates, by name."""
@@ -99,7 +73,7 @@ class TemplateRequests(ABC):
         """Have the templates of a folder's TOML files at the coordinator, all or none, and return what became of each, by name.
 
         They belong to `project`; with `remove`, its others that came from a folder are removed. Raises InvalidRequest that names
-        file and key, Conflict for a name that another project syncs, and OSError.
+        file and key, or a folder that is none, and Conflict for a name that another project syncs.
         """
         from opsconsole.template_file import read_templates
 

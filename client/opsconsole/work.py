@@ -57,6 +57,8 @@ async def work(
     check_name(project, "a project's name")
     if not poll_interval > 0:
         raise InvalidRequest(f"poll_interval is {poll_interval:g}: give seconds, more than 0")
+    if max_concurrent_jobs < 1:
+        raise InvalidRequest(f"max_concurrent_jobs is {max_concurrent_jobs}: give at least 1")
     if importlib.util.find_spec(_AGENT) is None:
         raise NotFound("the agent isn't installed here: install the whole of opsconsole to work with this process")
     runtime: Any = importlib.import_module(f"{_AGENT}.runtime")  # the client knows no agent but by this name

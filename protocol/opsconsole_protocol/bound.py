@@ -5,6 +5,7 @@ both use these types. A *tree* is free-form: nested mappings and lists of plain 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -107,12 +108,23 @@ def check_tree(what: str, tree: object) -> None:
     raise InvalidRequest(f"{what} are nested more than {TREE_DEPTH_MAX} deep: flatten them")
 
 
+def is_plain_number(value: int | float) -> bool:  # noqa: PYI041 - they are told apart
+    """Whether JSON has a word for it that everybody reads: it is finite, and a whole one has 64 bits at most."""
+    return isfinite(value) if isinstance(value, float) else -(1 << 63) <= value < 1 << 64
+
+
 def _size(what: str, value: object) -> int:
     if isinstance(value, str):
         return 1 + len(value.encode("utf-8", "replace"))
-    if value is None or isinstance(value, (bool, float, list, tuple, dict)):
+    if value is None or isinstance(value, (bool, list, tuple, dict)):
         return 9
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
+    if isinstance(value, float):
+        if not is_plain_number(value):
+            raise InvalidRequest(f"{what} hold {value}, which JSON has no word for: give a finite number, or a text")
+        return 9
+    if isinstance(value, int):
+        if not is_plain_number(value):
+            raise InvalidRequest(f"{what} hold a number of more than 64 bits: give a smaller one, or a text")
         return 9
     raise InvalidRequest(
         f"{what} hold a value of a kind that JSON has no word for ({type(value).__name__}): leave it out"

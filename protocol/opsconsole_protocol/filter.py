@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from opsconsole_protocol import requirement
-from opsconsole_protocol.requirement import CONDITION, Requirement
+from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.requirement import CONDITION, KEY, Requirement
 
 RowT = TypeVar("RowT")
 
@@ -21,13 +22,14 @@ SYNTAX: tuple[tuple[str, str], ...] = (
     ("!word", "doesn't have it"),
     ("state=failed", "is that; != is not"),
     ("priority>=10", "also >, <, <="),
-    ("state in a,b", "is one of these"),
+    ("state in failed,killed", "is one of these"),
     ("name~^train", "matches the pattern"),
     ("tasks.failed>0", "a dot reaches into the parts of a field"),
     ("created<1h", "a time: younger than an hour, or a date"),
 )
 """The language by example, as help shows it: what to write, and what it lets through. All that is written must hold."""
 
+_UNFINISHED = re.compile(rf"(?P<key>{KEY})(?:>=|<=|!=|==|=|>|<|~)")
 _TOKEN = re.compile(rf"""(?:{CONDITION})(?=\s|$)|(?P<word>!?(?:"[^"]*"|\S+))""", re.VERBOSE | re.DOTALL)
 
 
@@ -94,6 +96,8 @@ def parse(
         if word is None:
             conditions.append(check(requirement.condition(match)))
             continue
+        if (unfinished := _UNFINISHED.fullmatch(word)) is not None:
+            raise InvalidRequest(f"{word[:60]} what? Write a value after it, such as {unfinished['key'][:60]}=x")
         target = without if word.startswith("!") else words
         plain = word.removeprefix("!").strip('"').casefold()
         if plain:

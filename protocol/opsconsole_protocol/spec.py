@@ -250,7 +250,10 @@ def task_alone(spec: JobSpec, index: int) -> JobSpec:
 
 
 def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
-    """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't."""
+    """A spec whose fields keep to their types and limits. Raises InvalidRequest that names the first that doesn't, or isn't one."""
+    for name in fields:
+        if name not in JobSpec.__struct_fields__:
+            raise InvalidRequest(f"a job has no {name[:60]!r}: {', '.join(JobSpec.__struct_fields__)}")
     try:
         return msgspec.convert(msgspec.to_builtins(fields), JobSpec)
     except msgspec.ValidationError as error:
@@ -261,6 +264,8 @@ def checked_spec(fields: Mapping[str, Any]) -> JobSpec:
 
 def check_fields(spec: JobSpec) -> JobSpec:
     """The spec as it is sent: one that was made by hand may have a dict for `resources`. Raises as `checked_spec` does."""
+    if not isinstance(spec, JobSpec):
+        raise InvalidRequest(f"a {type(spec).__name__} is no job: give a JobSpec")
     return checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
 
 

@@ -83,10 +83,13 @@ async def test_a_task_that_changes_nothing_leaves_nothing(
 ) -> None:
     bundle = await keep_code(tmp_path, train_py="print('trained')", sub__data_txt="x")
     await start_agent()
-    coordinator.assign(A, "cat", "sub/data.txt", bundle=bundle)
+    coordinator.assign(A, "test", "-f", "sub/data.txt", bundle=bundle)
     await done(coordinator, A)
     assert coordinator.observed[A].note == ""
     await until(lambda: not (tmp_path / "state" / "attempts" / A / "work" / "sub").exists())
+    for attempt_id, brings in (B, bundle), (C, None):  # the last in the folder that was the one's before
+        coordinator.assign(attempt_id, "true", bundle=brings)
+        await done(coordinator, attempt_id)
 
 
 async def test_uploads_are_inputs_by_their_names(

@@ -31,6 +31,9 @@ def large(size):
 def odd():
     return Odd()
 
+async def later():
+    return 1
+
 def unpicklable():
     return lambda: 1
 
@@ -87,13 +90,16 @@ def test_what_is_returned_is_kept_as_json_or_else_as_a_pickle_and_no_older_resul
     assert (place.output / PICKLE_FILE).stat().st_size == place.result["size"]
     assert place.call("sums:leave", calls=[[[], {"code": 85}]]).returncode == 85
     assert not list(place.output.iterdir())
+    assert place.call("sums:leave", calls=[[[], {"code": 0}]]).returncode == 0
+    assert place.result["value"] is None
 
 
 @pytest.mark.parametrize(
     ("words", "arguments", "kind", "message"),
     [
         (("sums:fail",), {"depth": 1}, "sums.Broken", "no\nx"),
-        (("sums:unpicklable",), {}, "AttributeError", "lambda"),
+        (("sums:unpicklable",), {}, "TypeError", "a function, can be kept neither as JSON nor as a pickle: "),
+        (("sums:later",), {}, "TypeError", "a coroutine, can be kept neither as JSON nor as a pickle: "),
         (("sums:large",), {"size": RESULT_BYTES_MAX}, "ResultTooLarge", "write it to a file in OPSCONSOLE_OUTPUT_PATH"),
         (("sums:gone",), {}, "AttributeError", "gone"),
         (("none:at_all",), {}, "ModuleNotFoundError", "none"),

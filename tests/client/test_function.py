@@ -95,6 +95,12 @@ def test_arguments_that_json_has_no_word_for_are_refused_by_name(value: object) 
         PythonFunction("fit:fit", {"lr": value})
 
 
+def test_what_json_has_no_number_for_is_called_with_and_told_as_a_text() -> None:
+    function = PythonFunction("a:b", [{"lr": float("nan")}, {"lr": 10**30}])
+    assert [one["lr"] for one in function.spec().parameters] == ["nan", str(10**30)]
+    assert json.loads(function.calls_json)[1][1]["lr"] == 10**30
+
+
 def test_arguments_that_lead_in_a_circle_are_refused() -> None:
     circle: list[Any] = []
     circle.append(circle)

@@ -1,5 +1,7 @@
 """Templates as TOML files: all that can be said in one, and what is said of a wrong one."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,10 @@ def test_a_file_says_all_of_a_template(tmp_path: Path) -> None:
         ("[defaults]", "[defaults", "at line 30"),
         ("required = false", 'required = "no"', "line 28: [parameters.extra] required is true or false"),
         ('pattern = "/data/.*"', 'pattern = "/data/(.*"', "is not a regular expression"),
+        ("default = 0.1", "default = nan", "line 7: [parameters.lr] lr is a finite number (float 0 to 1), not 'nan'"),
+        ("max = 1\n", "max = inf\n", "[parameters.lr] its minimum and its maximum hold inf, which JSON has no word for"),
+        ('choices = ["adam", "sgd"]', 'choices = ["adam", "adam"]', "[parameters.opt] opt: a choice is there twice"),
+        ("command = [", 'name = "a@1"\ncommand = [', "line 3: a template can't be called a@1"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_file_line_and_key(old: str, new: str, said: str, tmp_path: Path) -> None:
@@ -115,5 +121,15 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
         read_templates(tmp_path)
     (tmp_path / "c.toml").write_bytes(b"\xff")
     (tmp_path / "a.toml").unlink()
-    with pytest.raises(InvalidRequest, match=r"c\.toml: 'utf-8' codec"):
+    with pytest.raises(InvalidRequest, match=r"c\.toml isn't UTF-8 \(byte 0\): save it as UTF-8"):
+        read_templates(tmp_path)
+    (tmp_path / "c.toml").unlink()
+    with pytest.raises(InvalidRequest, match="nowhere is no folder"):
+        read_templates(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_refused_and_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "odd.toml")
+    with pytest.raises(InvalidRequest, match=r"odd\.toml is no file"):
         read_templates(tmp_path)

@@ -47,7 +47,7 @@ def test_it_leaves_when_nothing_waits_and_finishes_its_task_when_told_to_leave(l
         said, _ = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert "leaves when 1" in said
+    assert "leaves when 1 task has ended" in said
     assert said.endswith("done\n"), said
     assert client.wait(first.id)[0].state == "succeeded"
     assert client.show(second.id).job.state == "pending"

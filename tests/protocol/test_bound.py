@@ -170,7 +170,9 @@ def nested(depth: int) -> dict[str, Any]:
         ({"a": msgspec.msgpack.Ext(5, b"x")}, "no word for"),
         ({"a": b"x"}, "no word for"),
         ({"a": {1: 2}}, "a key that is no text"),
-        ({"a": 10**5_000}, "no word for"),
+        ({"a": 10**5_000}, "more than 64 bits"),
+        ({"a": [float("nan")]}, "hold nan, which JSON has no word for"),
+        ({"a": float("-inf")}, "hold -inf, which JSON has no word for"),
     ],
 )
 def test_a_tree_that_is_none_is_refused_in_one_line(tree: dict[str, Any], words: str) -> None:

@@ -130,7 +130,14 @@ def test_paths_durations_and_bounds(parameter: Parameter, text: str, value: obje
     ("parameter", "text", "message"),
     [
         (Parameter(name="n", kind="int", minimum=1), "0", "n is at least 1, not 0"),
-        (Parameter(name="x", kind="float", minimum=0, maximum=1), "nan", "x is float 0 to 1, not 'nan'"),
+        (
+            Parameter(name="x", kind="float", minimum=0, maximum=1),
+            "nan",
+            "x is a finite number (float 0 to 1), not 'nan'",
+        ),
+        (Parameter(name="x", kind="float"), "-inf", "x is a finite number (float), not '-inf'"),
+        (Parameter(name="x", kind="float"), "1e999", "x is a finite number (float), not '1e999'"),
+        (Parameter(name="x", kind="int"), "9" * 20, f"x is a number of 64 bits at most, not '{'9' * 20}'"),
         (Parameter(name="t", kind="duration", maximum=7200), "3h", "t is at most 2h, not 3h"),
         (Parameter(name="t", kind="duration"), "soon", "t is a duration, such as 90s"),
         (Parameter(name="p", kind="path"), "~/data", "no shell expands ~"),
@@ -149,7 +156,11 @@ def test_what_is_out_of_bounds_names_its_parameter(parameter: Parameter, text: s
     ("parameter", "message"),
     [
         (Parameter(name="s", minimum=1), "only a number or a duration"),
-        (Parameter(name="n", kind="int", minimum=2, maximum=1), "above its maximum"),
+        (Parameter(name="n", kind="int", minimum=2, maximum=1), "its minimum 2 is above its maximum 1"),
+        (Parameter(name="d", kind="duration", minimum=3600, maximum=60), "its minimum 1h is above its maximum 1m"),
+        (Parameter(name="x", kind="float", minimum=float("-inf")), "hold -inf, which JSON has no word for"),
+        (Parameter(name="x", kind="float", default=float("nan")), "hold nan, which JSON has no word for"),
+        (Parameter(name="s", choices=("a", "a")), "a choice is there twice"),
         (Parameter(name="n", kind="int", pattern="a"), "only a text or a path"),
         (Parameter(name="n", kind="int", default=9, required=False, maximum=3), "n is at most 3"),
         (Parameter(name="n", kind="int", choices=(1, 9), maximum=3), "n is at most 3"),

@@ -17,11 +17,11 @@ that can be given up on, which takes tens of milliseconds; local ones directly.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opsconsole_agent.engine.build import Build, Step, has_build, in_thread
 from opsconsole_agent.engine.build_log import BuildLog
@@ -221,8 +221,11 @@ class Staging:
             if manifest is not None:
                 await asyncio.to_thread(remove_unchanged, manifest, Path(self._state.work(attempt_id)))
 
-    async def release(self, attempt_id: AttemptId, bundle: Bundle | None) -> None:
-        """The attempt needs its files, its code and its setup no more."""
+    def release(self, attempt_id: AttemptId, bundle: Bundle | None) -> Coroutine[Any, Any, None]:
+        """The attempt needs its files, its code and its setup no more. Its working folder may be another's by the time this is awaited."""
+        return self._release(attempt_id, None if self._state.is_spare(attempt_id) else bundle)
+
+    async def _release(self, attempt_id: AttemptId, bundle: Bundle | None) -> None:
         if self._equipment is not None:
             if bundle is not None and await asyncio.to_thread(os.path.lexists, self._state.work(attempt_id)):
                 await self.remove_bundle(attempt_id, bundle)

@@ -176,6 +176,10 @@ class StateFolder:
         folder = f"{self._attempts}/{attempt_id}"
         return folder in self._spare or os.path.lexists(f"{folder}/{_SPEC}")
 
+    def is_spare(self, attempt_id: AttemptId) -> bool:
+        """Whether its folder is kept for an attempt to come: it isn't this attempt's any more."""
+        return self.folder(attempt_id) in self._spare
+
     def jobs_needed(self) -> frozenset[str]:
         """The jobs of which an attempt is written down here."""
         found = (entry.name for entry in _entries(self._attempts) if os.path.lexists(f"{entry.path}/{_SPEC}"))
@@ -337,7 +341,9 @@ class StateFolder:
         self.remove_empty(attempt_id)
 
     def remove_empty(self, attempt_id: AttemptId) -> None:
-        """Remove the folders of a forgotten attempt in which nothing is left."""
+        """Remove the folders of a forgotten attempt in which nothing is left, unless they are kept for an attempt to come."""
+        if self.is_spare(attempt_id):
+            return
         folder = self.folder(attempt_id)
         # Not empty: somebody's results, for all we know. `sweep` takes them when they are old.
         with contextlib.suppress(OSError):

@@ -1,43 +1,57 @@
-"""Announces failed jobs to somebody who looks elsewhere, at most once every few seconds."""
+"""Tells somebody who looks elsewhere of jobs, at most once every few seconds."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from textual.app import App
 from textual.timer import Timer
 
-from opsconsole_console.model.announcement import GAP_S, Notify, announcement
+from opsconsole_console.model.announcement import GAP_S, News, Notify, Telling, announcement, of_ends, of_waits
+from opsconsole_console.model.model import Model
 from opsconsole_console.visible import clean
 from opsconsole_console.widget.cell import crop
-from opsconsole_protocol.api import JobRow
 
 _TEXT_CELLS = 120
+_WAITS_EVERY_MS = 10_000
+"""How often is looked for jobs that wait for too long."""
 
 
 class Announcer:
-    """Gathers what failed since the last announcement into the next one."""
+    """Gathers what happened since the last announcement into the next one."""
 
-    def __init__(self, app: App[int], notify: Notify) -> None:
+    def __init__(self, app: App[int], model: Model, telling: Telling) -> None:
         self._app = app
-        self._notify = notify
-        self._waiting: list[JobRow] = []
+        self._model = model
+        self._telling = telling
+        self._waiting: list[News] = []
         self._gap: Timer | None = None
+        self._looked_ms = model.clock()
 
-    def tell(self, jobs: Sequence[JobRow]) -> None:
-        """Announce that these jobs failed, at once or with the next announcement."""
-        if self._notify == "none" or not jobs:
+    def look(self) -> None:
+        """Announce what is new, at once or with the next announcement."""
+        ended = self._model.take_ended()
+        if self._telling.how == "none":
             return
-        self._waiting += jobs
-        if self._gap is None:
+        name = self._model.contact.actor
+        self._waiting += of_ends(self._telling, ended, name)
+        self._waiting += self._waits(name)
+        if self._waiting and self._gap is None:
             self._announce()
+
+    def _waits(self, name: str) -> Iterable[News]:
+        now_ms = self._model.clock()
+        if not self._model.is_live or now_ms - self._looked_ms < _WAITS_EVERY_MS:
+            return []
+        since_ms, self._looked_ms = self._looked_ms, now_ms
+        return list(of_waits(self._telling, self._model.fleet.jobs.values(), since_ms, now_ms, name))
 
     def _announce(self) -> None:
         self._gap = None
         if not self._waiting:
             return
         self._gap = self._app.set_timer(GAP_S, self._announce)
-        text, self._waiting = announcement(self._waiting), []
-        self.write(sequence(self._notify, text, in_tmux=bool(os.environ.get("TMUX"))))
+        text, self._waiting = announcement(self._telling, self._waiting), []
+        self.write(sequence(self._telling.how, text, in_tmux=bool(os.environ.get("TMUX"))))
 
     def write(self, text: str) -> None:
         """Write to the terminal between two frames: the driver writes each text whole."""

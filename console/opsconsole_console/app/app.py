@@ -29,7 +29,7 @@ from opsconsole_console.app.palette import ConsoleCommands
 from opsconsole_console.app.resume import stop_and_continue
 from opsconsole_console.app.saved_state import SavedState
 from opsconsole_console.app.steady_stylesheet import SteadyStylesheet
-from opsconsole_console.model.announcement import Notify
+from opsconsole_console.model.announcement import Telling
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.model.model import Model
@@ -104,7 +104,7 @@ class ConsoleApp(App[int]):
         theme: str | None = None,
         theme_configured: str | None = None,
         keymap: Mapping[str, str] | None = None,
-        notify: Notify = "none",
+        telling: Telling | None = None,
         state_file: StateFile | None = None,
         clock: Clock = wall_clock,
         make_transfers: MakeBoard = make_board,
@@ -129,7 +129,7 @@ class ConsoleApp(App[int]):
         self._theme_problems = shipped.problems
         for one in shipped.themes:
             self.register_theme(one)
-        self._announcer = Announcer(self, notify)
+        self._announcer = Announcer(self, self.model, telling or Telling())
         self.failure: OpsconsoleError | None = None
         """Why there is nothing to show, and so no console."""
         self._was_connected = False
@@ -277,7 +277,7 @@ class ConsoleApp(App[int]):
         """Show what changed since the last time, on every screen that shows the fleet."""
         if not self.is_running:
             return  # the screens are being taken down
-        self._announcer.tell(self.model.take_failed())
+        self._announcer.look()
         change = self.model.take_change()
         if change is None:
             if not self.model.is_live:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from opsconsole_console.model.announcement import Notify
+    from opsconsole_console.model.announcement import Telling
 
 __all__ = ["Target", "run_app"]
 
@@ -28,7 +28,7 @@ def run_app(
     theme: str | None = None,
     theme_configured: str | None = None,
     keymap: Mapping[str, str] | None = None,
-    notify: Notify = "none",
+    telling: Telling | None = None,
     state_file: Path | None = None,
 ) -> int:
     """Show the console until the operator leaves, and return its exit code.
@@ -38,7 +38,7 @@ def run_app(
     what goes on running after leaving; it is printed then. `own_worker` is there where the coordinator stops with the
     console: it tells the id of the worker that stops too, and leaving asks first when others need them. In `state_dir`
     the console's own mistakes are noted, and what is copied where there is no clipboard. `theme` was asked for this
-    time, `theme_configured` is the usual one. `notify` says how failed jobs are announced, `state_file` keeps how the
+    time, `theme_configured` is the usual one. `telling` says how jobs are announced, and which, `state_file` keeps how the
     console was left. `keymap` maps binding ids to keys, several separated by commas.
     """
     from opsconsole_console.app.app import ConsoleApp
@@ -56,7 +56,7 @@ def run_app(
         theme=theme,
         theme_configured=theme_configured,
         keymap=keymap,
-        notify=notify,
+        telling=telling,
         state_file=None if state_file is None else StateFile(state_file),
     )
     result = app.run()

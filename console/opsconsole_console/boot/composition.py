@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from opsconsole.target import Target
     from opsconsole_console.boot.config import Config, Notify
     from opsconsole_console.boot.config import Coordinator as CoordinatorSection
+    from opsconsole_console.model.announcement import Telling
     from opsconsole_coordinator.notice.rule import NoticeRule
     from opsconsole_coordinator.runtime import CoordinatorConfig
     from opsconsole_coordinator.server.retention import RetentionPolicy
@@ -82,6 +83,23 @@ def coordinator_config(
         transfer=_transfer(file),
         notices=notice_rules(config),
     )
+
+
+def telling(config: Config) -> Telling:
+    """What the console tells of to somebody who looks elsewhere. Raises ConfigError."""
+    from opsconsole_console.boot.config import ConfigError
+    from opsconsole_console.model.announcement import Telling
+    from opsconsole_protocol.error import InvalidRequest
+    from opsconsole_protocol.quantity import duration_ms
+
+    one = config.console
+    if ("wait" in one.notify_on) != (one.notify_wait_longer_than is not None):
+        raise ConfigError('[console]: notify_on = ["wait"] and notify_wait_longer_than = "1h" go together')
+    try:
+        wait_ms = None if one.notify_wait_longer_than is None else duration_ms(one.notify_wait_longer_than)
+    except InvalidRequest as error:
+        raise ConfigError(f"[console] notify_wait_longer_than: {error.message}") from None
+    return Telling(one.notify, one.notify_on, wait_ms, mine=one.notify_whose == "mine")
 
 
 def notice_rules(config: Config) -> tuple[NoticeRule, ...]:

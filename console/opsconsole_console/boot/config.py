@@ -106,6 +106,9 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_only: bool = False
     theme: str | None = None
     notify: Literal["none", "bell", "osc9"] = "none"
+    notify_on: Annotated[tuple[Literal["failure", "end", "wait"], ...], Meta(min_length=1)] = ("failure",)
+    notify_wait_longer_than: str | None = None
+    notify_whose: Literal["all", "mine"] = "all"
     keys: dict[str, str] = {}
 
 

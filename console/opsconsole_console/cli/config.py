@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from opsconsole_console.boot.composition import notice_rules
+from opsconsole_console.boot.composition import notice_rules, telling
 from opsconsole_console.boot.config import EXAMPLE_FILE, config_path, load_config
 from opsconsole_console.cli.output import put
 from opsconsole_console.cli.parser import Group
@@ -25,6 +25,8 @@ def config(args: argparse.Namespace) -> int:
     if args.action == "path":
         put(str(path))
         return 0
-    notice_rules(load_config(args.config))
+    config = load_config(args.config)
+    notice_rules(config)
+    telling(config)
     put(f"{path} is fine" if path.exists() else f"{path} doesn't exist: all defaults")
     return 0

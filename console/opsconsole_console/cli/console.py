@@ -129,6 +129,6 @@ def _run(
         theme=args.theme,
         theme_configured=config.console.theme,
         keymap=config.console.keys,
-        notify=config.console.notify,
+        telling=composition.telling(config),
         state_file=state_path(coordinator),
     )

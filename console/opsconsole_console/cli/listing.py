@@ -18,7 +18,7 @@ from opsconsole_console.model.job_progress import progress_words
 from opsconsole_console.model.reservation import reserved_words
 from opsconsole_console.visible import clean
 from opsconsole_protocol.api.job_filter import SORTS
-from opsconsole_protocol.api.parameter import shown
+from opsconsole_protocol.api.parameter import shown, spell_value
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.mount import mounts_of
 from opsconsole_protocol.quantity import memory_words
@@ -242,6 +242,7 @@ def list_templates(args: argparse.Namespace) -> int:
 
 def _parameters(row: TemplateRow) -> str:
     return " ".join(
-        f"{one.name}:{one.kind}" + (f"={shown(one, one.default)}" if one.default is not None else "")
+        f"{one.name}:{'|'.join(map(spell_value, one.choices)) or one.kind}"
+        + (f"={shown(one, one.default)}" if one.default is not None else "")
         for one in row.parameters
     )

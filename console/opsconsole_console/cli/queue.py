@@ -23,7 +23,7 @@ def add(group: Group) -> None:
         epilog="Only jobs of one person, project and priority have an order of their own; among others, priorities and\n"
         "shares decide, and the answer says so.",
     )  # fmt: skip
-    add_job(parser)
+    add_job(parser, many=True)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--before", metavar="JOB", default="", help="to the place before this job")
     where.add_argument("--after", metavar="JOB", default="", help="to the place after this job")
@@ -52,7 +52,7 @@ def move(args: argparse.Namespace) -> int:
     """`opsconsole move`."""
 
     async def work(client: Client) -> str:
-        return await client.move(args.id, before=args.before, after=args.after, to=args.to or "")
+        return await client.move(*args.ids, before=args.before, after=args.after, to=args.to or "")
 
     put(with_client(args, work))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsconsole_console.cli.option import add_action, add_json
@@ -137,8 +136,6 @@ def _sync(args: argparse.Namespace) -> None:
             args.name, args.project or "default", remove=args.remove, dry_run=args.dry_run
         )
 
-    if not Path(args.name).is_dir():
-        raise InvalidRequest(f"{args.name} is no folder: name one with a TOML file for each template")
     changes = with_client(args, sync)
     if args.json:
         put_json(*changes)

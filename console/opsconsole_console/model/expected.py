@@ -24,11 +24,11 @@ def basis_words(estimate: Estimate) -> str:
 
 
 def takes_words(estimate: Estimate) -> str:
-    """The range, its middle, and on what it rests."""
-    basis = basis_words(estimate)
-    return f"{range_text(estimate)}, half of them within {fmt.duration(estimate.mid_ms, figures=2)}" + (
-        f" ({basis})" if basis else ""
-    )
+    """The range, its middle where that says more than its ends, and on what it rests."""
+    basis, middle = basis_words(estimate), fmt.duration(estimate.mid_ms)
+    is_end = middle in {fmt.duration(estimate.low_ms), fmt.duration(estimate.high_ms)}
+    half = "" if is_end else f", half of them within {fmt.duration(estimate.mid_ms, figures=2)}"
+    return f"{range_text(estimate)}{half}" + (f" ({basis})" if basis else "")
 
 
 def start_text(estimate: Estimate) -> str:

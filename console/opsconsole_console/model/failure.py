@@ -13,7 +13,7 @@ from opsconsole_protocol.state import TaskState
 
 SEEN_MAX = 500
 
-_FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE})
+FAILED = frozenset({TaskState.FAILED, TaskState.WORKER_FAILED, TaskState.UNSCHEDULABLE})
 """What was cancelled isn't news to who cancelled it."""
 
 
@@ -100,7 +100,7 @@ class Failures:
 
     def _is_new(self, row: JobRow) -> bool:
         at_ms = row.finished_at_ms
-        if at_ms is None or row.state not in _FAILED or self._to_ms is None or at_ms <= self._to_ms:
+        if at_ms is None or row.state not in FAILED or self._to_ms is None or at_ms <= self._to_ms:
             return False
         return self._seen_jobs.get(row.id) != at_ms
 

@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Collection, Iterable
 
 from opsconsole.fleet import Change, Fleet
+from opsconsole_console.model.announcement import Ends
 from opsconsole_console.model.clock import Clock
 from opsconsole_console.model.contact import Contact
 from opsconsole_console.model.failure import Failures, Seen
@@ -35,7 +36,8 @@ class Model:
         self._older: dict[str, JobRow] = {}
         self._found: dict[str, JobRow] = {}
         """What only a filter brought here."""
-        self._failed: list[JobRow] | None = None
+        self._ends = Ends()
+        self._ended: list[JobRow] = []
         self._pending = Change(reset=True)
         self._is_dirty = True
 
@@ -46,28 +48,29 @@ class Model:
             self.utilisation.add(self.fleet.workers[worker_id], now_ms)
         for worker_id in change.workers_removed:
             self.utilisation.forget(worker_id)
-        self._note_failures(change)
+        self._note_ends(change)
         known = self.short_ids.length
         self.short_ids.add(change.jobs)
         if self.short_ids.length != known:
             change = change | Change(reset=True)
         self._pending = self._pending | change
 
-    def _note_failures(self, change: Change) -> None:
+    def _note_ends(self, change: Change) -> None:
         jobs = self.fleet.jobs
         if change.reset:
-            fresh = self.failures.begin(jobs.values())
-            self._failed = [] if self._failed is None else self._failed + fresh
+            self.failures.begin(jobs.values())
+            self._ended += self._ends.begin(jobs.values())
             return
         self.failures.forget(change.jobs_removed)
-        fresh = self.failures.note(row for job_id in change.jobs if (row := jobs.get(job_id)) is not None)
-        if self._failed is not None:
-            self._failed += fresh
+        self._ends.forget(change.jobs_removed)
+        rows = [row for job_id in change.jobs if (row := jobs.get(job_id)) is not None]
+        self.failures.note(rows)
+        self._ended += self._ends.note(rows)
 
-    def take_failed(self) -> list[JobRow]:
-        """The jobs that failed since the last call, without those that had failed before the console connected."""
-        fresh, self._failed = self._failed or [], self._failed and []
-        return fresh
+    def take_ended(self) -> list[JobRow]:
+        """The jobs that ended since the last call, without those that had ended before the console connected."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def mark_seen(self, job_id: str) -> None:
         """Count a job's failure as seen: somebody looks at it."""

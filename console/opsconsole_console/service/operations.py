@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from opsconsole.ask import ask
+from opsconsole.queue_moves import moves_of
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.model.model import Model
 from opsconsole_console.model.plan import Plan
@@ -13,7 +14,6 @@ from opsconsole_protocol.api import (
     ActResult,
     Done,
     JobRow,
-    MoveJob,
     SetParallel,
     SetPriority,
     SetWorker,
@@ -130,13 +130,17 @@ class Operations:
         return await self._do_and_say(change)
 
     async def move(self, jobs: Sequence[JobRow], where: Where) -> bool:
-        """Move a waiting job one place earlier or later."""
-        if len(jobs) > 1:
-            self._dialog.say("one job is moved at a time: take the marks off", "warning")
-            return False
+        """Move waiting jobs one place earlier or later: those of one person, project and priority together, in their order."""
 
         async def change() -> str:
-            return (await ask(self._source, MoveJob(id=jobs[0].id, where=where), Done)).text
+            lines: dict[tuple[str, str, int], list[JobRow]] = {}
+            for job in sorted(jobs, key=lambda one: (one.place, one.created_at_ms, one.id)):
+                lines.setdefault((job.project, job.submitted_by, job.priority), []).append(job)
+            said = ""
+            for line in lines.values():
+                texts = [(await ask(self._source, one, Done)).text for one in moves_of([job.id for job in line], where)]
+                said = said or texts[0]
+            return said if len(jobs) == 1 else f"{len(jobs)} jobs moved one place {where}"
 
         return await self._do_and_say(change)
 

@@ -17,7 +17,7 @@ TEMPLATE_NAMES_MAX = 10_000
 
 def set_template(fleet: Fleet, template: TemplateRow, actor: str, now_ms: int) -> str:
     """Make a template, or a new version of one. Raises InvalidRequest or LimitExceeded, and then nothing changed."""
-    _check(template)
+    check_template(template)
     before = fleet.templates.find(template.name)
     _check_room(fleet, 0 if before is not None else 1)
     made = _next_version(fleet, template, before.synced if before is not None else "", actor, now_ms)
@@ -40,7 +40,7 @@ def sync_templates(
     if len(set(names)) != len(names):
         raise InvalidRequest(f"two templates are called {next(name for name in names if names.count(name) > 1)}")
     for template in templates:
-        _check(template)
+        check_template(template)
         before = fleet.templates.find(template.name)
         if before is not None and before.synced not in {"", project}:
             raise Conflict(
@@ -95,13 +95,6 @@ def fill_in(fleet: Fleet, submission: Submission) -> Submission:
         label = spec.template[:200] if version is None else f"{spec.template[:200]}@{version}"
         raise InvalidRequest(f"there is no template {label!r} (opsconsole templates lists them)")
     return Submission(submission.job_id, filled(spec, template))
-
-
-def _check(template: TemplateRow) -> None:
-    check_template(template)
-    check_name(template.name, "a template's name")
-    if "@" in template.name:
-        raise InvalidRequest(f"a template can't be called {template.name}: what stands after @ is a version")
 
 
 def _check_room(fleet: Fleet, more: int) -> None:

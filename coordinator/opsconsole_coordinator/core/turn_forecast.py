@@ -8,7 +8,7 @@ from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.forecast import Waiting, starts
 from opsconsole_coordinator.core.judgement import Offer, judge_all
-from opsconsole_coordinator.core.model import Job, ProjectStatus
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.order import Group
 from opsconsole_coordinator.core.quota import standing
@@ -19,6 +19,8 @@ AHEAD_JOBS_MAX = 100
 """How many jobs ahead are followed, in how many tasks of them, and how many offers are looked at for that: beyond, nothing is claimed."""
 AHEAD_TASKS_MAX = 400
 AHEAD_OFFERS_MAX = 20_000
+FITS_OFFERS_MAX = 5_000
+"""How many offers are looked at to leave out whom no worker fits: beyond, they are told as ahead, too."""
 AHEAD_NAMED = 5
 """How many of those ahead are named."""
 _NOW = Estimate(0, 0, 0)
@@ -42,7 +44,7 @@ def ahead_of(fleet: Fleet, job: Job, now_ms: int) -> Ahead:
     mine = _key(fleet, own, now_ms)[:3]
     sure: list[tuple[tuple[float, ...], JobId]] = []
     maybe: list[tuple[tuple[float, ...], JobId]] = []
-    for group in _competing(fleet):
+    for group in _competing(fleet, now_ms):
         key = _key(fleet, group, now_ms)[:3]
         if key > mine:
             continue
@@ -58,18 +60,29 @@ def ahead_of_new(fleet: Fleet, priority: int, now_ms: int) -> Ahead:
     """Who is before a job that isn't submitted yet: for sure those of a higher priority, and else all of its own."""
     found = sorted(
         ((*_key(fleet, group, now_ms)[:3], seq), job_id, group.line.priority > priority)
-        for group in _competing(fleet)
+        for group in _competing(fleet, now_ms)
         if group.line.priority >= priority
         for seq, job_id in group.jobs[: AHEAD_JOBS_MAX + 1]
     )
     return Ahead([one for _, one, is_sure in found if is_sure], [one for _, one, _ in found])
 
 
-def _competing(fleet: Fleet) -> Iterable[Group]:
-    """The groups that take what becomes free: none of projects that don't run, or that have as much as they may have."""
-    for group in fleet.order.groups:
-        if group not in fleet.order.over_quota and fleet.project_status(group.line.project) is ProjectStatus.ACTIVE:
-            yield group
+def _competing(fleet: Fleet, now_ms: int) -> Iterable[Group]:
+    """The groups that take what becomes free: none of projects that don't run, or that have as much as they may have, or that no worker fits."""
+    groups = [
+        one for one in fleet.order.groups
+        if one not in fleet.order.over_quota and fleet.project_status(one.line.project) is ProjectStatus.ACTIVE
+    ]  # fmt: skip
+    if len(groups) * len(fleet.workers) > FITS_OFFERS_MAX:
+        return groups
+    return [one for one in groups if _takers(fleet, fleet.jobs[one.jobs[0][1]], now_ms)[1]]
+
+
+def _takers(fleet: Fleet, job: Job, now_ms: int) -> tuple[Demand, list[Worker]]:
+    """What a task of a job needs, and the workers that have room for it or will have."""
+    demand = Demand(job.spec, job.requirements, job_id=job.id)
+    offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
+    return demand, [one.worker for one in offers if one.accepted or one.soon]
 
 
 def _key(fleet: Fleet, group: Group, now_ms: int) -> tuple[float, float, float, int]:
@@ -114,8 +127,6 @@ def _waiting(fleet: Fleet, job_ids: Sequence[JobId], now_ms: int) -> list[Waitin
         return None
     found: list[Waiting] = []
     for job in jobs:
-        demand = Demand(job.spec, job.requirements, job_id=job.id)
-        offers = judge_all(fleet.workers.values(), demand, fleet.questions.answers, shortage_of(fleet, demand), now_ms)
-        workers = [one.worker for one in offers if one.accepted or one.soon]
+        demand, workers = _takers(fleet, job, now_ms)
         found.append(Waiting(len(job.ready), demand, workers, estimate.estimate(fleet, job.spec)))
     return found

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,10 @@ GIVE_UP_AFTER_MS = 24 * 3_600_000
 """How old a notice gets: after that nobody is told, and what is found later than that makes none."""
 EVENT_KINDS = frozenset({EventKind.FINISHED, EventKind.LOST, EventKind.SAVE_LATE})
 """The kinds of events that can make a notice."""
+WAIT_KINDS = frozenset({EventKind.RELEASE, EventKind.UNBLOCKED})
+"""The kinds of events with which a job's wait begins anew: before, it wasn't to run."""
+REST_KINDS = frozenset({EventKind.HOLD, EventKind.BLOCKED})
+"""The kinds of events with which it ends, though the job hasn't begun."""
 _WELL = frozenset({TaskState.SUCCEEDED, TaskState.KILLED})
 """How a job ends that didn't fail: somebody who cancels it knows."""
 
@@ -97,6 +102,14 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     finished_at_ms: int | None = None
 
 
+class Wait(NamedTuple):
+    """A job that hasn't begun, when its wait began (Unix milliseconds), and the number of the event that began it; 0: its submission."""
+
+    row: JobRow
+    begun_ms: int
+    seq: int = 0
+
+
 Found = Iterator[tuple[NoticeRule, Notice]]
 
 
@@ -128,17 +141,18 @@ def of_events(
 
 
 def of_waiting(
-    rules: Iterable[NoticeRule], rows: Iterable[JobRow], since_ms: int, now_ms: int, origin: tuple[str, str]
+    rules: Iterable[NoticeRule], waits: Iterable[Wait], since_ms: int, now_ms: int, origin: tuple[str, str]
 ) -> Found:
     """The notices of jobs whose waiting got longer than a rule allows after `since_ms`, and not after `now_ms`."""
-    waiting = [row for row in rows if row.started_at_ms is None and row.state == TaskState.PENDING]
+    waiting = [one for one in waits if one.row.started_at_ms is None and one.row.state == TaskState.PENDING]
     for rule in rules:
         if Occasion.WAIT not in rule.on or rule.wait_ms is None:
             continue
-        for row in waiting:
-            due_ms = row.created_at_ms + rule.wait_ms
+        for row, begun_ms, seq in waiting:
+            due_ms = begun_ms + rule.wait_ms
             if since_ms < due_ms <= now_ms and rule.takes(row.submitted_by, row.project):
-                notice = _notice(f"{origin[0]}-{row.id}-{rule.wait_ms}", Occasion.WAIT, due_ms, origin[1], row)
+                mark = f"-{seq}" if seq else ""
+                notice = _notice(f"{origin[0]}-{row.id}-{rule.wait_ms}{mark}", Occasion.WAIT, due_ms, origin[1], row)
                 words = f"waits for more than {spell_duration(rule.wait_ms)}"
                 reason = f"{words}: {row.reason}" if row.reason else words
                 yield rule, msgspec.structs.replace(notice, reason=reason)

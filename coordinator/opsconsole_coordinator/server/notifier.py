@@ -114,9 +114,11 @@ class Notifier:
         since_ms = max(seen.at_ms, now_ms - core.GIVE_UP_AFTER_MS)
         waits = [rule.wait_ms for rule in self._rules.values() if Occasion.WAIT in rule.on and rule.wait_ms is not None]
         window = (since_ms - max(waits), now_ms - min(waits)) if waits else None
-        kinds = tuple(core.EVENT_KINDS)
+        kinds = tuple(core.EVENT_KINDS | core.WAIT_KINDS if waits else core.EVENT_KINDS)
         found = await self._commit_loop.database.read(lambda one: store.look(one, seen, kinds, window, EVENTS_AT_ONCE))
-        events = [event for event in found.events if now_ms - event.at_ms < core.GIVE_UP_AFTER_MS]
+        begun = [event for event in found.events if event.kind in core.WAIT_KINDS]
+        told = [event for event in found.events if event.kind in core.EVENT_KINDS]
+        events = [event for event in told if now_ms - event.at_ms < core.GIVE_UP_AFTER_MS]
         rules = self._rules.values()
         made = [
             *core.of_events(rules, events, found.jobs, self._origin),
@@ -129,7 +131,8 @@ class Notifier:
         if found.events or waits:
             seen = store.Seen(found.events[-1].seq if found.events else seen.seq, now_ms)
             stored = [(self._rules[key], notice) for key, notices in kept.items() for notice in notices]
-            await self._commit_loop.database.write(lambda one: store.add(one, stored, seen))
+            over_ms = window[0] if window is not None else None
+            await self._commit_loop.database.write(lambda one: store.add(one, stored, begun, over_ms, seen))
             if dropped := len(made) - len(stored):
                 self._audit(f"{_count(dropped)} dropped: {NOTICES_WAITING_MAX:,} of the same rule wait already")
         for key, notices in kept.items():

@@ -17,6 +17,7 @@ from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.quantity import duration_ms
 from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.state import TaskState
 
 TIMES = {"created": "created_at_ms", "started": "started_at_ms", "finished": "finished_at_ms"}
 OTHER_NAMES = {"user": "submitted_by", "tasks": "task_counts"}
@@ -27,6 +28,9 @@ SORTS = (
     "progress", "place",
 )  # fmt: skip
 """By what a list of jobs can be sorted."""
+_PARTS = frozenset({"tasks", "task_counts"})
+_STATES = tuple(map(str, TaskState))
+_NUMBERS = frozenset({"priority", "num_tasks", "progress", "place"})
 _ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})
 
 
@@ -116,7 +120,29 @@ def _check_field(one: Requirement) -> Requirement:
         near = get_close_matches(name, FIELDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
         raise InvalidRequest(f"a job has no field {name[:60]}: {hint}")
-    return _read_time(one) if one.key in TIMES else one
+    if one.key in TIMES:
+        return _read_time(one)
+    _check_value(one)
+    return one
+
+
+def _check_value(one: Requirement) -> None:
+    """Raise InvalidRequest for a value that no job has there, which would hide all of them without a word."""
+    if one.key in _PARTS:
+        raise InvalidRequest(f"{one.key} has parts: write {one.key}.failed>0, or num_tasks>1 for all tasks of a job")
+    if one.key == "state" and one.op in {"=", "!=", "in"}:
+        if one.op != "in" and "," in one.value:
+            raise InvalidRequest(f"a job has one state: write state in {one.value[:60]}")
+        for state in one.value.split(",") if one.op == "in" else (one.value,):
+            if state not in _STATES:
+                near = get_close_matches(state, _STATES, 1, 0.5)
+                hint = f"did you mean {near[0]}?" if near else f"states are {', '.join(_STATES)}"
+                raise InvalidRequest(f"no job is {state[:60]!r}: {hint}")
+    if one.key in _NUMBERS and one.op in {"=", "!=", ">", ">=", "<", "<="}:
+        try:
+            float(one.value)
+        except ValueError:
+            raise InvalidRequest(f"{one.key} is a number, and {one.value[:60]!r} is none") from None
 
 
 def _read_time(one: Requirement) -> Requirement:

@@ -9,6 +9,7 @@ from opsconsole_protocol.bound import (
     TEXT_CHARACTERS_MAX,
     check_length,
     check_tree,
+    is_plain_number,
 )
 from opsconsole_protocol.dataset import JobDataset, check_dataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
@@ -89,8 +90,10 @@ def check_parameter(parameter: Parameter) -> None:
     least, most = parameter.minimum, parameter.maximum
     if (least is not None or most is not None) and parameter.kind not in _NUMBERS:
         raise InvalidRequest(f"{parameter.name}: only a number or a duration has a minimum and a maximum")
+    check_tree("its minimum and its maximum", [least, most])
     if least is not None and most is not None and least > most:
-        raise InvalidRequest(f"{parameter.name}: its minimum {least:g} is above its maximum {most:g}")
+        words = f"its minimum {shown(parameter, least)} is above its maximum {shown(parameter, most)}"
+        raise InvalidRequest(f"{parameter.name}: {words}")
     if parameter.pattern:
         if parameter.kind not in _TEXTS:
             raise InvalidRequest(f"{parameter.name}: only a text or a path has a pattern")
@@ -98,6 +101,8 @@ def check_parameter(parameter: Parameter) -> None:
             compile_pattern(parameter.pattern)
         except InvalidRequest as error:
             raise InvalidRequest(f"{parameter.name}: {error.message}") from None
+    if len(set(parameter.choices)) < len(parameter.choices):
+        raise InvalidRequest(f"{parameter.name}: a choice is there twice")
     for value in (*parameter.choices, *(() if parameter.default is None else (parameter.default,))):
         read_value(parameter, spell_value(value))
 
@@ -129,9 +134,9 @@ def _check_bounds(parameter: Parameter, value: Any, text: str) -> None:
 def _typed_value(parameter: Parameter, text: str) -> Any:
     try:
         if parameter.kind == "int":
-            return int(text)
+            return _plain(parameter, int(text), text)
         if parameter.kind == "float":
-            return _finite(parameter, float(text), text)
+            return _plain(parameter, float(text), text)
     except ValueError:
         raise InvalidRequest(f"{parameter.name} is {_ARTICLE[parameter.kind]}, not {text[:60]!r}") from None
     if parameter.kind == "bool":
@@ -151,11 +156,12 @@ def _typed_value(parameter: Parameter, text: str) -> Any:
     return text
 
 
-def _finite(parameter: Parameter, value: float, text: str) -> float:
-    """A bound holds back `nan` too, which is neither above nor below anything."""
-    if value != value and (parameter.minimum is not None or parameter.maximum is not None):
-        raise InvalidRequest(f"{parameter.name} is {kind_words(parameter)}, not {text[:60]!r}")
-    return value
+def _plain(parameter: Parameter, value: int | float, text: str) -> int | float:  # noqa: PYI041 - they are told apart
+    """A number that can be stored; `nan`, which is neither above nor below any bound, isn't one."""
+    if is_plain_number(value):
+        return value
+    wanted = f"a finite number ({kind_words(parameter)})" if isinstance(value, float) else "a number of 64 bits at most"
+    raise InvalidRequest(f"{parameter.name} is {wanted}, not {text[:60]!r}")
 
 
 def _seconds(parameter: Parameter, text: str) -> int | float:

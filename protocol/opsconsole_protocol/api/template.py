@@ -16,7 +16,6 @@ from opsconsole_protocol.api.template_row import TemplateRow
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
     COMMAND_WORDS_MAX,
-    NAME_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
     check_count,
     check_length,
@@ -24,15 +23,24 @@ from opsconsole_protocol.bound import (
 )
 from opsconsole_protocol.dataset import JobDataset
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.name import check_name
 from opsconsole_protocol.spec import REPEAT, JobSpec
 
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+def check_template_name(name: str) -> None:
+    """Raise InvalidRequest for what can't be a template's name."""
+    check_name(name, "a template's name")
+    if "@" in name:
+        raise InvalidRequest(f"a template can't be called {name[:60]}: what stands after @ is a version")
 
 
 def check_template(template: TemplateRow) -> None:
     """Raise InvalidRequest where the command names a parameter that isn't declared, or a part is missing, unknown or too long."""
     if not template.name or not template.command:
         raise InvalidRequest("a template needs a name and a command")
+    check_template_name(template.name)
     _check_bounds(template)
     known = {parameter.name for parameter in template.parameters}
     for name in sorted(places(template.command)):
@@ -46,7 +54,6 @@ def check_template(template: TemplateRow) -> None:
 
 
 def _check_bounds(template: TemplateRow) -> None:
-    check_length("the template's name", template.name, NAME_CHARACTERS_MAX)
     check_length("the template's description", template.description, TEXT_CHARACTERS_MAX)
     check_count("words of a command", template.command, COMMAND_WORDS_MAX)
     for word in template.command:

@@ -4,10 +4,12 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from opsconsole_agent.core.intent import Intent
 from opsconsole_agent.engine import staging as staging_module
 from opsconsole_agent.engine.build import Build, run_at_once
 from opsconsole_agent.engine.engine import StepProgress
@@ -16,10 +18,12 @@ from opsconsole_agent.probe import folder_check
 from opsconsole_agent.probe.io_path import InputFile, WorkerIOConfig, resolve_input
 from opsconsole_agent.state.state_folder import StateFolder
 from opsconsole_protocol.error import InvalidRequest, Unavailable
-from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.ids import AttemptId, ContentId, WorkerId
+from opsconsole_protocol.job_content import Bundle
 from tests.agent.core.script import make_launch
 
 ATTEMPT = AttemptId("j0b0000000.0.0.aaaa")
+NEXT = AttemptId("j0b0000000.1.0.bbbb")
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "in a child that can be given up on"])
@@ -51,6 +55,25 @@ def test_a_plain_task_gets_its_own_folder(tmp_path: Path) -> None:
     assert command.env["OPSCONSOLE_PORT_HTTP"] == "8000"
     assert "OPSCONSOLE_OUTPUT_PATH" not in command.env
     assert prepared.output_path is None
+
+
+def test_what_clears_up_late_leaves_the_folder_of_the_next_attempt(tmp_path: Path) -> None:
+    """The first attempt's folder is the second's by the time its code is let go of."""
+
+    async def nothing(_: str) -> None:
+        return None
+
+    nobody = SimpleNamespace(release=lambda _: None, manifest=nothing)
+    equipment: Any = SimpleNamespace(contents=nobody, setups=nobody, datasets=None, side_processes=None)
+    state = StateFolder(tmp_path / "state")
+    staging = Staging(TaskDefaults(WorkerId("w"), "ws://h:1", {}, WorkerIOConfig()), state, equipment)
+    state.make(ATTEMPT)
+    state.write_intent(Intent(attempt_id=ATTEMPT, launch=make_launch()))
+    state.remove(ATTEMPT, clean=True)
+    late = staging.release(ATTEMPT, Bundle(content_id=ContentId("0" * 64), size_bytes=1, files=1))
+    asyncio.run(late)
+    state.make(NEXT)
+    assert Path(state.work(NEXT)).is_dir()
 
 
 def test_a_working_folder_must_be_there(tmp_path: Path, quick: bool) -> None:

@@ -136,6 +136,18 @@ def test_a_task_that_leaves_nothing_costs_no_new_file_and_no_new_folder(state: S
     assert [intent.attempt_id for intent in StateFolder(state.path).load()[0]] == ids[2:]
 
 
+def test_nobody_takes_a_spare_folder_apart(state: StateFolder) -> None:
+    """Whoever clears up after the attempt that it was has nothing to do with it any more."""
+    end_untouched(state, A)
+    assert state.is_spare(A)
+    state.remove_empty(A)
+    state.sweep(time.time() + 365 * 86_400)
+    state.make(B)
+    assert Path(state.work(B)).is_dir()
+    assert not state.is_spare(A)
+    assert not state.is_spare(B)
+
+
 def test_a_spare_folder_keeps_nothing_of_the_attempt_before(state: StateFolder) -> None:
     folder = end_untouched(state, A)
     assert (folder / "spec.spare").read_bytes() == b""

@@ -1,11 +1,13 @@
 """A failed job is noticed, and stays new until somebody looks at it. Hard use, triage."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.app.announcer import sequence
-from opsconsole_console.model.announcement import announcement
+from opsconsole_console.model.announcement import Ends, News, Telling, announcement, of_ends, of_waits
 from opsconsole_console.model.failure import SEEN_MAX, Failures, Seen
 from opsconsole_console.screen.main.header import Header
 from opsconsole_protocol.api import JobRow
@@ -77,17 +79,61 @@ def test_what_is_remembered_stays_small() -> None:
 
 
 def test_an_announcement_is_a_line_and_cant_do_anything_else() -> None:
-    assert announcement([replace(failed("a", 1), reason="exit code 1")]) == "a failed: exit code 1"
-    assert announcement([failed(name, 1) for name in "abcde"]) == "5 jobs failed: a, b, c and 2 more"
+    told = Telling(wait_ms=3_600_000)
+    assert (
+        announcement(told, [News("failure", replace(failed("a", 1), reason="exit code 1"))]) == "a failed: exit code 1"
+    )
+    many = [News("failure", failed(name, 1)) for name in "abcde"]
+    assert announcement(told, many) == "5 jobs failed: a, b, c and 2 more"
+    well = News("end", replace(failed("f", 1), state="succeeded", reason=""))
+    waits = [News("wait", replace(failed(name, 1), state="pending")) for name in "gh"]
+    assert announcement(told, [well]) == "f succeeded"
+    words = "1 job failed: a; 1 job ended: f; 2 jobs wait for more than 1h: g, h"
+    assert announcement(told, [many[0], well, *waits]) == words
     hostile = "x\x07\x1b]0;title\x07\x1b[2J\x9c"
-    told = sequence("osc9", hostile, in_tmux=False)
-    assert told.startswith("\x1b]9;")
-    assert told.count("\x1b") == 1
-    assert told.index("\a") == len(told) - 1
+    said = sequence("osc9", hostile, in_tmux=False)
+    assert said.startswith("\x1b]9;")
+    assert said.count("\x1b") == 1
+    assert said.index("\a") == len(said) - 1
     wrapped = sequence("osc9", hostile, in_tmux=True)
-    assert wrapped == "\x1bPtmux;\x1b" + told + "\x1b\\"
+    assert wrapped == "\x1bPtmux;\x1b" + said + "\x1b\\"
     assert sequence("bell", hostile, in_tmux=True) == "\a"
     assert sequence("none", hostile, in_tmux=False) == ""
+
+
+def test_an_end_is_news_once_and_never_what_had_ended_before() -> None:
+    ends = Ends()
+    running = replace(failed("a", 1), state="running", finished_at_ms=None)
+    assert ends.note([failed("x", 1)]) == []
+    assert ends.begin([failed("old", 1), running]) == []
+    assert [row.id for row in ends.note([failed("a", 5)])] == ["a"]
+    assert ends.note([replace(failed("a", 5), reason="said again")]) == []
+    assert ends.note([running]) == []
+    assert [row.id for row in ends.note([failed("a", 9)])] == ["a"], "it was run again"
+    away = [failed("a", 9), failed("old", 1), failed("fetched", 2), failed("meanwhile", 10)]
+    assert [row.id for row in ends.begin(away)] == ["meanwhile"]
+    ends.forget(["a"])
+    assert [row.id for row in ends.note([failed("a", 9)])] == ["a"]
+
+
+def test_whoever_looks_elsewhere_is_told_of_what_was_asked_for() -> None:
+    well, cancelled = (replace(failed(name, 1), state=name) for name in ("succeeded", "killed"))
+    bad = replace(failed("bad", 1), submitted_by="bo")
+    jobs = [well, cancelled, bad]
+
+    def told(**asked: Any) -> list[tuple[str, str]]:
+        return [(one.kind, one.job.name) for one in of_ends(Telling("bell", **asked), jobs, "ana")]
+
+    assert told() == [("failure", "bad")]
+    assert told(mine=True) == []
+    assert told(on=("end",)) == [("end", "succeeded"), ("end", "killed"), ("failure", "bad")]
+    assert told(on=("wait",), wait_ms=5) == []
+    waits = Telling("bell", on=("wait",), wait_ms=500, mine=True)
+    pending = replace(failed("w", 1), state="pending", finished_at_ms=None, started_at_ms=None, created_at_ms=1_000)
+    others = [replace(pending, submitted_by="bo"), replace(pending, state="held"), replace(pending, started_at_ms=5)]
+    assert [one.job for one in of_waits(waits, [pending, *others], 1_499, 1_500, "ana")] == [pending]
+    assert not list(of_waits(waits, [pending], 1_500, 9_000, "ana"))
+    assert not list(of_waits(waits, [pending], 0, 1_499, "ana"))
 
 
 async def test_the_header_counts_failures_and_keys_go_to_them(source: RecordedSource) -> None:
@@ -142,7 +188,7 @@ async def test_looking_is_moving_the_cursor_to_it_opening_it_or_saying_so(source
 async def test_failures_are_announced_as_asked_for_and_not_one_by_one(
     source: RecordedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stage(source, notify="osc9") as there:
+    async with stage(source, telling=Telling("osc9")) as there:
         written: list[str] = []
         monkeypatch.setattr(there.app._announcer, "write", written.append)
         rows = [row for row in source.fleet.jobs.values() if row.finished_at_ms is None][:5]

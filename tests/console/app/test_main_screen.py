@@ -61,8 +61,16 @@ async def test_a_filter_works_while_one_types_and_escape_takes_it_back(source: R
     async with stage(source) as there:
         pane = there.app.main.job_pane
         await there.press("slash")
-        await there.type("project=pose state=run")
+        await there.type("project=pose name=nobody")
         assert pane.table.shown == 0
+        await there.press("ctrl+u")
+        await there.type("project=pose")
+        of_pose = pane.table.shown
+        await there.type(" state=run")
+        assert pane.table.shown == of_pose, "as long as it can't be meant, what was typed before counts"
+        source.change_jobs(*source.fleet.jobs.values())
+        await there.settle()
+        assert "no job is 'run'" in pane.state, "until it can be read"
         await there.type("ning")
         assert pane.table.shown == 3
         assert "filter: project=pose state=running" in pane.state

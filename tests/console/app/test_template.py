@@ -99,6 +99,27 @@ async def test_a_waiting_job_is_moved_by_a_key(source: RecordedSource) -> None:
         await there.until(lambda: "that decides" in there.text())
 
 
+async def test_marked_jobs_are_moved_together_in_the_order_of_the_queue(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        table = there.app.main.job_pane.table
+        waiting = [row for row in source.fleet.jobs.values() if row.state == "pending"][:2]
+        source.change_jobs(
+            *(replace(row, place=9 - at, project="p", submitted_by="ana", priority=0) for at, row in enumerate(waiting))
+        )
+        await there.settle()
+        table.focus()
+        for row in waiting:
+            assert table.move_to(row.id)
+            await there.press("space")
+        await there.press("less_than_sign")
+        await there.until(lambda: len(source.asked(MoveJob)) == 2)
+        later, first = (row.id for row in waiting)
+        moves = [MoveJob(id=first, where="earlier"), MoveJob(id=later, where="after", other=first)]
+        assert source.asked(MoveJob) == moves
+        assert sorted(table.marked) == sorted([later, first]), "for the next press"
+        await there.until(lambda: "2 jobs moved one place earlier" in there.text())
+
+
 async def test_how_many_tasks_of_a_sweep_run_at_a_time_is_changed(source: RecordedSource) -> None:
     async with stage(source) as there:
         await there.line("sweep 51c")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole_console.boot.composition import notice_rules
+from opsconsole_console.boot.composition import notice_rules, telling
 from opsconsole_console.boot.config import (
     EXAMPLE_FILE,
     Config,
@@ -129,6 +129,19 @@ def test_a_rule_that_cannot_work_is_one_line(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         notice_rules(parse_config(f"[[notify]]\ncommand = ['x']\n[[notify]]\n{text}"))
     assert "hidden" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("notify_on = ['wait']", "go together"),
+        ("notify_wait_longer_than = '1h'", "go together"),
+        ("notify_on = ['wait']\nnotify_wait_longer_than = 'soon'", "notify_wait_longer_than: .*is not a duration"),
+    ],
+)
+def test_what_the_console_tells_of_can_be_meant(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        telling(parse_config(f"[console]\n{text}"))
 
 
 def test_the_examples_rules_are_right() -> None:

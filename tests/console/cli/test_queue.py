@@ -22,6 +22,9 @@ def test_a_job_is_moved(run: Run, server: FakeServer) -> None:
     assert last(server) == api.MoveJob(id="aaaa", where="after", other="bbbb")
     assert run("move", "aaaa", "--first").out == "aaaa000001 moved first\n"
     assert last(server) == api.MoveJob(id="aaaa", where="first")
+    server.add_job("cccc000001", JobSpec(command=("a",)))
+    assert run("move", "aaaa", "cccc", "--last").out == "2 jobs together, one of them aaaa000001 moved last\n"
+    assert last(server) == api.MoveJob(id="cccc", where="after", other="aaaa")
     assert run("move", "aaaa").code == 2
     assert "not allowed with" in run("move", "aaaa", "--first", "--after", "b").err
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from opsconsole.queue_moves import moves_of
 from opsconsole_coordinator.core import queue
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound
 from opsconsole_protocol.ids import JobId
@@ -39,6 +40,31 @@ def test_a_job_is_moved_before_and_after_others(world: World) -> None:
     assert names(world) == ["c", "a", "b", "d"]
     assert "stands there already" in move(world, ids["c"], "earlier")
     assert "stands there already" in move(world, ids["a"], "before", ids["b"])
+
+
+@pytest.mark.parametrize(
+    ("together", "where", "other", "order"),
+    [
+        ("bc", "earlier", "", "bcade"),
+        ("bc", "later", "", "adbce"),
+        ("ab", "earlier", "", "abcde"),
+        ("de", "later", "", "abcde"),
+        ("bd", "earlier", "", "bdace"),
+        ("bd", "later", "", "acebd"),
+        ("db", "first", "", "dbace"),
+        ("ac", "last", "", "bdeac"),
+        ("ab", "after", "d", "cdabe"),
+        ("ed", "before", "b", "aedbc"),
+        ("aab", "last", "", "cdeab"),
+    ],
+)
+def test_several_are_moved_together_in_their_order(
+    together: str, where: str, other: str, order: str, world: World
+) -> None:
+    ids = queued(world, *"abcde")
+    for asked in moves_of([ids[one] for one in together], where, ids.get(other, "")):
+        move(world, JobId(asked.id), asked.where, JobId(asked.other) if asked.other else None)
+    assert "".join(names(world)) == order
 
 
 def test_the_scheduler_starts_them_in_that_order(world: World) -> None:

@@ -4,7 +4,7 @@ from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.demand import kind_of
 from opsconsole_coordinator.core.history import SURE, Kind, Run
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.turn_forecast import ahead_of
+from opsconsole_coordinator.core.turn_forecast import AHEAD_JOBS_MAX, ahead_of
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.spec import JobSpec
 from tests.coordinator.core.world import World, gpus
@@ -68,6 +68,20 @@ def test_those_of_a_higher_priority_are_ahead_for_sure_and_others_as_things_stan
     [new] = view.candidates(world.fleet, JobSpec(command=("a",), priority=9), world.now_ms).verdicts
     assert new.start is not None
     assert new.start.low_ms == 50 * MINUTE_MS
+
+
+def test_whom_no_worker_fits_is_ahead_of_nobody(world: World) -> None:
+    """Neither by name, nor so that of others nothing could be said for sheer numbers."""
+    remember(world, "long", *range(50, 50 + SURE))
+    worker = world.worker()
+    world.submit(name="long")
+    worker.started()
+    for _ in range(AHEAD_JOBS_MAX + 1):
+        world.submit(gpus=8, priority=5)
+    urgent = world.submit(name="long", priority=5)
+    mine = world.submit(name="long")
+    assert list(ahead_of(world.fleet, mine, world.now_ms).standing) == [urgent.id]
+    assert starts(world, mine) == [(100, 108, 116)]
 
 
 def test_a_worker_that_refuses_at_the_last_moment_is_passed_by(world: World) -> None:

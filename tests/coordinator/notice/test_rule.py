@@ -6,7 +6,7 @@ import hmac
 import pytest
 
 from opsconsole_coordinator.notice import rule as core
-from opsconsole_coordinator.notice.rule import Command, Notice, NoticeRule, Occasion, Webhook
+from opsconsole_coordinator.notice.rule import Command, Notice, NoticeRule, Occasion, Wait, Webhook
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
 
@@ -85,7 +85,7 @@ def test_a_wait_is_told_once_when_it_gets_too_long() -> None:
     rules = [rule("wait", wait_ms=500)]
 
     def found(since_ms: int, now_ms: int, job: JobRow = waiting) -> list[Notice]:
-        return [one for _, one in core.of_waiting(rules, [job], since_ms, now_ms, ORIGIN)]
+        return [one for _, one in core.of_waiting(rules, [Wait(job, job.created_at_ms)], since_ms, now_ms, ORIGIN)]
 
     assert not found(0, 1_499)
     (notice,) = found(1_499, 1_500)

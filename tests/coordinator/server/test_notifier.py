@@ -223,6 +223,25 @@ async def test_a_long_wait_is_told(tmp_path: Path, receiver: Receiver, monkeypat
     assert sorted(str(one["job"]) for one in receiver.notices) == sorted([row.id, other.id])
 
 
+async def test_a_wait_counts_from_when_the_job_was_let_go(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held, released, held and released again: told once, for its last wait. One that stays held is never told of."""
+    monkeypatch.setattr(notifier, "LOOK_EVERY_S", 0.02)
+    rule = NoticeRule(Webhook(receiver.url), frozenset({Occasion.WAIT}), wait_ms=300)
+    async with peer.site(tmp_path / "data", notices=(rule,)) as site, await site.operator() as operator:
+        before = await operator.submit(held=True)
+        await operator.submit(held=True)
+        free = await operator.submit()
+        await until(lambda: len(receiver.told) >= 1)  # the others have been there for as long
+        for verb in ("release", "hold", "release"):
+            await operator.call(api.Act(verb=verb, ids=(before.id,)))
+        await until(lambda: len(receiver.told) >= 2)
+        last = await operator.submit()
+        await until(lambda: len(receiver.told) >= 3)
+    assert [one["job"] for one in receiver.notices] == [free.id, before.id, last.id]
+
+
 async def test_a_command_gets_variables_and_no_secret_and_says_why_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

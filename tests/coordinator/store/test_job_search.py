@@ -36,7 +36,7 @@ NAMES = (
     "train-7",
 )
 FILTERS = (
-    "", "state=failed", "state!=failed", "state in failed,succeeded", "state~^fail", "state>f", "state=none",
+    "", "state=failed", "state!=failed", "state in failed,succeeded", "state~^fail", "state>f", "state=held",
     "project=vision", "project=VISION", "project!=vision", "project~vis", "user=ana", "submitted_by=Bèn", "user in ana,cy",
     "name=train", "name=kilo", "name=strasse", "name~^train$", "name~tr.*n-7", "name~(train|kilo)", "name~swee?p_", "name~s.?t",
     "name~kilo", "name~a%b", "name~ra+in", "name!=train", "name>s", "created<2h", "created>=2h", "created<2h state=failed",

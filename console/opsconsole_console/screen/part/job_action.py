@@ -45,7 +45,7 @@ JOB_BINDINGS: list[Binding] = [
         "Earlier",
         show=False,
         key_display="<",
-        tooltip="One place earlier among the waiting jobs of this person, project and priority",
+        tooltip="One place earlier among the waiting jobs of this person, project and priority; marked ones together",
         id="job.earlier",
     ),
     Binding(
@@ -127,7 +127,7 @@ class JobActions(Widget):
 
     def action_job_move(self, where: str) -> None:
         self.let_job_go()
-        self._carry_out(lambda jobs: shell(self).operations.move(jobs, Where(where)))
+        self._carry_out(lambda jobs: shell(self).operations.move(jobs, Where(where)), keeps_marks=True)
 
     def action_job_logs(self) -> None:
         for job in self.selected_jobs():
@@ -196,11 +196,12 @@ class JobActions(Widget):
         jobs = self.selected_jobs()
         return jobs[0] if jobs else None
 
-    def _carry_out(self, do: Callable[[Sequence[JobRow]], Awaitable[bool]]) -> None:
+    def _carry_out(self, do: Callable[[Sequence[JobRow]], Awaitable[bool]], *, keeps_marks: bool = False) -> None:
+        """`keeps_marks`: for a verb that is often pressed several times."""
         jobs = self.selected_jobs()
 
         async def carried_out() -> None:
-            if await do(jobs):
+            if await do(jobs) and not keeps_marks:
                 self.unmark_jobs({job.id for job in jobs})
 
         if jobs:

@@ -42,6 +42,8 @@ class TablePane(Pane, Generic[RowT]):
     def __init__(self, *, number: int, title: str, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(number=number, title=title, id=id)
         self.filter = Filter()
+        self._unreadable = ""
+        """What is wrong with the line that is being typed."""
         self.table: LiveTable[str, RowT] = self.make_table()
         self.coverage = NOTHING_YET
         self._update_empty_text()
@@ -89,6 +91,7 @@ class TablePane(Pane, Generic[RowT]):
         """Show only what the line lets through. Raises InvalidRequest where it can't be read."""
         inverted = self.filter.inverted if inverted is None else inverted
         self.filter = self.read_filter(text, inverted=inverted)
+        self._unreadable = ""
         self.table.set_filter(self.filter.predicate(self.properties, self.haystack))
         self._update_empty_text()
         self.show_state()
@@ -112,7 +115,7 @@ class TablePane(Pane, Generic[RowT]):
             parts.insert(0, f"{marked} marked")
         if not self.filter.empty:
             parts.append(self.count_text())
-        self.state = "  ".join(parts)
+        self.state = self._unreadable or "  ".join(parts)
         self.refresh_bindings()
 
     def count_text(self) -> str:
@@ -152,7 +155,8 @@ class TablePane(Pane, Generic[RowT]):
         try:
             self.set_filter(event.text)
         except InvalidRequest as error:
-            self.state = error.message
+            self._unreadable = "" if event.final else error.message
+            self.show_state()
             if event.final:
                 shell(self).say(error.message, "warning")
         if event.final:
