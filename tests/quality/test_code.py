@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
     [
         pytest.param((BIN / "ruff", "check", "."), id="ruff check"),
         pytest.param((BIN / "ruff", "format", "--check", "."), id="ruff format"),
-        pytest.param((BIN / "mypy",), id="mypy"),
+        pytest.param((BIN / "mypy",), id="mypy", marks=pytest.mark.longest),
         pytest.param((BIN / "lint-imports",), id="import contracts"),
     ],
 )

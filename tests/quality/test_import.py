@@ -18,7 +18,15 @@ def loaded_by(statement: str) -> set[str]:
     [
         (
             "import opsconsole_agent.runtime",
-            {"textual", "rich", "starlette", "uvicorn", "aiosqlite", "opsconsole_console"},
+            {
+                "textual",
+                "rich",
+                "starlette",
+                "uvicorn",
+                "aiosqlite",
+                "opsconsole_console",
+                "opsconsole_agent.failure.explanation",
+            },
         ),
         (
             "import opsconsole_coordinator.runtime",

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 from opsconsole_agent.core.event import AttemptExited
 from opsconsole_agent.core.intent import Stop, StopCause
-from opsconsole_agent.failure.explanation import explain, signal_words
 from opsconsole_agent.failure.last_lines import NOTHING, Printed
-from opsconsole_agent.failure.rule import CAUSE_HINTS, SIGNAL_HINTS, STATUS_HINTS
 from opsconsole_protocol.end_cause import Cause, EndCause
 from opsconsole_protocol.state import AttemptState
 
@@ -92,6 +90,9 @@ def _exit_code(exited: AttemptExited) -> int | None:
 
 def _failure(exited: AttemptExited, printed: Printed) -> tuple[str, Cause, str]:
     """What an attempt failed of by itself: in words, as a code, and what to do."""
+    from opsconsole_agent.failure.explanation import explain, signal_words
+    from opsconsole_agent.failure.rule import CAUSE_HINTS, SIGNAL_HINTS, STATUS_HINTS
+
     if exited.error:
         return exited.error, exited.cause or EndCause.NOT_STARTED, CAUSE_HINTS.get(exited.cause, "")
     if exited.out_of_memory:

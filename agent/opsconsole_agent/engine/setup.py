@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,13 +18,15 @@ from opsconsole_agent.engine.engine import StepProgress
 from opsconsole_agent.engine.setup_cache import MadeSetup, SetupCache, SetupRecord
 from opsconsole_agent.engine.setup_key import Binding, binding, holds_code, python_of, setup_key
 from opsconsole_agent.engine.side_process import SideProcesses
-from opsconsole_agent.failure.explanation import WORDS_CHARACTERS_MAX, Failure, explain, signal_words
 from opsconsole_agent.failure.last_lines import LAST_BYTES_MAX, Printed, Tail, last_lines, secret_variables
 from opsconsole_agent.keeper import state_file
 from opsconsole_agent.keeper_client.message import AttemptExited, StartCommand, User
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.link import Launch
+
+if TYPE_CHECKING:
+    from opsconsole_agent.failure.explanation import Failure
 
 _SHELL = """
 if command -v python3 >/dev/null 2>&1; then
@@ -207,8 +210,10 @@ def _size(log: str) -> int:
         return 0
 
 
-def _failure(exited: AttemptExited, log: str, begun: int, secrets: Mapping[str, str]) -> Failure:
+def _failure(exited: AttemptExited, log: str, begun: int, secrets: Mapping[str, str]) -> "Failure":
     """How it ended, with what its last lines say, or else the last one. What it wrote is behind the first `begun` bytes of the log."""
+    from opsconsole_agent.failure.explanation import WORDS_CHARACTERS_MAX, Failure, explain, signal_words
+
     where = "(its log has the source `build`)"
     if exited.error:
         return Failure(f"the setup failed, {exited.error} {where}")

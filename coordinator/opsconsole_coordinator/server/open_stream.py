@@ -75,6 +75,10 @@ class OpenStream:
     granted_s: float
     heard_s: float
     """When it was last heard of."""
+    session_id: int | None = None
+    """The session in which a worker was asked to be its responder."""
+    is_answered: bool = False
+    """Its responder has said something."""
     is_begun: bool = False
     """Its bytes flow through the transfer process."""
     has_passed: bool = False

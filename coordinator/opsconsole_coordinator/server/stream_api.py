@@ -82,7 +82,7 @@ class StreamApi:
                 self._quietly(lambda: self._broker.ended(stream_id, _agent(worker), _said(message)))
             case link.Contents():
                 if message.whole:  # it has just been connected
-                    self._broker.tell_stopped(_agent(worker))
+                    self._broker.connected(_agent(worker))
                 self._commit_loop.reactor.on_contents(worker, message, self._commit_loop.clock.now_ms())
 
     def _on_ask(self, worker: Worker, message: link.AskForStream) -> None:

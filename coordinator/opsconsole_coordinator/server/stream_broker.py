@@ -164,6 +164,7 @@ class StreamBroker:
             ttl_ms=TICKET_MS,
         )  # fmt: skip
         if not is_store:
+            stream.session_id = self._session_id(plan.responder)
             peer = PeerKind.WORKER if initiator.kind is PartyKind.WORKER else PeerKind.HOST
             self._serve(
                 plan,
@@ -216,6 +217,11 @@ class StreamBroker:
             return
         self._send_to_worker(plan.responder, grant)
 
+    def _session_id(self, party: Party) -> int | None:
+        """Of a worker that is connected."""
+        session = self._commit_loop.sessions.get(WorkerId(party.key)) if party.kind is PartyKind.WORKER else None
+        return session.id if session is not None else None
+
     def _send_to_worker(self, worker: Party, grant: StreamGrant) -> None:
         session = self._commit_loop.sessions.get(WorkerId(worker.key))
         if session is None:
@@ -261,6 +267,7 @@ class StreamBroker:
         if stream.is_over:
             raise NotFound("this stream is over")
         stream.heard_s = _now_s()
+        stream.is_answered = stream.is_answered or receiver is stream.initiator
         stream.signals += 1
         if stream.signals > SIGNALS_MAX:
             self._end(stream, "failed", "its ends told each other too much")
@@ -317,8 +324,17 @@ class StreamBroker:
                 for end in stream.ends:
                     self._tell_stopped(stream, end)
 
-    def tell_stopped(self, worker: Party) -> None:
-        """A worker is connected: it may have streams that were ended meanwhile."""
+    def connected(self, worker: Party) -> None:
+        """A worker is connected: it may have streams that were ended meanwhile, and may not have heard of one before."""
+        session_id = self._session_id(worker)
+        for stream in list(self._streams.values()):
+            is_ours = stream.responder is stream.end_of(worker) and not stream.is_answered
+            if is_ours and stream.session_id not in {None, session_id}:
+                reason = f"{worker.name} had lost its connection before it answered: try again"
+                self._remember(stream)
+                self._end(stream, "failed", reason)
+                stream.over(reason)
+                self._tell_stopped(stream, stream.initiator)
         for stream in self._stopped.values():
             end = stream.end_of(worker)
             if end is not None:

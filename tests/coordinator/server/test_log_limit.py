@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from opsconsole_coordinator.server.log_limit import NOTES_BYTES, within
 from opsconsole_protocol.link import LogChunk
 from opsconsole_protocol.log import Source
+from opsconsole_protocol.report import REPORT_BYTES_MAX
 
 LIMIT = 1_000
 
@@ -43,5 +44,7 @@ def test_never_more_is_kept_than_the_limit(sizes: list[tuple[int, Source]]) -> N
         chunks.append(chunk(reached.get(source, 0), size, source))
         reached[str(source)] = reached.get(str(source), 0) + size
     kept, dropped = within(chunks, lambda _: {}, LIMIT)
-    assert sum(len(one.data) for one in kept) <= LIMIT + NOTES_BYTES
+    reports = sum(len(one.data) for one in kept if one.source is Source.REPORT)
+    assert reports <= REPORT_BYTES_MAX
+    assert sum(len(one.data) for one in kept) - reports <= LIMIT + NOTES_BYTES
     assert all(end == reached[source] for (_, source), end in dropped.items())

@@ -56,6 +56,32 @@ async def test_both_ends_are_told_what_they_need_and_no_more(site: Site) -> None
         assert mine.ttl_ms == 60_000
 
 
+@pytest.mark.parametrize("has_answered", [False, True])
+async def test_who_waits_for_a_worker_that_died_before_it_answered_hears_so_once_it_is_back(
+    site: Site, has_answered: bool
+) -> None:
+    """The next life of an agent knows nothing of what the one before was asked; one that has answered is a matter of both ends."""
+    secret = some_secret()
+    async with await site.operator() as operator:
+        async with await site.agent("gpu-a", secret=secret) as agent:
+            await agent.register(properties=MOUNTS)
+            stream_id = (await to_mount(operator, "gpu-a")).stream_id
+            await served(agent)
+            if has_answered:
+                await agent.send(link.Signal(stream_id=stream_id, body=b"1"))
+                await operator.call(api.AwaitSignals(stream_id=stream_id, wait_ms=10_000))
+        async with await site.agent("gpu-a", secret=secret) as agent:
+            await agent.register(properties=MOUNTS, run_id="run-2")
+            await agent.send(link.Contents(whole=True))
+            later_id = (await to_mount(operator, "gpu-a")).stream_id
+            said = await operator.call(api.AwaitSignals(stream_id=stream_id, wait_ms=0 if has_answered else 10_000))
+            assert said.is_over is not has_answered
+            assert ("gpu-a had lost its connection" in said.stopped) is not has_answered
+            await agent.send(link.Contents(whole=True))
+            await agent.send(link.Signal(stream_id=later_id, body=b"2"))
+            assert (await operator.call(api.AwaitSignals(stream_id=later_id, wait_ms=10_000))).bodies == (b"2",)
+
+
 async def test_signals_go_to_the_other_end_of_the_stream_and_to_nobody_else(site: Site) -> None:
     async with (
         await site.operator() as operator, await site.operator_of("operator") as other, await site.agent("a") as agent,
@@ -277,6 +303,8 @@ async def test_the_end_that_stays_is_told_to_end_a_stream_of_a_revoked_credentia
             await agent.register(properties=MOUNTS)
             theirs, late = [await to_mount(person, "a") for _ in range(2)]
             of_worker = await to_mount(admin, "a")
+            await agent.send(link.Signal(stream_id=of_worker.stream_id, body=b"1"))
+            await admin.call(api.AwaitSignals(stream_id=of_worker.stream_id, wait_ms=10_000))
             waiting = await (waiter := await site.operator()).ask(api.AwaitSignals(stream_id=of_worker.stream_id))
             await admin.call(api.RevokePeople(names=("the-operator",)))
             told = [await agent.take(link.StopStream) for _ in range(2)]
