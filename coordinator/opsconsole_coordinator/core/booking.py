@@ -10,14 +10,14 @@ def booked_words(worker: Worker, demand: Demand, now_ms: int) -> Decision:
     """Whether reservations of the worker let a task have a place there now, or why not and until when."""
     if worker.booked is None:
         return ALLOWED
-    return worker.booked.refuse(worker, worker.live.values(), _asker(demand, now_ms), now_ms)
+    return worker.booked.refuse(worker, worker.live.holders(), _asker(demand, now_ms), now_ms)
 
 
 def free_ms(worker: Worker, demand: Demand, now_ms: int) -> int:
     """When no reservation of the worker keeps a task from having a place there."""
     if worker.booked is None:
         return now_ms
-    return worker.booked.free_ms(worker, worker.live.values(), _asker(demand, now_ms), now_ms)
+    return worker.booked.free_ms(worker, worker.live.holders(), _asker(demand, now_ms), now_ms)
 
 
 def asks_of(fleet: Fleet, demand: Demand) -> tuple[object, ...]:

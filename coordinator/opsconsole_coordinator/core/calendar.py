@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.quantity import spell_moment
 from opsconsole_protocol.spec import JobSpec
@@ -104,6 +105,8 @@ class Reservations:
     def __init__(self, reservations: Iterable[Reservation] = ()) -> None:
         self._by_id = {one.id: one for one in reservations}
         self._dirty: dict[str, Reservation | None] = {}
+        self.offers: dict[JobId, ReservedOffer] = {}
+        """The offers that people have reserved, by the job that is to come. They aren't stored."""
 
     def __bool__(self) -> bool:
         return bool(self._by_id)
@@ -151,13 +154,16 @@ class _Job(Protocol):
     def submitted_by(self) -> str: ...
 
 
-class _Attempt(Protocol):
+class _Holder(Protocol):
     @property
     def job_id(self) -> JobId: ...
     @property
-    def index(self) -> int: ...
-    @property
     def gpu_ids(self) -> tuple[str, ...]: ...
+
+
+class _Attempt(_Holder, Protocol):
+    @property
+    def index(self) -> int: ...
 
 
 class _Worker(Protocol):
@@ -182,7 +188,7 @@ class Booked:
         """The one that is in force."""
         return next((one for one in self.reservations if one.is_in_force(now_ms)), None)
 
-    def refuse(self, worker: _Worker, live: Iterable[_Attempt], asker: Asker, now_ms: int) -> Decision:
+    def refuse(self, worker: _Worker, live: Iterable[_Holder], asker: Asker, now_ms: int) -> Decision:
         """Why somebody may not have a place on the worker now."""
         found = list(live)
         for one in self.reservations:
@@ -191,7 +197,7 @@ class Booked:
                 return decision
         return ALLOWED
 
-    def free_ms(self, worker: _Worker, live: Iterable[_Attempt], asker: Asker, now_ms: int) -> int:
+    def free_ms(self, worker: _Worker, live: Iterable[_Holder], asker: Asker, now_ms: int) -> int:
         """When the reservations let somebody have a place who may not now, and is as long there as before."""
         found, lasts_ms = list(live), None if asker.ends_ms is None else asker.ends_ms - now_ms
         while (decision := self.refuse(worker, found, asker, now_ms)).reason:
@@ -217,15 +223,17 @@ class Booked:
                 found.append(one)
         return found
 
-    def _taken(self, reservation: Reservation, worker: _Worker, live: Iterable[_Attempt]) -> Taken:
+    def _taken(self, reservation: Reservation, worker: _Worker, live: Iterable[_Holder]) -> Taken:
         if reservation.gpus is None:
             return Taken(0, 0, len(worker.gpus), worker.max_concurrent_jobs)
         held = [one for one in live if one.gpu_ids and self._is_other(reservation, one)]
         gpu_ids = {gpu_id for one in held for gpu_id in one.gpu_ids}
         return Taken(len(gpu_ids), len(held), len(worker.gpus), worker.max_concurrent_jobs)
 
-    def _is_other(self, reservation: Reservation, attempt: _Attempt) -> bool:
-        job = self.jobs.get(attempt.job_id)
+    def _is_other(self, reservation: Reservation, holder: _Holder) -> bool:
+        if isinstance(holder, ReservedOffer):
+            return not reservation.is_for(holder.project, holder.person)
+        job = self.jobs.get(holder.job_id)
         return job is None or not reservation.is_for(job.spec.project, job.submitted_by)
 
 

@@ -1,17 +1,25 @@
 """The live attempts of a worker, and what they take of it together, added up only after a change."""
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
 
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.gpu_load import GpuLoad
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, JobId
 
 
 class Holder(Protocol):
     """What holds a part of a worker."""
 
-    gpu_ids: tuple[str, ...]
-    share_mb: int
-    promised: dict[str, float]
+    @property
+    def job_id(self) -> JobId: ...
+    @property
+    def gpu_ids(self) -> tuple[str, ...]: ...
+    @property
+    def share_mb(self) -> int: ...
+    @property
+    def promised(self) -> dict[str, float]: ...
 
 
 H = TypeVar("H", bound=Holder)
@@ -29,11 +37,31 @@ class Load(NamedTuple):
 
 
 class Live(dict[AttemptId, H]):
-    """Attempts by id. What an attempt takes never changes."""
+    """Attempts by id, and beside them the offers that are reserved. What an attempt takes never changes."""
 
-    __slots__ = ("_load",)
+    __slots__ = ("_load", "offers")
 
     _load: Load | None
+
+    def __init__(self, other: Mapping[AttemptId, H] | None = None) -> None:
+        """Without any, or a copy of another."""
+        super().__init__(other or {})
+        self.offers: dict[JobId, ReservedOffer] = dict(other.offers) if isinstance(other, Live) else {}
+        """By the job that is to come."""
+
+    def holders(self) -> Iterator[Holder]:
+        """All that takes something of the worker."""
+        return chain(self.values(), self.offers.values())
+
+    def reserve(self, offer: ReservedOffer) -> None:
+        """Somebody has chosen an offer."""
+        self._load = None
+        self.offers[offer.job_id] = offer
+
+    def free(self, job_id: JobId) -> None:
+        """An offer isn't reserved any more."""
+        self._load = None
+        self.offers.pop(job_id, None)
 
     @property
     def load(self) -> Load:
@@ -48,7 +76,7 @@ class Live(dict[AttemptId, H]):
 
     def _sum(self) -> Load:
         without, gpus, promised = 0, GpuLoad(), dict[str, float]()
-        for attempt in self.values():
+        for attempt in self.holders():
             if attempt.gpu_ids:
                 gpus.take(attempt.gpu_ids, attempt.share_mb)
             else:

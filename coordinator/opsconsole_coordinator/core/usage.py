@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import exp2, log
 
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 
 HALF_LIFE_MS = 7 * DAY_MS
@@ -36,8 +37,8 @@ class Held:
     """Those too of tasks that asked for none: one each."""
     weight: float = 0.0
 
-    def change(self, attempt: Attempt, sign: int) -> None:
-        """Add an attempt, or take it away."""
+    def change(self, attempt: Attempt | ReservedOffer, sign: int) -> None:
+        """Add an attempt or a reserved offer, or take it away."""
         asked = attempt.promised.get("cpus", 0.0)
         self.tasks += sign
         if not self.tasks:  # so that errors of rounding don't add up
@@ -100,18 +101,25 @@ class Usage:
 
     def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gets what it asked for."""
-        self._change(job, attempt, 1, now_ms)
+        self._change((job.spec.project, job.submitted_by), attempt, 1, now_ms)
 
     def end(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gives back what it had."""
-        self._change(job, attempt, -1, now_ms)
+        self._change((job.spec.project, job.submitted_by), attempt, -1, now_ms)
         self._days[job.spec.project, job.submitted_by].tasks += 1
 
-    def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
+    def reserve(self, offer: ReservedOffer, now_ms: int) -> None:
+        """Somebody has chosen an offer: it counts like a task."""
+        self._change((offer.project, offer.person), offer, 1, now_ms)
+
+    def free(self, offer: ReservedOffer, now_ms: int) -> None:
+        """An offer isn't reserved any more."""
+        self._change((offer.project, offer.person), offer, -1, now_ms)
+
+    def _change(self, whose: _Whose, holder: Attempt | ReservedOffer, sign: int, now_ms: int) -> None:
         self.changes += 1
-        whose = (job.spec.project, job.submitted_by)
         for held in self._settle(whose, now_ms):
-            held.change(attempt, sign)
+            held.change(holder, sign)
 
     def restore(self, days: Iterable[UsageDay]) -> None:
         """Take in what the store has, oldest first, before any attempt begins."""

@@ -18,6 +18,7 @@ from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, ProjectStatus, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
+from opsconsole_coordinator.core.offering import without_offer
 from opsconsole_coordinator.core.project import placed
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
@@ -40,7 +41,7 @@ from opsconsole_protocol.api import (
     Verdict,
     WorkerRow,
 )
-from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint
@@ -369,15 +370,17 @@ def outputs_row(row: JobRow) -> OutputsRow:
     return OutputsRow(path=row.output_path, files=row.output_files, bytes=row.output_bytes)
 
 
-def candidates(fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = ()) -> Candidates:
+def candidates(
+    fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = (), job_id: JobId | None = None
+) -> Candidates:  # fmt: skip
     """Every worker's verdict on a spec, best first, and the decision of automatic placement in one line.
 
-    It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
-    for a requirement that can't be read.
+    It is told from what workers have said so far. `supplied`: trees that will be there before the job is. `job_id`: what is reserved
+    for that job is free to it. Raises InvalidRequest for a requirement that can't be read.
     """
-    return _verdicts(
-        fleet, demand_for(placed(fleet, spec)), ahead_of_new(fleet, spec.priority, now_ms), now_ms, supplied
-    )
+    demand, ahead = demand_for(placed(fleet, spec)), ahead_of_new(fleet, spec.priority, now_ms)
+    with without_offer(fleet, job_id):
+        return _verdicts(fleet, demand, ahead, now_ms, supplied)
 
 
 def demand_for(spec: JobSpec) -> Demand:

@@ -315,7 +315,13 @@ class JobApi:
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
-            found = view.candidates(commit_loop.fleet, request.spec, commit_loop.clock.now_ms(), request.supplied)
+            found = view.candidates(
+                commit_loop.fleet,
+                request.spec,
+                commit_loop.clock.now_ms(),
+                request.supplied,
+                JobId(request.job_id) if request.job_id else None,
+            )
             commit_loop.changed()
             is_open = any(one.asking for one in found.verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:
