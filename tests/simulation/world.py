@@ -23,7 +23,7 @@ from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.simulation.agent import AgentProcess
 from tests.simulation.checker import Checker
-from tests.simulation.coordinator import Coordinator, Life
+from tests.simulation.coordinator import EPOCH_MS, Coordinator, Life
 from tests.simulation.fault import Machine, Nemesis
 from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
@@ -69,6 +69,10 @@ class World:
         self.checker.specs = {job.job_id: job.spec for job in plan.jobs}
         self.checker.shares = Shares(
             {job.job_id: job.person for job in plan.jobs}, self.checker.require, lambda: self.loop.now_ms
+        )
+        self.checker.backfills.specs, self.checker.backfills.epoch_ms = self.checker.specs, EPOCH_MS
+        self.checker.backfills.is_calm = lambda: (
+            not any(one.at_ms <= self.loop.now_ms for one in (*plan.faults, *plan.acts))
         )
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)

@@ -288,7 +288,7 @@ def _check_shares(fleet: Fleet) -> Iterator[str]:
             if whose == (job.spec.project if kind == "project" else job.submitted_by)
         ]
         kept = [one for one in offers if whose == (one.project if kind == "project" else one.person)]
-        gpus = sum(one.shared_gpus if one.share_mb else len(one.gpu_ids) for one in (*theirs, *kept))
+        gpus = sum(one.gpus for one in theirs) + sum(one.gpus for one in kept)
         if held.tasks != len(theirs) + len(kept) or abs(held.gpus - gpus) > 1e-6:
             yield f"{name} is said to hold {held}, but has {len(theirs)} attempts and {len(kept)} offers"
 
