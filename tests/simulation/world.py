@@ -70,10 +70,9 @@ class World:
         self.checker.shares = Shares(
             {job.job_id: job.person for job in plan.jobs}, self.checker.require, lambda: self.loop.now_ms
         )
+        troubles_ms = [one.at_ms for one in plan.faults] + [one.at_ms for one in plan.acts]
         self.checker.backfills.specs, self.checker.backfills.epoch_ms = self.checker.specs, EPOCH_MS
-        self.checker.backfills.is_calm = lambda: (
-            not any(one.at_ms <= self.loop.now_ms for one in (*plan.faults, *plan.acts))
-        )
+        self.checker.backfills.is_calm = lambda: not any(at_ms <= self.loop.now_ms for at_ms in troubles_ms)
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)

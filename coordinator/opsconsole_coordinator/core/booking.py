@@ -27,6 +27,6 @@ def asks_of(fleet: Fleet, demand: Demand) -> tuple[object, ...]:
 
 def _asker(demand: Demand, now_ms: int) -> Asker:
     length_ms = known_length_ms(demand.spec, demand.guess_ms or None)
-    return Asker(
-        demand.spec.project, demand.person, demand.gpus, None if length_ms is None else now_ms + length_ms
-    )  # fmt: skip
+    ends_ms = None if length_ms is None else now_ms + length_ms
+    amounts = {key: need for need, key, _ in demand.capacities}
+    return Asker(demand.spec.project, demand.person, demand.gpus, ends_ms, amounts)
