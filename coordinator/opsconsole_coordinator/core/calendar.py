@@ -109,7 +109,7 @@ def decide(reservation: Reservation, asker: Asker, taken: Taken, now_ms: int) ->
 
 
 def _lacks(gpus: int, asker: Asker, taken: Taken) -> str:
-    """What wouldn't be left of so many GPUs, a slot to use them, and the same part of all CPUs and memory; empty where all is.
+    """What wouldn't be left of the GPUs that are reserved, a slot for them, and the same part of all CPUs and memory; empty where all is.
 
     Who asks for none of something takes nothing of it.
     """
@@ -122,7 +122,7 @@ def _lacks(gpus: int, asker: Asker, taken: Taken) -> str:
 
 
 def _part(gpus: int, taken: Taken) -> float:
-    """Which part of a worker comes with so many of its GPUs."""
+    """Which part of a worker comes with this number of its GPUs."""
     return min(1.0, gpus / max(1, taken.gpus_total))
 
 

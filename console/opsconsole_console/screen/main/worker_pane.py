@@ -65,7 +65,7 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
     def apply(self, change: Change) -> None:
         """Show what changed."""
         workers = self._model.fleet.workers
-        if is_any_reserved(self._model) != any(one.key == "reserved" for one in self.table.columns):
+        if is_any_reserved(self._model) != any(one.key == "reservation" for one in self.table.columns):
             self.fit_columns(anew=True)
         if change.reset:
             self.table.set_rows(dict(workers))
