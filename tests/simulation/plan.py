@@ -380,9 +380,8 @@ def _with_backfill(plan: Plan) -> Plan:
         limit_ms = rng.choice((1_000, 3_000, 8_000, None))
         spec = {"timeout_ms": limit_ms, "grace_ms": rng.choice((0, 500, 3_000)), "num_tasks": rng.choice((1, 2, 5))}
         jobs.append(_filling_job(rng, rng.randrange(1_000, 100_000), "short", (500, 12_000), **spec))
-    return Plan(
-        plan.seed, (HostPlan("host0", len(gpus) + 1, gpus),), tuple(jobs), faults=plan.faults, chaos_ms=120_000
-    )  # fmt: skip
+    faults = tuple(replace(fault, host=0) for fault in plan.faults)
+    return Plan(plan.seed, (HostPlan("host0", len(gpus) + 1, gpus),), tuple(jobs), faults=faults, chaos_ms=120_000)
 
 
 def _filling_job(rng: random.Random, at_ms: int, name: str, length: tuple[int, int], **fields: Any) -> JobPlan:
