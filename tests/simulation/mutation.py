@@ -399,12 +399,13 @@ SEEN_AT = {
     "a share that a restart forgets": 290,
     "a GPU whose shares nobody looks at": 335,
     "a reservation that never expires": 120,
+    "a report that comes twice counted twice": 30,
     "a pause asked for twice": 22,
     "a decision that the table doesn't have": 22,
     "a job placed while nobody has its data": 17,
     "a machine that is gone and still offers": 122,
     "a tree that is lost and still counts as kept": 27,
-    "results that a restart forgets": 20,
+    "results that a restart forgets": 127,
     "results given up with a connection": 119,
     "results read before they are published": 65,
     "a pause that goes on once it has saved": 36,
@@ -416,7 +417,7 @@ SEEN_AT = {
     "a window of maintenance that empties no worker": 282,
     "room that is kept given to what takes longer": 144,
     "a limit that nobody keeps": 18,
-    "what is held that a restart forgets": 114,
+    "what is held that a restart forgets": 122,
     "a weight that doesn't count": 20,
 }
 """Seeds that found a bug when this was written, tried first. Where the simulator has changed since, the others are tried as well."""
