@@ -398,7 +398,7 @@ SEEN_AT = {
     "a GPU shared beyond its memory": 87,
     "a share that a restart forgets": 290,
     "a GPU whose shares nobody looks at": 335,
-    "a reservation that never expires": 120,
+    "a reservation that never expires": 257,
     "a report that comes twice counted twice": 30,
     "a pause asked for twice": 22,
     "a decision that the table doesn't have": 22,

@@ -69,7 +69,13 @@ def worker_columns(model: Model, width: int) -> Sequence[Column[WorkerRow]]:
         columns.insert(
             2,
             Column(
-                "reservation", "RESERVED", reserved, 22 if width >= _WIDE_CELLS else 14, flex=1, width_max=28, priority=8
+                "reservation",
+                "RESERVED",
+                reserved,
+                22 if width >= _WIDE_CELLS else 14,
+                flex=1,
+                width_max=28,
+                priority=8,
             ),
         )
     return columns
