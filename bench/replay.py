@@ -6,11 +6,12 @@ GPU and a few for eight, some for several tasks at once; most people give a time
 
 import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
-from statistics import fmean, quantiles
+from statistics import fmean, quantiles, stdev
 from typing import NamedTuple
 
 from bench.row import Row
@@ -25,7 +26,7 @@ from opsconsole_protocol.state import AttemptState
 
 WORKERS = 8
 JOBS = 400
-SEEDS = (1,)
+SEEDS = tuple(range(1, 7))
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS
@@ -156,23 +157,53 @@ def figures(jobs: Sequence[TraceJob], starts: Starts) -> Figures:
 
 
 def run(base: Path) -> Iterator[Row]:
-    """Yield a row for each trace and each scheduler."""
+    """Yield a row for each trace and each scheduler: of each figure the mean and the standard deviation over the seeds.
+
+    A last row for each trace says what backfill changes, seed by seed: the mean of the differences, and its standard error.
+    """
     del base
+    about = f"{JOBS:,} jobs, {WORKERS} × {GPUS} GPUs, {len(SEEDS)} seeds"
     for shape in SHAPES:
-        for name, replay in SCHEDULERS.items():
-            found = [figures(jobs, replay(jobs)) for seed in SEEDS for jobs in [trace(shape, seed)]]
-            mean = Figures(*(fmean(one) for one in zip(*found, strict=True)))
+        began_s = time.process_time()
+        traces = [trace(shape, seed) for seed in SEEDS]
+        found = {
+            name: [figures(jobs, replay(jobs)) for jobs in traces] for name, replay in SCHEDULERS.items()
+        }  # fmt: skip
+        for name, rows in found.items():
+            used, wait, p95, small, large, fairness = zip(*rows, strict=True)
             value = (
-                f"{100 * mean.used:.0f} % used; wait {_minutes(mean.wait_ms)}, p95 {_minutes(mean.wait_p95_ms)}, "
-                f"1–3 GPUs {_minutes(mean.small_wait_ms)}, 4 and more {_minutes(mean.large_wait_ms)}; fairness {mean.fairness:.2f}"
+                f"{_percent(used)} used; wait {_minutes(wait)}, p95 {_minutes(p95)}, "
+                f"1–3 GPUs {_minutes(small)}, 4 and more {_minutes(large)}; fairness {fmean(fairness):.2f} ± {stdev(fairness):.2f}"
             )
-            yield Row(
-                "replay", f"{shape.name}, {name}", value, f"{JOBS:,} jobs, {WORKERS} × {GPUS} GPUs, seeds {SEEDS}"
-            )
+            yield Row("replay", f"{shape.name}, {name}", value, about)
+        changes = [
+            [after - before for after, before in zip(*pair, strict=True)]
+            for pair in zip(found[OURS], found[UNFILLED], strict=True)
+        ]
+        used, wait, p95, small, large, _ = zip(*changes, strict=True)
+        value = (
+            f"{_percent(used, by_error=True)} used; wait {_minutes(wait, by_error=True)}, p95 {_minutes(p95, by_error=True)}, "
+            f"1–3 GPUs {_minutes(small, by_error=True)}, 4 and more {_minutes(large, by_error=True)}"
+        )
+        took = f"{about}; {time.process_time() - began_s:.0f} s of CPU time"
+        yield Row("replay", f"{shape.name}, what backfill changes", value, took)
 
 
-def _minutes(milliseconds: float) -> str:
-    return f"{milliseconds / _MINUTE_MS:,.0f} min"
+def _spread(values: Sequence[float], *, by_error: bool) -> float:
+    """Their standard deviation, or the standard error of their mean."""
+    return stdev(values) / (math.sqrt(len(values)) if by_error else 1)
+
+
+def _minutes(milliseconds: Sequence[float], *, by_error: bool = False) -> str:
+    sign = "+" if by_error else ""
+    minutes = [one / _MINUTE_MS for one in milliseconds]
+    return f"{fmean(minutes):{sign},.0f} ± {_spread(minutes, by_error=by_error):,.0f} min"
+
+
+def _percent(parts: Sequence[float], *, by_error: bool = False) -> str:
+    sign = "+" if by_error else ""
+    percents = [100 * one for one in parts]
+    return f"{fmean(percents):{sign}.0f} ± {_spread(percents, by_error=by_error):.0f} %"
 
 
 # --- plain schedulers -------------------------------------------------------------------------------------------------
@@ -284,9 +315,10 @@ def _tell(
     reactor.on_report(worker, link.Report(seen=seen.get(worker_id, 0), attempts=(told,)), (), _BEGAN_MS + now_ms)
 
 
+UNFILLED, OURS = "ours, without backfill", "ours"
 SCHEDULERS: dict[str, Callable[[Sequence[TraceJob]], Starts]] = {
     "first come, first served": lambda jobs: _plain(jobs, may_pass=False),
     "first that fits": lambda jobs: _plain(jobs, may_pass=True),
-    "ours, without backfill": lambda jobs: _ours(jobs, fills=False),
-    "ours": lambda jobs: _ours(jobs, fills=True),
+    UNFILLED: lambda jobs: _ours(jobs, fills=False),
+    OURS: lambda jobs: _ours(jobs, fills=True),
 }

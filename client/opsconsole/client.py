@@ -227,8 +227,8 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
         """Submit a job that some worker takes at once; nothing is submitted where it would have to wait.
 
         Raises NoWorkersAvailableError where no worker matches what the job requires, and NoWorkersAcceptedError with
-        every worker's reason where those that match decline. Another job may still take the worker between the answer and
-        the submission; then this one waits.
+        every worker's reason where those that match decline. The offer is reserved until the submission; where that can't be done
+        (`reserve_offer`), as for a gang, another job may take the worker meanwhile, and this one waits.
         """
         _check(spec)
         fitting = [worker for worker in await self.workers(" ".join(spec.requirements)) if _can_take(worker, spec)]
@@ -240,6 +240,8 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
             reasons = {verdict.worker: verdict.reason for verdict in verdicts}
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             raise NoWorkersAcceptedError(f"no worker takes the job now: {said}", reasons)
+        job_id = job_id or new_job_id()
+        await self.reserve_offer(spec, job_id)
         return (await self.submit(spec, job_id))[0]
 
     async def show(
@@ -316,13 +318,29 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
         """The jobs that a job waits for and those that wait for it, and so on, in the order in which they can run."""
         return await self._ask(api.AskGraph(id=id), api.GraphAnswer)
 
-    async def candidates(self, spec: JobSpec, supplied: Sequence[ContentId] = ()) -> api.Candidates:
+    async def candidates(
+        self, spec: JobSpec, supplied: Sequence[ContentId] = (), job_id: str = ""
+    ) -> api.Candidates:  # fmt: skip
         """What every worker says to this job, best first. Raises InvalidRequest for a spec that can't be right.
 
-        `supplied`: trees of the spec that will be sent, or offered, before it is submitted.
+        `supplied`: trees of the spec that will be sent, or offered, before it is submitted. `job_id`: what is reserved for it is free.
         """
         _check(spec)
-        return await self._ask(api.AskCandidates(spec=spec, supplied=tuple(supplied)), api.Candidates)
+        return await self._ask(
+            api.AskCandidates(spec=spec, supplied=tuple(supplied), job_id=job_id), api.Candidates
+        )  # fmt: skip
+
+    async def reserve_offer(self, spec: JobSpec, job_id: JobId, worker: str = "") -> api.OfferReserved:
+        """Reserve what a worker, or the best one, offers this job for a short time (`left_ms`), until it is submitted with that id.
+
+        `accepted` says whether that was done, and `reason` why not. It is free when this client is closed. Raises NotFound for a worker.
+        """
+        _check(spec)
+        return await self._ask(api.ReserveOffer(job_id=job_id, spec=spec, worker=worker), api.OfferReserved)
+
+    async def free_offer(self, job_id: JobId) -> None:
+        """Give up what was reserved for a job that won't be submitted."""
+        await self._ask(api.FreeOffer(job_id=job_id), api.Done)
 
     # --- files -------------------------------------------------------------------------------------------------
 

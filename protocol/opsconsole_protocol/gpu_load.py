@@ -34,6 +34,13 @@ class GpuLoad:
         self.shared: dict[str, Shared] = {}
         self._whole_tasks = self._sharing = 0
 
+    def copy(self) -> "GpuLoad":
+        """One that goes on from here by itself."""
+        found = GpuLoad()
+        found.whole, found.shared = dict(self.whole), dict(self.shared)
+        found._whole_tasks, found._sharing = self._whole_tasks, self._sharing
+        return found
+
     def take(self, gpu_ids: Iterable[str], share_mb: int = 0) -> None:
         """A task gets GPUs, or a part of each one's memory."""
         if not gpu_ids:

@@ -65,6 +65,11 @@ def spell_moment(at_ms: int) -> str:
     return (datetime(1970, 1, 1) + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%d %H:%M UTC")  # noqa: DTZ001 - it is UTC
 
 
+def spell_second(at_ms: int) -> str:
+    """A time of this day in Unix milliseconds, the same for everybody: `09:00:07 UTC`."""
+    return (datetime(1970, 1, 1) + timedelta(milliseconds=at_ms)).strftime("%H:%M:%S UTC")  # noqa: DTZ001 - it is UTC
+
+
 def spell_size(size: int) -> str:
     """Bytes as `size_bytes` reads them back, in the largest unit without a fraction: `32G`, `512M`, `1536M`, `0`."""
     unit = next(unit for unit in ("T", "G", "M", "K", "") if size % _SIZE_BYTES[unit] == 0) if size else ""

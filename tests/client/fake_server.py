@@ -310,6 +310,10 @@ class FakeServer:
                 return api.Done(text=f"{len(points)} added to {self._find(id_)}")
             case api.Why(id=id_):
                 return api.WhyAnswer(job=self.jobs[self._find(id_)], text="because")
+            case api.ReserveOffer(worker=worker):
+                return api.OfferReserved(accepted=True, worker=worker or "gpu1", worker_id="w-1", left_ms=60_000)
+            case api.FreeOffer():
+                return api.Done(text="nothing is reserved")
             case api.AskCandidates():
                 return self._candidates()
             case api.ListEvents(before_seq=before, limit=limit):

@@ -392,6 +392,8 @@ TRUST_REQUESTS: dict[str, Any] = {
     ),
     "reservations": api.ListReservations(),
     "cancel_reservation": api.CancelReservation(id="r7k3m9q"),
+    "reserve_offer": api.ReserveOffer(job_id="7k3m9q2x4a", spec=SPEC, worker="gpu1"),
+    "free_offer": api.FreeOffer(job_id="7k3m9q2x4a"),
     "people": api.ListPeople(),
     "rename_person": api.RenamePerson(name="ana", new="anna"),
     "revoke_people": api.RevokePeople(names=("ana",), everybody=True),
@@ -423,6 +425,7 @@ CLIENT: dict[str, Any] = {
     "client_call_jobs_inverted_1": api.Call(1, api.ListJobs(filter="state=failed", inverted=True, count_only=True)),
     "client_call_workers_revoked_1": api.Call(1, api.ListWorkers(filter="zone=a", revoked=True)),
     "client_call_job_request_2": api.Call(1, api.AskCandidates(spec=SPEC, wait_ms=250)),
+    "client_call_job_request_reserved_1": api.Call(1, api.AskCandidates(spec=SPEC, job_id="7k3m9q2x4a")),
     "client_call_logs_2": api.Call(1, api.ReadLog(id="7k3", query=QUERY, wait_ms=3, settle_ms=4)),
     "client_call_set_worker_drain_1": api.Call(
         1, api.SetWorker(name="gpu1", action="drain", reason="a new driver", within_ms=60_000)
@@ -615,6 +618,7 @@ TRUST_ANSWERS: dict[str, Any] = {
         )
     ),
     "reservation_list": api.ReservationList(reservations=(RESERVATION_ROW,)),
+    "reserved": api.OfferReserved(accepted=True, reason="why", worker="gpu1", worker_id="w-1", left_ms=60_000, gpus=2),
     "invitation_list": api.InvitationList(
         invitations=(
             api.InvitationRow(

@@ -17,7 +17,17 @@ ROOT = REPOSITORY / "coordinator" / PACKAGE
 AGENT = "opsconsole_agent"
 AGENT_ROOT = REPOSITORY / "agent" / AGENT
 ENTRIES = frozenset(
-    {"checkpoint", "reactor", "view", "usage_view", "reservation_view", "turn_forecast", "model", "usage_day"}
+    {
+        "checkpoint",
+        "reactor",
+        "view",
+        "usage_view",
+        "reservation_view",
+        "turn_forecast",
+        "model",
+        "usage_day",
+        "reserved_offer",
+    }
 )
 STORE_ENTRIES = frozenset(
     {"batch", "calendar", "dependent", "estimate", "fleet", "loading", "model", "reserving", "templates", "usage_day"}

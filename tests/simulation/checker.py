@@ -17,6 +17,7 @@ from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished
 from tests.gpu_rule import GPU_MEMORY_MB, gpu_faults
 from tests.simulation import rule
 from tests.simulation.agent import AgentProcess
+from tests.simulation.backfill import Backfills
 from tests.simulation.booking import Bookings
 from tests.simulation.host import Host, Process
 from tests.simulation.share import Shares
@@ -83,6 +84,7 @@ class Checker:
         self.bookings = Bookings(
             self.require, lambda: loop.now_ms, lambda: (one for one in self.ledger.attempts.values() if not one.is_finished)
         )  # fmt: skip
+        self.backfills = Backfills(self.require, loop, lambda one: one.id in self.hosts[one.worker_id].processes)
         self.checks: Counter[str] = Counter()
         self._loop = loop
         self._disk = disk
@@ -242,6 +244,7 @@ class Checker:
             self.require(self._has_ended_so(one, attempt.index), "dependencies", text)
         missing = self.missing(self.specs[attempt.job_id])
         self.require(not missing, "data can be had", f"{attempt.id} assigned, and nobody has {missing}")
+        self.backfills.assigned(attempt)
         self.gpus[attempt.id] = attempt.gpu_ids, self.specs[attempt.job_id].resources.share_mb
         told = self.told(key, "cancel", "pause", "hold")
         self.require(not told, "no acknowledged fact lost", f"{attempt.id} assigned after an acknowledged {told}")

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
@@ -136,7 +137,7 @@ def make_plan(
     plan = _with_trees(plan) if "trees" not in without else plan
     plan = _with_paused_gang(_with_saves(plan)) if "saves" not in without else plan
     plan = _with_reservations(_with_dependencies(_with_bands(plan)))
-    return _with_shared_gpus(_with_shares(plan) if "shares" not in without else plan)
+    return _with_backfill(_with_shared_gpus(_with_shares(plan) if "shares" not in without else plan))
 
 
 def _host(rng: random.Random, number: int) -> HostPlan:
@@ -360,6 +361,35 @@ def _with_contest(plan: Plan, rng: random.Random) -> Plan:
     )  # fmt: skip
     weights = (people[0], ShareChange(weight=2)), (people[1], ShareChange(weight=1))
     return Plan(plan.seed, hosts, jobs, chaos_ms=25_000, shares=weights, contest=people)
+
+
+def _with_backfill(plan: Plan) -> Plan:
+    """In a few plans one host is all there is: a wide job waits there for tasks of which it is known how long they take, and short ones come."""
+    rng = random.Random(f"backfill plan {plan.seed}")  # noqa: S311 – the same
+    if plan.seed in UNCHANGED or plan.contest is not None or not 0.165 <= rng.random() < 0.19:
+        return plan
+    gpus = tuple(f"gpu-0-{index}" for index in range(rng.choice((2, 3, 4))))
+    length = rng.choice(((40_000, 44_000), (30_000, 60_000)))
+    gang = {"gang": True, "num_tasks": len(gpus), "max_task_failures": 0}
+    wide = rng.choice(({"resources": Resources(gpus=len(gpus)), "num_tasks": 2}, gang))
+    jobs = [
+        _filling_job(rng, 0, "train", length, num_tasks=3 * len(gpus)),
+        _filling_job(rng, 500, "wide", (3_000, 9_000), **wide),
+    ]
+    for _ in range(rng.randrange(4, 12)):
+        limit_ms = rng.choice((1_000, 3_000, 8_000, None))
+        spec = {"timeout_ms": limit_ms, "grace_ms": rng.choice((0, 500, 3_000)), "num_tasks": rng.choice((1, 2, 5))}
+        jobs.append(_filling_job(rng, rng.randrange(1_000, 100_000), "short", (500, 12_000), **spec))
+    faults = tuple(replace(fault, host=0) for fault in plan.faults)
+    return Plan(plan.seed, (HostPlan("host0", len(gpus) + 1, gpus),), tuple(jobs), faults=faults, chaos_ms=120_000)
+
+
+def _filling_job(rng: random.Random, at_ms: int, name: str, length: tuple[int, int], **fields: Any) -> JobPlan:
+    spec = JobSpec(command=("work",), name=name, **{"resources": Resources(gpus=1), **fields})
+    return JobPlan(
+        at_ms=at_ms, job_id=job_id(rng.getrandbits(50)), spec=spec, duration_ms=length, failure_rate=0.0,
+        stubborn_rate=0.0, log_bytes=0,
+    )  # fmt: skip
 
 
 def _with_saving(rng: random.Random, spec: JobSpec) -> JobSpec:

@@ -62,6 +62,13 @@ def test_schedules_check_everything_that_is_promised() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", [144, 439, 524, 565])
+def test_room_that_is_kept_for_one_job_or_a_gang_is_used_and_given_back_in_time(seed: int) -> None:
+    outcome = run(make_plan(seed, only=()))
+    assert not outcome.violation
+    assert outcome.checks["backfill delays nobody"]
+
+
 def test_a_seed_is_the_same_story_in_every_process() -> None:
     code = (
         "from tests.simulation.plan import make_plan\nfrom tests.simulation.world import run\n"

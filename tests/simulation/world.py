@@ -23,7 +23,7 @@ from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import TaskState, is_task_finished
 from tests.simulation.agent import AgentProcess
 from tests.simulation.checker import Checker
-from tests.simulation.coordinator import Coordinator, Life
+from tests.simulation.coordinator import EPOCH_MS, Coordinator, Life
 from tests.simulation.fault import Machine, Nemesis
 from tests.simulation.host import Behaviour, Host, Process
 from tests.simulation.network import Network
@@ -70,6 +70,9 @@ class World:
         self.checker.shares = Shares(
             {job.job_id: job.person for job in plan.jobs}, self.checker.require, lambda: self.loop.now_ms
         )
+        troubles_ms = [one.at_ms for one in plan.faults] + [one.at_ms for one in plan.acts]
+        self.checker.backfills.specs, self.checker.backfills.epoch_ms = self.checker.specs, EPOCH_MS
+        self.checker.backfills.is_calm = lambda: not any(at_ms <= self.loop.now_ms for at_ms in troubles_ms)
         self.disk.on_commit = self.checker.committed
         self.network = Network(self.loop, self.rng)
         self.coordinator = Coordinator(self.loop, self.network, self.disk, self.rng, self.checker.log_stored)

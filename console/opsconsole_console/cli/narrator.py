@@ -25,8 +25,8 @@ class Narrator:
         self._last = ""
         self._progress = 0.0
 
-    def candidates(self, answer: Candidates, workers: list[WorkerRow]) -> None:
-        """Who would take the job, and who will most likely."""
+    def candidates(self, answer: Candidates, workers: list[WorkerRow], *, is_reserved: bool = False) -> None:
+        """Who would take the job, and who will: for sure where its offer is reserved."""
         rows = {row.id: row for row in workers}
         willing = [verdict for verdict in answer.verdicts if verdict.accepted]
         if not answer.verdicts:
@@ -44,7 +44,10 @@ class Narrator:
             self._say(f"  - and {len(willing) - _FAILURES_SHOWN} more")
         for verdict in [one for one in answer.verdicts if not one.accepted][:_FAILURES_SHOWN]:
             self._say(f"  - {verdict.worker} declined: {verdict.reason}")
-        self._say(f"Selected {answer.chosen} ({answer.because})" if answer.chosen else f"Placement: {answer.text}")
+        reserved = ", reserved for it" if is_reserved else ""
+        self._say(
+            f"Selected {answer.chosen} ({answer.because}){reserved}" if answer.chosen else f"Placement: {answer.text}"
+        )
         chosen = rows.get(willing[0].worker_id)
         if chosen is not None:
             for line in io_lines(chosen):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from opsconsole_console.cli.log_writer import LogWriter
     from opsconsole_console.cli.narrator import Narrator
     from opsconsole_protocol.api import JobDetail, JobRow
-    from opsconsole_protocol.ids import ContentId
+    from opsconsole_protocol.ids import ContentId, JobId
     from opsconsole_protocol.spec import JobSpec
 
 _USAGE = "opsconsole submit [options] -- CMD [ARG…]"
@@ -162,7 +162,7 @@ class _Submission:
             try:
                 await stack.enter_async_context(self._contents.served(client, is_watched=args.wait or args.follow))
                 if not args.quiet:
-                    await tell_candidates(client, spec, self._narrator)
+                    await tell_candidates(client, spec, self._narrator, self._job_id)
             except BaseException:  # also where somebody leaves
                 self._contents.forget(self._job_id)
                 raise
@@ -192,21 +192,24 @@ class _Submission:
         return code
 
 
-async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator) -> None:
-    """Tell who would take the job. That nobody can say isn't a reason not to submit it."""
+async def tell_candidates(client: Client, spec: JobSpec, narrator: Narrator, job_id: JobId | None = None) -> None:
+    """Tell who would take the job, and reserve that for `job_id`. That nobody can say isn't a reason not to submit it."""
     import asyncio
 
     try:
         async with asyncio.timeout(_CANDIDATES_S):
             answer = await client.candidates(spec)
             workers = await client.workers()
+            reserved = None
+            if answer.chosen and job_id is not None:
+                reserved = await client.reserve_offer(spec, job_id, answer.chosen)
     except TimeoutError:
         return
     except OpsconsoleError as error:
         if isinstance(error, InvalidRequest | Unavailable):
             raise
         return
-    narrator.candidates(answer, workers)
+    narrator.candidates(answer, workers, is_reserved=reserved is not None and reserved.accepted)
 
 
 async def _dry_run(client: Client, args: argparse.Namespace, spec: JobSpec, supplied: Sequence[ContentId]) -> int:

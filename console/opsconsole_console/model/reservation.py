@@ -91,3 +91,13 @@ def reserved_words(worker: WorkerRow) -> str:
     begin = "" if row.in_force else f" from {when(row.from_ms)}"
     why = f" ({row.reason})" if row.reason else ""
     return f"for {holder_words(row)}{begin} until {when(row.until_ms)}{why}"
+
+
+def brief_words(row: ReservationRow, now_ms: float, *, with_gpus: bool) -> str:
+    """Who has a worker until when, or from when on, for a table: `pose 2 GPUs → 17:00`, `maintenance from 12-02`."""
+    holder = "maintenance" if row.maintenance else row.project or row.person
+    gpus = f" {fmt.plural(row.gpus, 'GPU')}" if row.gpus is not None and with_gpus else ""
+    at_ms = row.until_ms if row.in_force else row.from_ms
+    is_today = fmt.stamp(at_ms)[:10] == fmt.stamp(now_ms)[:10]
+    at = fmt.clock(at_ms)[:5] if is_today else fmt.stamp(at_ms)[5:10]
+    return f"{holder}{gpus} {'→' if row.in_force else 'from'} {at}"

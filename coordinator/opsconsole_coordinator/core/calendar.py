@@ -1,15 +1,16 @@
 """What of a worker is reserved for whom and when, windows of maintenance among that, and what follows for a task. Nothing is changed here.
 
 A worker has one reservation at a time. While one is in force, only tasks of its project or person are placed there, or, where GPUs are
-counted, others as far as these are left; in maintenance none is. Before it begins nothing is placed there that is known to run into it.
+counted, others as far as these are left, with the same part of all CPUs and memory; in maintenance none is. Before it begins nothing is placed there that is known to run into it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.quantity import spell_moment
 from opsconsole_protocol.spec import JobSpec
@@ -47,13 +48,20 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return "for maintenance" + why if self.maintenance else f"for {holder}"
 
 
+Amounts = Mapping[str, float]
+"""How much of a worker's capacities (`cpus`, `memory_mb`)."""
+_LABELS = {"cpus": "CPUs", "memory_mb": "MB of memory"}
+_ROUNDING = 1e-6
+
+
 class Asker(NamedTuple):
-    """Who would have a place: whose it is, how many GPUs it takes, and when it has ended at the latest; None where nobody knows."""
+    """Who would have a place: whose it is, how much it takes, and when it has ended at the latest; None where nobody knows."""
 
     project: str
     person: str
     gpus: int
     ends_ms: int | None
+    amounts: Amounts
 
 
 class Taken(NamedTuple):
@@ -63,6 +71,9 @@ class Taken(NamedTuple):
     tasks: int
     gpus_total: int
     slots: int
+    amounts: Amounts
+    total: Amounts
+    """Of the capacities that are asked for."""
 
 
 class Decision(NamedTuple):
@@ -79,9 +90,13 @@ def decide(reservation: Reservation, asker: Asker, taken: Taken, now_ms: int) ->
     """Whether somebody may have a place on a worker now, by one reservation of it."""
     if now_ms >= reservation.until_ms or reservation.is_for(asker.project, asker.person):
         return ALLOWED
-    if reservation.gpus is not None and _leaves(reservation.gpus, asker, taken):
+    lacks = "" if reservation.gpus is None else _lacks(reservation.gpus, asker, taken)
+    if reservation.gpus is not None and not lacks:
         return ALLOWED
     what = "is" if reservation.gpus is None else f"has {reservation.gpus} of its {taken.gpus_total} GPUs"
+    if lacks in _LABELS:
+        kept = taken.total.get(lacks, 0) * _part(reservation.gpus or 0, taken)
+        what += f", with {kept:g} of its {taken.total.get(lacks, 0):g} {_LABELS[lacks]},"
     until = spell_moment(reservation.until_ms)
     if now_ms >= reservation.from_ms:
         if reservation.maintenance:
@@ -93,9 +108,22 @@ def decide(reservation: Reservation, asker: Asker, taken: Taken, now_ms: int) ->
     return Decision(f"{what} reserved {reservation.whose} {times}, and this may run into that", reservation.until_ms)
 
 
-def _leaves(gpus: int, asker: Asker, taken: Taken) -> bool:
-    """Whether as many GPUs are left, and a slot to use them. Who asks for none takes nothing of that."""
-    return not asker.gpus or (taken.gpus + asker.gpus <= taken.gpus_total - gpus and taken.tasks + 1 < taken.slots)
+def _lacks(gpus: int, asker: Asker, taken: Taken) -> str:
+    """What wouldn't be left of the GPUs that are reserved, a slot for them, and the same part of all CPUs and memory; empty where all is.
+
+    Who asks for none of something takes nothing of it.
+    """
+    if asker.gpus and not (taken.gpus + asker.gpus <= taken.gpus_total - gpus and taken.tasks + 1 < taken.slots):
+        return "gpus"
+    for key, need in asker.amounts.items():
+        if taken.amounts.get(key, 0) + need > taken.total.get(key, 0) * (1 - _part(gpus, taken)) + _ROUNDING:
+            return key
+    return ""
+
+
+def _part(gpus: int, taken: Taken) -> float:
+    """Which part of a worker comes with this number of its GPUs."""
+    return min(1.0, gpus / max(1, taken.gpus_total))
 
 
 class Reservations:
@@ -104,6 +132,8 @@ class Reservations:
     def __init__(self, reservations: Iterable[Reservation] = ()) -> None:
         self._by_id = {one.id: one for one in reservations}
         self._dirty: dict[str, Reservation | None] = {}
+        self.offers: dict[JobId, ReservedOffer] = {}
+        """The offers that people have reserved, by the job that is to come. They aren't stored."""
 
     def __bool__(self) -> bool:
         return bool(self._by_id)
@@ -151,13 +181,18 @@ class _Job(Protocol):
     def submitted_by(self) -> str: ...
 
 
-class _Attempt(Protocol):
+class _Holder(Protocol):
     @property
     def job_id(self) -> JobId: ...
     @property
-    def index(self) -> int: ...
-    @property
     def gpu_ids(self) -> tuple[str, ...]: ...
+    @property
+    def promised(self) -> dict[str, float]: ...
+
+
+class _Attempt(_Holder, Protocol):
+    @property
+    def index(self) -> int: ...
 
 
 class _Worker(Protocol):
@@ -175,6 +210,8 @@ class Booked:
 
     reservations: tuple[Reservation, ...]
     jobs: Mapping[JobId, _Job]
+    total: Callable[[str], float]
+    """How much the worker has of a capacity."""
     current: Reservation | None = None
     """The one whose beginning was told."""
 
@@ -182,16 +219,16 @@ class Booked:
         """The one that is in force."""
         return next((one for one in self.reservations if one.is_in_force(now_ms)), None)
 
-    def refuse(self, worker: _Worker, live: Iterable[_Attempt], asker: Asker, now_ms: int) -> Decision:
+    def refuse(self, worker: _Worker, live: Iterable[_Holder], asker: Asker, now_ms: int) -> Decision:
         """Why somebody may not have a place on the worker now."""
         found = list(live)
         for one in self.reservations:
-            decision = decide(one, asker, self._taken(one, worker, found), now_ms)
+            decision = decide(one, asker, self._taken(one, worker, found, asker.amounts), now_ms)
             if decision.reason:
                 return decision
         return ALLOWED
 
-    def free_ms(self, worker: _Worker, live: Iterable[_Attempt], asker: Asker, now_ms: int) -> int:
+    def free_ms(self, worker: _Worker, live: Iterable[_Holder], asker: Asker, now_ms: int) -> int:
         """When the reservations let somebody have a place who may not now, and is as long there as before."""
         found, lasts_ms = list(live), None if asker.ends_ms is None else asker.ends_ms - now_ms
         while (decision := self.refuse(worker, found, asker, now_ms)).reason:
@@ -207,25 +244,35 @@ class Booked:
         others = [one for one in live if one.index >= 0 and self._is_other(reservation, one)]
         if reservation.gpus is None:
             return others
-        found, gpus, tasks = list[_Attempt](), 0, 0
+        found, stay = list[_Attempt](), list[_Attempt]()
         for one in others:
-            count = len(one.gpu_ids)
-            asker = Asker("", "", count, None)
-            if _leaves(reservation.gpus, asker, Taken(gpus, tasks, len(worker.gpus), worker.max_concurrent_jobs)):
-                gpus, tasks = gpus + count, tasks + bool(count)
-            else:
-                found.append(one)
+            asker = Asker("", "", len(one.gpu_ids), None, one.promised)
+            is_left = not _lacks(reservation.gpus, asker, self._taken(reservation, worker, stay, one.promised))
+            (stay if is_left else found).append(one)
         return found
 
-    def _taken(self, reservation: Reservation, worker: _Worker, live: Iterable[_Attempt]) -> Taken:
+    def _taken(
+        self, reservation: Reservation, worker: _Worker, live: Iterable[_Holder], asked: Iterable[str]
+    ) -> Taken:  # fmt: skip
+        gpus, slots = len(worker.gpus), worker.max_concurrent_jobs
         if reservation.gpus is None:
-            return Taken(0, 0, len(worker.gpus), worker.max_concurrent_jobs)
-        held = [one for one in live if one.gpu_ids and self._is_other(reservation, one)]
-        gpu_ids = {gpu_id for one in held for gpu_id in one.gpu_ids}
-        return Taken(len(gpu_ids), len(held), len(worker.gpus), worker.max_concurrent_jobs)
+            return Taken(0, 0, gpus, slots, {}, {})
+        others = [one for one in live if self._is_other(reservation, one)]
+        gpu_ids = {gpu_id for one in others for gpu_id in one.gpu_ids}
+        keys = list(asked)
+        return Taken(
+            len(gpu_ids),
+            sum(bool(one.gpu_ids) for one in others),
+            gpus,
+            slots,
+            {key: sum(one.promised.get(key, 0.0) for one in others) for key in keys},
+            {key: self.total(key) for key in keys},
+        )
 
-    def _is_other(self, reservation: Reservation, attempt: _Attempt) -> bool:
-        job = self.jobs.get(attempt.job_id)
+    def _is_other(self, reservation: Reservation, holder: _Holder) -> bool:
+        if isinstance(holder, ReservedOffer):
+            return not reservation.is_for(holder.project, holder.person)
+        job = self.jobs.get(holder.job_id)
         return job is None or not reservation.is_for(job.spec.project, job.submitted_by)
 
 

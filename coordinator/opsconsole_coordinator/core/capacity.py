@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from opsconsole_coordinator.core.model import Worker
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.link import Gpu
 from opsconsole_protocol.mount import missing_folder
-from opsconsole_protocol.quantity import memory_words
+from opsconsole_protocol.quantity import memory_words, spell_second
 
 FOREIGN_MEMORY_MB_MAX = 512
 """A GPU on which processes that aren't ours hold more than this isn't free, and neither is one on which any of them computes."""
@@ -47,7 +48,8 @@ def usable_gpus(gpus: Iterable[Gpu]) -> list[tuple[str, str, bool, int | None]]:
 def _gpu_refusal(worker: Worker, gpu: Gpu, memory_mb: int) -> str | None:
     load = worker.live.load.gpus
     if gpu.uuid in load.whole:
-        return "has a task"
+        offers = worker.live.offers.values()
+        return next((offer_words(one) for one in offers if gpu.uuid in one.gpu_ids), "has a task")
     if gpu.uuid in load.shared:
         tasks = load.shared[gpu.uuid].tasks
         return f"is shared by {tasks} task{'s' if tasks > 1 else ''}"
@@ -58,6 +60,11 @@ def _gpu_refusal(worker: Worker, gpu: Gpu, memory_mb: int) -> str | None:
     if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
         return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
     return None
+
+
+def offer_words(offer: ReservedOffer) -> str:
+    """For whom an offer is reserved and until when: `is reserved for ana, who chose it, until 09:00:07 UTC`."""
+    return f"is reserved for {offer.person}, who chose it, until {spell_second(offer.until_ms)}"
 
 
 def state_words(gpu: Gpu) -> str:

@@ -60,6 +60,8 @@ class DryRun:
             live = self._trial_attempts(worker)
             for attempt_id in [one.id for one in live.values() if one.index >= 0]:
                 del live[attempt_id]
+            for job_id in list(live.offers):
+                live.free(job_id)
 
     def claim(self, count: int) -> list[Offer]:
         """Claim room for `count` more tasks, or for as many as fit, the best first. Returns every worker's last offer."""

@@ -27,12 +27,12 @@ def may_reserve(fleet: Fleet, job: Job, now_ms: int) -> bool:
     return now_ms > job.turn_until_ms + wait_ms and now_ms > fleet.turn_until_ms + RESERVATION_MS
 
 
-def reserve(fleet: Fleet, job: Job, claims: Iterable[Offer], now_ms: int) -> None:
-    """Keep free what the gang would use; the first time, its turn begins."""
+def reserve(fleet: Fleet, job: Job, claims: Iterable[Offer], now_ms: int, until_ms: int = 0) -> None:
+    """Keep free what the gang would use; the first time, its turn begins. It can't start before `until_ms`, where that is known."""
     if now_ms > job.turn_until_ms:
         job.turn_until_ms = fleet.turn_until_ms = now_ms + RESERVATION_MS
         job.turns += 1
-    keep_claims(fleet, job, claims)
+    keep_claims(fleet, job, claims, until_ms=until_ms)
 
 
 def end_turn(fleet: Fleet, job: Job, now_ms: int) -> None:

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from opsconsole_coordinator.core.capacity import offer_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import GPUS, SLOTS, Offer
 from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
@@ -36,12 +38,29 @@ def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str
     found = sorted(tasks, key=lambda one: not one.standing)
     names = [_name(fleet, one, tasks[one]) for one in found[:HOLDERS_MAX]]
     others = len({one.job_id for one in found} - {one.job_id for one in found[:HOLDERS_MAX]})
+    reserved = _reserved_words(offer, with_gpus=with_gpus)
     if not names:
+        return reserved
+    return (
+        f", held by {', '.join(names)} and {others} more" if others else f", held by {' and '.join(names)}"
+    ) + reserved
+
+
+def _reserved_words(offer: Offer, *, with_gpus: bool) -> str:
+    """Which offers are reserved of what is short; of GPUs that is said with each of them."""
+    found = [
+        one
+        for one in offer.worker.live.offers.values()
+        if _holds(one, offer.taken, with_gpus=with_gpus) and (offer.taken != GPUS or one.share_mb)
+    ]
+    if not found:
         return ""
-    return f", held by {', '.join(names)} and {others} more" if others else f", held by {' and '.join(names)}"
+    first = min(found, key=lambda one: one.until_ms)
+    more = f", and so are {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; one place {offer_words(first)}{more}"
 
 
-def _holds(attempt: Attempt, what: str, *, with_gpus: bool) -> bool:
+def _holds(attempt: Attempt | ReservedOffer, what: str, *, with_gpus: bool) -> bool:
     if what == GPUS:
         return bool(attempt.gpu_ids)
     if what == SLOTS:

@@ -261,9 +261,9 @@ def _kept(worker: Worker, demand: Demand) -> Reserved | None:
 def _ends_before(demand: Demand, kept: Reserved, now_ms: int) -> bool:
     """Whether a task that starts now has ended when the job is expected to start for which the worker keeps room.
 
-    A guess doesn't count while another that was guessed there takes longer.
+    A guess doesn't count while another that was guessed there takes longer, and never where a gang waits.
     """
-    within_ms = demand.within_ms or (0 if kept.is_overstayed else demand.guess_ms)
+    within_ms = demand.within_ms or (0 if kept.is_overstayed or kept.gang else demand.guess_ms)
     return 0 < within_ms <= kept.until_ms - now_ms
 
 

@@ -1,17 +1,25 @@
 """The live attempts of a worker, and what they take of it together, added up as they come and go."""
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Protocol, TypeVar
 
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.gpu_load import GpuLoad
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, JobId
 
 
 class Holder(Protocol):
     """What holds a part of a worker."""
 
-    gpu_ids: tuple[str, ...]
-    share_mb: int
-    promised: dict[str, float]
+    @property
+    def job_id(self) -> JobId: ...
+    @property
+    def gpu_ids(self) -> tuple[str, ...]: ...
+    @property
+    def share_mb(self) -> int: ...
+    @property
+    def promised(self) -> dict[str, float]: ...
 
 
 H = TypeVar("H", bound=Holder)
@@ -47,11 +55,33 @@ class Load:
 
 
 class Live(dict[AttemptId, H]):
-    """Attempts by id. What an attempt takes never changes."""
+    """Attempts by id, and beside them the offers that are reserved. What an attempt takes never changes."""
 
-    __slots__ = ("_load",)
+    __slots__ = ("_load", "offers")
 
     _load: Load | None
+
+    def __init__(self, other: Mapping[AttemptId, H] | None = None) -> None:
+        """Without any, or a copy of another."""
+        super().__init__(other or {})
+        self.offers: dict[JobId, ReservedOffer] = dict(other.offers) if isinstance(other, Live) else {}
+        """By the job that is to come."""
+
+    def holders(self) -> Iterator[Holder]:
+        """All that takes something of the worker."""
+        return chain(self.values(), self.offers.values())
+
+    def reserve(self, offer: ReservedOffer) -> None:
+        """Somebody has chosen an offer."""
+        self.free(offer.job_id)
+        self._change(offer, 1)
+        self.offers[offer.job_id] = offer
+
+    def free(self, job_id: JobId) -> None:
+        """An offer isn't reserved any more."""
+        offer = self.offers.pop(job_id, None)
+        if offer is not None:
+            self._change(offer, -1)
 
     @property
     def load(self) -> Load:
@@ -62,16 +92,16 @@ class Live(dict[AttemptId, H]):
             found = None
         if found is None:
             found = self._load = Load()
-            for attempt in self.values():
-                found.change(attempt, 1)
+            for holder in self.holders():
+                found.change(holder, 1)
         return found
 
-    def _change(self, attempt: H, sign: int) -> None:
+    def _change(self, holder: Holder, sign: int) -> None:
         try:
             found = self._load
         except AttributeError:
             return
-        if found is not None and not found.change(attempt, sign):
+        if found is not None and not found.change(holder, sign):
             self._load = None
 
     def __setitem__(self, key: AttemptId, attempt: H) -> None:

@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import watch_share
 from opsconsole_coordinator.core.leaving import watch_leaving
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
+from opsconsole_coordinator.core.offering import watch_offers
 from opsconsole_coordinator.core.reserving import watch_reservations
 from opsconsole_coordinator.core.schedule import retract_waiting, schedule
 from opsconsole_coordinator.core.skew import note_clock
@@ -91,6 +92,7 @@ def tick(fleet: Fleet, now_ms: int) -> None:
     watch_saving(fleet, now_ms)
     if fleet.reservations:
         watch_reservations(fleet, now_ms)
+    watch_offers(fleet, now_ms)
     watch_leaving(fleet, now_ms)
     retract_waiting(fleet, now_ms)
     fleet.usage.tick(now_ms)

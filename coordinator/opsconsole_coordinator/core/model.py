@@ -428,7 +428,8 @@ class Worker(WorkerRecord, kw_only=True, omit_defaults=True):
             return WorkerStatus.MAINTENANCE
         free = self.slots_left()
         if free <= 0 or any(one.blocks for one in self.troubles):
-            return WorkerStatus.BUSY
+            is_reserved = free + len(self.live.offers) > 0 and not self.troubles
+            return WorkerStatus.RESERVED if is_reserved else WorkerStatus.BUSY
         kept = self.reserved
         is_kept = kept is not None and not kept.with_gpus and kept.slots >= free
         is_kept = is_kept or (current is not None and current.gpus is None)

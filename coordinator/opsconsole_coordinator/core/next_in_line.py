@@ -91,11 +91,10 @@ def _shortage(worker: Worker, demand: Demand) -> float:
 
 def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_ms: int) -> Reserved:
     """The part of the worker's free room that other jobs may not have, so that the task doesn't wait for these, too."""
-    live = list(worker.live.values())
     promised: dict[str, float] = {}
     for need, key, _ in demand.capacities:
         free = free_capacity(worker, key)
-        promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in live])
+        promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in worker.live.holders()])
     shares, load = _kept_shares(worker, demand) if demand.share_mb else {}, worker.live.load.gpus
     return Reserved(
         job_id=job.id,
@@ -106,7 +105,7 @@ def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_m
         gang=False,
         with_gpus=demand.gpus > 0,
         until_ms=_earliest_ms(fleet, worker, demand, now_ms),
-        is_overstayed=any(0 < one.fills_until_ms < now_ms for one in live),
+        is_overstayed=any(0 < one.fills_until_ms < now_ms for one in worker.live.values()),
     )
 
 
@@ -128,7 +127,7 @@ def _kept_gpus(worker: Worker, demand: Demand) -> list[str]:
     fitting = {gpu.uuid for gpu in fit}
     free_ids = [gpu.uuid for gpu in fit if load.is_free(gpu.uuid)]
     shared_ids = sorted(fitting & load.shared.keys(), key=lambda one: (load.shared[one], one))
-    held = [len(fitting.intersection(one.gpu_ids)) for one in worker.live.values() if not one.share_mb]
+    held = [len(fitting.intersection(one.gpu_ids)) for one in worker.live.holders() if not one.share_mb]
     spare = _spare(len(free_ids), count, held + [1] * len(shared_ids))
     return free_ids[: len(free_ids) - round(spare)] + shared_ids[: max(0, count - len(free_ids))]
 
@@ -141,7 +140,7 @@ def _kept_shares(worker: Worker, demand: Demand) -> dict[str, int]:
     fit.sort(key=lambda gpu: (lefts[gpu.uuid] < need, gpu.uuid in load.whole, -lefts[gpu.uuid], gpu.index))
     kept: dict[str, int] = {}
     for gpu in fit[: demand.gpus]:
-        held = [one.share_mb for one in worker.live.values() if gpu.uuid in one.gpu_ids]
+        held = [one.share_mb for one in worker.live.holders() if gpu.uuid in one.gpu_ids]
         kept[gpu.uuid] = lefts[gpu.uuid] - round(_spare(lefts[gpu.uuid], need, held))
     return kept
 

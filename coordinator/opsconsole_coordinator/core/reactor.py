@@ -15,6 +15,7 @@ from opsconsole_coordinator.core import (
     gang_placement,
     handing,
     liveness,
+    offering,
     project,
     queue,
     reconcile,
@@ -39,6 +40,7 @@ from opsconsole_coordinator.core.loading import load_jobs
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.priority import set_priority
+from opsconsole_coordinator.core.reserved_offer import Refused, ReservedOffer
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Reserve, Submission, TemplateChange, TemplateRow
@@ -395,6 +397,18 @@ class Reactor:
     def on_cancel_reservation(self, reservation_id: str, actor: str, now_ms: int) -> str:
         """A reservation is taken back. Raises NotFound. Returns in one line what was done."""
         return reserving.cancel_reservation(self.fleet, reservation_id, actor, now_ms)
+
+    def on_reserve_offer(
+        self, job_id: JobId, spec: JobSpec, worker: str, actor: str, now_ms: int
+    ) -> ReservedOffer | Refused:  # fmt: skip
+        """An operator chooses an offer. Raises NotFound, InvalidRequest, Conflict or Forbidden."""
+        return offering.reserve_offer(self.fleet, job_id, spec, worker, actor, now_ms)
+
+    def on_free_offer(self, job_id: JobId, actor: str, now_ms: int) -> None:
+        """An operator gives up what was reserved for a job. Nothing is changed where that is nothing, or another's."""
+        offer = self.fleet.reservations.offers.get(job_id)
+        if offer is not None and offer.person == actor:
+            offering.free_offer(self.fleet, offer, now_ms)
 
     def on_revoke(self, name: str, actor: str, now_ms: int) -> None:
         """A worker's credential, by name or id, was revoked. Raises NotFound."""

@@ -18,8 +18,10 @@ def put_reservation(fleet: Fleet, worker_id: WorkerId, reserved: Reserved) -> No
     fleet.reserved[worker_id] = fleet.workers[worker_id].reserved = reserved
 
 
-def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared: bool = False) -> None:
-    """Keep free what tasks of a job would have on these workers."""
+def keep_claims(
+    fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared: bool = False, until_ms: int = 0
+) -> None:  # fmt: skip
+    """Keep free what tasks of a job would have on these workers; it can't start before `until_ms`, where that is known."""
     by_worker: dict[WorkerId, list[Offer]] = {}
     for claim in claims:
         by_worker.setdefault(claim.worker.id, []).append(claim)
@@ -35,6 +37,7 @@ def keep_claims(fleet: Fleet, job: Job, claims: Iterable[Offer], *, has_cleared:
             gang=job.spec.gang,
             with_gpus=bool(given) and not job.spec.gang,
             has_cleared=has_cleared,
+            until_ms=until_ms,
         )
         put_reservation(fleet, worker_id, reserved)
 

@@ -1,11 +1,13 @@
 """Reservations and windows of maintenance are made, taken back, begin and end; and what holds another's place then leaves it."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
 
 from opsconsole_coordinator.core.calendar import Booked, Reservation, Reservations, clash
+from opsconsole_coordinator.core.capacity import total
 from opsconsole_coordinator.core.control import find_worker
 from opsconsole_coordinator.core.ending import stop_task
 from opsconsole_coordinator.core.fleet import Fleet
@@ -159,7 +161,7 @@ def _book(fleet: Fleet, worker_id: WorkerId) -> None:
         return
     found = sorted((one for one in fleet.reservations if worker_id in one.worker_ids), key=lambda one: one.from_ms)
     current = next((one for one in found if one.has_begun), None)
-    worker.booked = Booked(tuple(found), fleet.jobs, current) if found else None
+    worker.booked = Booked(tuple(found), fleet.jobs, partial(total, worker), current) if found else None
 
 
 def _begin(fleet: Fleet, reservation: Reservation, now_ms: int) -> None:

@@ -7,6 +7,7 @@ from opsconsole_coordinator.core.dependency import apply_dependencies, count_tas
 from opsconsole_coordinator.core.estimate import note_guess
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.offering import use_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed
 from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.template import fill_in
@@ -50,6 +51,8 @@ def submit(
             rank_ready(job)
         if job.blocked_by or job.waiting_on or job.elements:
             apply_dependencies(fleet, job, now_ms)
+        if job.ready:
+            use_offer(fleet, job, now_ms)
         if job.ready:
             fleet.queue(job)
             fleet.must_schedule = True

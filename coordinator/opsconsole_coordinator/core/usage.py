@@ -4,11 +4,13 @@ A task weighs as many GPUs as it has, or without any a CPUS_A_GPU-th for each CP
 had long ago weighs less: half as much after each HALF_LIFE_MS. Sums that fade evenly need no list of what they sum up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import exp2, log
 
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 
 HALF_LIFE_MS = 7 * DAY_MS
@@ -38,8 +40,8 @@ class Held:
     """Those too of tasks that asked for none: one each."""
     weight: float = 0.0
 
-    def change(self, attempt: Attempt, sign: int) -> None:
-        """Add an attempt, or take it away."""
+    def change(self, attempt: Attempt | ReservedOffer, sign: int) -> None:
+        """Add an attempt or a reserved offer, or take it away."""
         asked = attempt.promised.get("cpus", 0.0)
         self.tasks += sign
         if not self.tasks:  # so that errors of rounding don't add up
@@ -116,17 +118,34 @@ class Usage:
 
     def begin(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gets what it asked for."""
-        self._change(job, attempt, 1, now_ms)
+        self._change((job.spec.project, job.submitted_by), attempt, 1, now_ms)
 
     def end(self, job: Job, attempt: Attempt, now_ms: int) -> None:
         """An attempt gives back what it had."""
-        self._change(job, attempt, -1, now_ms)
+        self._change((job.spec.project, job.submitted_by), attempt, -1, now_ms)
         self._days[job.spec.project, job.submitted_by].tasks += 1
 
-    def _change(self, job: Job, attempt: Attempt, sign: int, now_ms: int) -> None:
-        whose = (job.spec.project, job.submitted_by)
+    def reserve(self, offer: ReservedOffer, now_ms: int) -> None:
+        """Somebody has chosen an offer: it counts like a task."""
+        self._change((offer.project, offer.person), offer, 1, now_ms)
+
+    def free(self, offer: ReservedOffer, now_ms: int) -> None:
+        """An offer isn't reserved any more."""
+        self._change((offer.project, offer.person), offer, -1, now_ms)
+
+    @contextmanager
+    def without(self, offer: ReservedOffer) -> Iterator[None]:
+        """Within this context an offer that is reserved doesn't count."""
+        whose = (offer.project, offer.person)
+        self._hold(whose, offer, -1)
+        try:
+            yield
+        finally:
+            self._hold(whose, offer, 1)
+
+    def _change(self, whose: _Whose, holder: Attempt | ReservedOffer, sign: int, now_ms: int) -> None:
         self._settle(whose, now_ms)
-        self._hold(whose, attempt, sign)
+        self._hold(whose, holder, sign)
 
     def standings(self, now_ms: int) -> dict[str, KnownStandings]:
         """What is known of standings at a time, by project: to be added to. Of the same STANDING_EVERY_MS it is the same."""
@@ -166,7 +185,7 @@ class Usage:
             account.at_ms = account.at_ms or new_at_ms
         return accounts
 
-    def _hold(self, whose: _Whose, attempt: Attempt, sign: int) -> None:
+    def _hold(self, whose: _Whose, attempt: Attempt | ReservedOffer, sign: int) -> None:
         project, person = whose
         self.changes[project] = self.changes.get(project, 0) + 1
         self.people[whose].held.change(attempt, sign)

@@ -20,6 +20,7 @@ from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Task, Worker
 from opsconsole_coordinator.core.offer import shortage_of
+from opsconsole_coordinator.core.offering import without_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed, standstill
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
@@ -42,7 +43,7 @@ from opsconsole_protocol.api import (
     Verdict,
     WorkerRow,
 )
-from opsconsole_protocol.ids import ContentId
+from opsconsole_protocol.ids import ContentId, JobId
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.report import Checkpoint
@@ -372,18 +373,24 @@ def outputs_row(row: JobRow) -> OutputsRow:
 
 
 def candidates(
-    fleet: Fleet, spec: JobSpec, now_ms: int, supplied: Collection[ContentId] = (), person: str = ""
+    fleet: Fleet,
+    spec: JobSpec,
+    now_ms: int,
+    supplied: Collection[ContentId] = (),
+    person: str = "",
+    job_id: JobId | None = None,
 ) -> Candidates:
     """Every worker's verdict on a spec, best first, and in one line the decision of automatic placement, or what the job of a person would wait for.
 
-    It is told from what workers have said so far. `supplied`: trees that will be there before the job is. Raises InvalidRequest
-    for a requirement that can't be read, and Conflict where the project takes no work.
+    It is told from what workers have said so far. `supplied`: trees that will be there before the job is. `job_id`: what is reserved
+    for that job is free to it. Raises InvalidRequest for a requirement that can't be read, and Conflict where the project takes no work.
     """
     check_takes_work(fleet, spec.project)
-    demand = demand_for(placed(fleet, spec))
-    found = _verdicts(fleet, demand, ahead_of_new(fleet, spec.priority, now_ms), now_ms, supplied)
+    demand, ahead = demand_for(placed(fleet, spec)), ahead_of_new(fleet, spec.priority, now_ms)
     count = spec.num_tasks if spec.gang else 1
-    waits = standstill(fleet, spec.project) or refusal(fleet, spec.project, person, demand, count)
+    with without_offer(fleet, job_id):
+        found = _verdicts(fleet, demand, ahead, now_ms, supplied)
+        waits = standstill(fleet, spec.project) or refusal(fleet, spec.project, person, demand, count)
     if not waits:
         return found
     then = f"; after that on {found.text}" if found.chosen else f"; {found.text}"

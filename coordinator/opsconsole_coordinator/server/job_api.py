@@ -314,8 +314,8 @@ class JobApi:
         deadline = asyncio.get_running_loop().time() + min(ANSWER_WAIT_S, request.wait_ms / 1000)
         while True:
             commit_loop.reactor.on_ask_candidates(request.spec, commit_loop.clock.now_ms())
-            now_ms = commit_loop.clock.now_ms()
-            found = view.candidates(commit_loop.fleet, request.spec, now_ms, request.supplied, caller.actor)
+            now_ms, job_id = commit_loop.clock.now_ms(), JobId(request.job_id) if request.job_id else None
+            found = view.candidates(commit_loop.fleet, request.spec, now_ms, request.supplied, caller.actor, job_id)
             commit_loop.changed()
             is_open = any(one.asking for one in found.verdicts)
             if not is_open or asyncio.get_running_loop().time() > deadline:

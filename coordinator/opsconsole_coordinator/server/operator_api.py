@@ -13,6 +13,7 @@ from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_api import JobApi
 from opsconsole_coordinator.server.log_service import LogService
 from opsconsole_coordinator.server.metrics_api import MetricsApi
+from opsconsole_coordinator.server.offer_api import OfferApi
 from opsconsole_coordinator.server.queue_api import QueueApi
 from opsconsole_coordinator.server.reservation_api import ReservationApi
 from opsconsole_coordinator.server.stream_api import StreamApi
@@ -54,6 +55,7 @@ class OperatorApi:
         coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
         files = FileApi(commit_loop, streams.kept)
         reservations = ReservationApi(commit_loop, identities)
+        offers = self.offers = OfferApi(commit_loop)
         metrics = MetricsApi(commit_loop, log_service)
         self.person_joined = access.person_joined
         viewer, operator, admin = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -72,6 +74,8 @@ class OperatorApi:
             api.Why: Route(viewer, jobs.why),
             api.AskGraph: Route(viewer, jobs.graph),
             api.AskCandidates: Route(viewer, jobs.candidates),
+            api.ReserveOffer: Route(operator, offers.reserve),
+            api.FreeOffer: Route(operator, offers.free),
             api.ReadLog: Route(viewer, jobs.read_log, is_waiting=lambda request: request.wait_ms > 0),
             api.ReadMetrics: Route(
                 viewer, metrics.read, is_large=True, is_waiting=lambda request: request.settle_ms > 0

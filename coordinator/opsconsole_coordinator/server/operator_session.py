@@ -55,6 +55,8 @@ class OperatorSession:
         self._subscriber: Subscriber | None = None
         self._pusher: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._reserved: set[str] = set()
+        """The jobs for which this connection has reserved offers: these are free once it is gone."""
         self._large_answer_lock = asyncio.Lock()
         self._is_over = asyncio.Event()
 
@@ -80,6 +82,8 @@ class OperatorSession:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for job_id in self._reserved:
+                self._operator_api.offers.give_up(job_id, self._caller)
 
     async def _receive(self) -> None:
         try:
@@ -168,6 +172,9 @@ class OperatorSession:
                     self._outbox.put(await self._ask(call))
             else:
                 self._outbox.put(await self._ask(call))
+                if isinstance(call.request, api.ReserveOffer):
+                    asked = {*self._reserved, call.request.job_id}
+                    self._reserved = self._operator_api.offers.still_reserved(asked)
         except OpsconsoleError as error:
             result = error.code
             self._outbox.put(api.Failure(call.number, error.code, str(error)))

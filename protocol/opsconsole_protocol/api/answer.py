@@ -145,6 +145,20 @@ class Candidates(Answered, frozen=True, kw_only=True, tag="job_response"):
     because: str = ""
 
 
+class OfferReserved(Answered, frozen=True, kw_only=True, tag="reserved"):
+    """Whether an offer is reserved for a job that is to come; `reason` says why not, and nothing is reserved for it then.
+
+    `left_ms`: for how much longer. `gpus`: how many it has of that worker.
+    """
+
+    accepted: bool
+    reason: str = ""
+    worker: str = ""
+    worker_id: str = ""
+    left_ms: int = 0
+    gpus: int = 0
+
+
 class LogAnswer(Answered, frozen=True, kw_only=True, tag="log_page"):
     """A page of one attempt's log. `attempt_state` tells a follower when the attempt has ended.
 
@@ -307,5 +321,5 @@ AnyAnswer = (
     | MetricsAnswer
     | DatasetAnswer | UsageAnswer
     | TemplatesSet | Popped | Cleared
-    | ReservationList
+    | ReservationList | OfferReserved
 )  # fmt: skip

@@ -190,6 +190,26 @@ class AskCandidates(Request, frozen=True, kw_only=True, tag="job_request"):
     wait_ms: _Wait = 2_000
     supplied: Annotated[tuple[BoundedContentId, ...], Meta(max_length=CONTENTS_MAX)] = ()
     """Trees of the spec that will be sent, or offered, before it is submitted: that nobody has them yet is no obstacle."""
+    job_id: Id = ""
+    """What is reserved for this job (ReserveOffer) is free to it."""
+
+
+class ReserveOffer(Request, frozen=True, kw_only=True, tag="reserve_offer"):
+    """Choose what a worker offers, or without a name the best one: it is kept for a short time for one task of the job that will be
+    submitted with this id, in the place of what was reserved for that id before. Answered by OfferReserved.
+
+    It is free again when the job has come in, when its time is over, when the worker or this connection is gone, and by FreeOffer.
+    """
+
+    job_id: Id
+    spec: JobSpec
+    worker: Label = ""
+
+
+class FreeOffer(Request, frozen=True, kw_only=True, tag="free_offer"):
+    """Give up what was reserved for a job that won't come, or not there. Answered by Done, also where nothing is reserved."""
+
+    job_id: Id
 
 
 class ReadLog(Request, frozen=True, kw_only=True, tag="logs"):
@@ -465,5 +485,5 @@ AnyRequest = (
     | RevokeInvitations | AskForStream | SendSignal | AwaitSignals | EndStream | FindContents | OfferContents
     | ListFiles | ReadFilePart | ReadMetrics | DescribeDataset | SetPerson | AskUsage | AddTasks
     | SyncTemplates | RemoveTemplate | MoveJob | PopJob | ClearQueue | SetParallel
-    | Reserve | ListReservations | CancelReservation
+    | Reserve | ListReservations | CancelReservation | ReserveOffer | FreeOffer
 )  # fmt: skip

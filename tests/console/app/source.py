@@ -330,6 +330,10 @@ def _cancel_reservation(source: RecordedSource, request: api.CancelReservation) 
 ANSWERS: dict[type, Callable[..., api.AnyAnswer]] = {
     api.Act: _act,
     api.AskCandidates: _candidates,
+    api.ReserveOffer: lambda _s, r: api.OfferReserved(
+        accepted=True, worker=r.worker, worker_id=r.worker, left_ms=60_000
+    ),
+    api.FreeOffer: lambda _s, r: api.Done(text=f"nothing is reserved for job {r.job_id}"),
     api.AskUsage: lambda _s, _r: recorded.usage(),
     api.SetPerson: lambda _s, r: api.Done(text=f"{r.name} is set"),
     api.SetProject: lambda _s, r: api.Done(text=f"{r.name} is set"),

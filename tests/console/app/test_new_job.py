@@ -9,9 +9,17 @@ from opsconsole_console.screen.new_job import new_job_screen
 from opsconsole_console.screen.new_job.candidate_table import CandidateTable
 from opsconsole_console.screen.new_job.new_job_screen import NewJobScreen
 from opsconsole_console.screen.part.io_line import IoLine
-from opsconsole_protocol.api import AnyAnswer, AnyRequest, AskCandidates, SubmitJobs
+from opsconsole_protocol.api import (
+    AnyAnswer,
+    AnyRequest,
+    AskCandidates,
+    FreeOffer,
+    OfferReserved,
+    ReserveOffer,
+    SubmitJobs,
+)
 from opsconsole_protocol.error import Conflict
-from tests.console.app.source import RecordedSource
+from tests.console.app.source import ANSWERS, RecordedSource
 from tests.console.app.stage import Stage, stage
 
 
@@ -108,12 +116,43 @@ async def test_a_worker_is_chosen_and_its_folders_shown(source: RecordedSource) 
         assert "/mnt/vast/inputs  ←" in screen.query_one(IoLine).text
         await there.press("space")
         await there.until(lambda: asked(source).spec.worker == row.name)
-        assert f"✓ {row.name} takes it" in there.text()
+        await there.until(lambda: f"✓ {row.name} is reserved for this job, " in there.text())
+        (offer,) = source.asked(ReserveOffer)
+        assert isinstance(offer, ReserveOffer)
+        assert (offer.job_id, offer.worker) == (screen._job_id, row.name)
+        assert asked(source).job_id == screen._job_id, "its own room is free to it"
         await there.press("ctrl+s")
         await there.until(lambda: source.asked(SubmitJobs))
         (request,) = source.asked(SubmitJobs)
         assert isinstance(request, SubmitJobs)
         assert request.submissions[0].spec.worker == row.name
+        assert not source.asked(FreeOffer), "the job has it"
+
+
+async def test_what_is_reserved_ends_is_chosen_again_and_is_given_up_with_the_form(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    left = iter((1_000, 60_000))
+    monkeypatch.setitem(
+        ANSWERS, ReserveOffer, lambda _s, r: OfferReserved(accepted=True, worker=r.worker, left_ms=next(left))
+    )
+    async with stage(source) as there:
+        screen = await dialog(there)
+        await there.type("true")
+        await there.press("ctrl+w", "down", "space")
+        await there.until(lambda: "it is no longer reserved: choose it again" in there.text())
+        await there.press("space")
+        await there.until(lambda: "is reserved for this job, 60 s" in there.text())
+        await there.press("up", "space")
+        await there.until(lambda: len(source.asked(FreeOffer)) == 1, "automatic reserves nothing")
+        monkeypatch.setitem(
+            ANSWERS, ReserveOffer, lambda _s, _r: OfferReserved(accepted=False, reason="ana has 2 of the 2 GPUs")
+        )
+        await there.press("down", "space")
+        await there.until(lambda: "; it isn't reserved: ana has 2 of the 2 GPUs" in there.text())
+        await there.press("escape")
+        await there.until(lambda: len(source.asked(FreeOffer)) == 2, "leaving frees it")
+        assert screen._job_id == source.asked(FreeOffer)[-1].job_id  # type: ignore[union-attr]
 
 
 async def test_a_worker_that_refuses_can_be_chosen_but_it_is_said(source: RecordedSource) -> None:

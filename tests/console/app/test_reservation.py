@@ -1,5 +1,9 @@
 """The reservations screen: what workers are for, made and taken back by keys."""
 
+import pytest
+from msgspec.structs import replace
+
+from opsconsole_console.format import clock, stamp
 from opsconsole_protocol.api import CancelReservation, Reserve
 from opsconsole_protocol.error import Conflict
 from tests.console.app.recorded import NOW_MS
@@ -66,3 +70,21 @@ async def test_who_may_only_look_has_no_verbs_here(source: RecordedSource) -> No
         await there.until(lambda: "project pose, 2 GPUs" in there.text())
         await there.press("c", "n")
         assert there.screen_name == "ReservationScreen"
+
+
+@pytest.mark.parametrize(("size", "pose"), [(SMALL, "pose → "), ((300, 60), "pose 2 GPUs → ")])
+async def test_the_workers_table_says_who_has_a_worker_until_when(
+    source: RecordedSource, size: tuple[int, int], pose: str
+) -> None:
+    async with stage(source, size) as there:
+        assert "RESERVED" not in there.text(), "nothing is said where there is nothing to say"
+        first, second = source.reservations
+        rows = {one.name: one for one in source.fleet.workers.values()}
+        held = replace(rows["gpu-a"], reservation=first)
+        later = replace(rows["gpu-b"], reservation=second)
+        source.change_workers(held, later)
+        await there.until(lambda: "RESERVED" in there.text())
+        assert pose + clock(first.until_ms)[:5] in there.text() or pose + stamp(first.until_ms)[5:10] in there.text()
+        assert size == SMALL or "maintenance from " in there.text()
+        source.change_workers(rows["gpu-a"], rows["gpu-b"])
+        await there.until(lambda: "RESERVED" not in there.text())

@@ -54,7 +54,7 @@ def test_the_id_alone_is_on_stdout_and_the_story_on_stderr(run: Run, server: Fak
         "Found 1 available worker:",
         "  - gpu-a (80GB, A100-80GB, estimate: 42m 00s)",
         "  - gpu-b declined: busy",
-        "Selected gpu-a (faster estimate)",
+        "Selected gpu-a (faster estimate), reserved for it",
         "  Filesystem: vast",
         "  Input:  /mnt/vast/inputs  <- Place your files here",
         "  Output: /mnt/vast/outputs",

@@ -96,7 +96,7 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
         room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus)
     if needs.memory_mb:
         left = worker.properties.get("memory_mb", 0) - sum(
-            one.promised.get("memory_mb", 0) for one in worker.live.values()
+            one.promised.get("memory_mb", 0) for one in worker.live.holders()
         )
         room = min(room, int(left // needs.memory_mb))
     return room
@@ -235,11 +235,15 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
         yield "an attempt that hasn't ended, or is forgotten, counts as ended"
     if fleet.reserved.get(worker.id) != worker.reserved:
         yield f"reserved is {worker.reserved}, but {fleet.reserved.get(worker.id)} is noted"
+    offers = worker.live.offers
+    if offers != {one.job_id: one for one in fleet.reservations.offers.values() if one.worker_id == worker.id}:
+        yield f"{offers} are reserved, but {fleet.reservations.offers} are noted"
+    holders = list(worker.live.holders())
     yield from gpu_faults(
-        ((one.gpu_ids, one.share_mb) for one in live), {gpu.uuid: gpu.memory_total_mb or 0 for gpu in worker.gpus}
+        ((one.gpu_ids, one.share_mb) for one in holders), {gpu.uuid: gpu.memory_total_mb or 0 for gpu in worker.gpus}
     )
-    sharing = [one for one in live if one.share_mb]
-    with_gpus = sum(bool(one.gpu_ids) for one in live) - len(sharing)
+    sharing = [one for one in holders if one.share_mb]
+    with_gpus = sum(bool(one.gpu_ids) for one in holders) - len(sharing)
     with_gpus += min(len(sharing), len({gpu for one in sharing for gpu in one.gpu_ids}))
     if with_gpus > worker.max_concurrent_jobs:
         yield f"{with_gpus} attempts with GPUs in {worker.max_concurrent_jobs} slots"
@@ -249,7 +253,7 @@ def _check_worker(fleet: Fleet, worker: Worker) -> Iterator[str]:
     if ahead > min(short, PREFETCH_MAX):
         yield f"{len(live)} attempts in {worker.max_concurrent_jobs} slots"
     for key, total in (("cpus", "cpus"), ("memory_mb", "memory_mb")):
-        used = sum(one.promised.get(key, 0) for one in live)
+        used = sum(one.promised.get(key, 0) for one in holders)
         if used and used > worker.properties.get(total, 0):
             yield f"{used} {key} promised"
 
@@ -271,8 +275,9 @@ def _check_attempts(fleet: Fleet) -> Iterator[str]:
 
 
 def _check_shares(fleet: Fleet) -> Iterator[str]:
-    """What is counted as held is what live attempts hold, and no more than may be."""
+    """What is counted as held is what live attempts hold and offers keep, and no more than may be."""
     live = [one for worker in fleet.workers.values() for one in worker.live.values()]
+    offers = fleet.reservations.offers.values()
     for name, held in (
         *((f"project {name}", one.held) for name, one in fleet.usage.projects.items()),
         *((f"person {name}", one) for name, one in fleet.usage.held_by.items()),
@@ -284,9 +289,10 @@ def _check_shares(fleet: Fleet) -> Iterator[str]:
             for one, job in zip(live, jobs, strict=True)
             if whose == (job.spec.project if kind == "project" else job.submitted_by)
         ]
-        gpus = sum(one.shared_gpus if one.share_mb else len(one.gpu_ids) for one in theirs)
-        if held.tasks != len(theirs) or abs(held.gpus - gpus) > 1e-6:
-            yield f"{name} is said to hold {held}, but has {len(theirs)} attempts"
+        kept = [one for one in offers if whose == (one.project if kind == "project" else one.person)]
+        gpus = sum(one.gpus for one in theirs) + sum(one.gpus for one in kept)
+        if held.tasks != len(theirs) + len(kept) or abs(held.gpus - gpus) > 1e-6:
+            yield f"{name} is said to hold {held}, but has {len(theirs)} attempts and {len(kept)} offers"
 
 
 def _priority_of(job: Job, task: Task) -> int:

@@ -11,12 +11,12 @@ import msgspec
 
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol import link
-from opsconsole_protocol.error import Conflict, InvalidRequest
+from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.gpu_load import GPU_SHARING
-from opsconsole_protocol.ids import AttemptId
+from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.link import Mode, Observed
 from opsconsole_protocol.share import ShareChange
-from opsconsole_protocol.spec import Resources
+from opsconsole_protocol.spec import JobSpec, Resources
 from opsconsole_protocol.state import AttemptState, TaskState, is_attempt_finished, is_task_finished
 from opsconsole_protocol.task_selection import TaskSelection
 from tests.coordinator.core.world import FakeWorker, World, gpus
@@ -166,6 +166,8 @@ class Storm:
     def __init__(self, seed: int = 0) -> None:
         self.world = World(seed)
         self.jobs: list[Job] = []
+        self.chosen: list[JobId] = []
+        """Jobs that are to come, for which an offer was chosen."""
         self.agents: list[Agent] = []
         for name, slots, fields in (
             ("w1", 2, {"gpus": gpus(1), "properties": {"zone": "a", "memory_mb": 1000, GPU_SHARING: True}}),
@@ -210,7 +212,21 @@ class Storm:
             fields[end] = tuple(job.task_id(after[0] % len(job.tasks)) for job in earlier)
         else:
             fields[end] = tuple(job.id for job in earlier)
-        self.jobs.append(self.world.submit(num_tasks=tasks, **kinds[kind], **fields))
+        chosen = self.chosen.pop() if self.chosen else None
+        self.jobs.append(self.world.submit(num_tasks=tasks, id=chosen, **kinds[kind], **fields))
+
+    def choose(self, resources: Resources, worker: str, person: str, *, anew: bool) -> None:
+        """Somebody chooses an offer, for a new job or another one than before; refusals are fine."""
+        if anew or not self.chosen:
+            self.chosen.append(self.world.new_id())
+        spec = JobSpec(command=("/bin/true",), resources=resources)
+        with suppress(Conflict, NotFound):
+            self.world.reactor.on_reserve_offer(self.chosen[-1], spec, worker, person, self.world.now_ms)
+
+    def give_up(self, person: str) -> None:
+        """Somebody leaves the form."""
+        if self.chosen:
+            self.world.reactor.on_free_offer(self.chosen.pop(), person, self.world.now_ms)
 
     def submit_again(self, place: int) -> None:
         """The same submission once more."""

@@ -112,6 +112,55 @@ def test_after_a_guess_that_was_wrong_only_sure_bounds_count_there(world: World)
     assert worker.started().job_id == head.id
 
 
+# --- gangs -----------------------------------------------------------------------------------------------------------
+
+
+def waiting_gang(world: World, *, tasks: int = 2) -> tuple[FakeWorker, FakeWorker, Job]:
+    """Two workers of two GPUs, one of them with a task for an hour, and a gang that needs both whole."""
+    remember(world, "long", HOUR_MS)
+    one, two = world.worker("w1", slots=4, gpus=gpus(2)), world.worker("w2", slots=4, gpus=gpus(2))
+    world.submit(gpus=2, name="long", worker="w1")
+    one.started()
+    return one, two, world.submit(gpus=2, num_tasks=tasks, gang=True)
+
+
+def test_what_ends_for_sure_before_a_gang_can_start_uses_the_room_that_is_kept_for_it(world: World) -> None:
+    _, two, gang = waiting_gang(world)
+    remember(world, "quick", MINUTE_MS)
+    assert two.record.reserved is not None
+    assert two.record.reserved.gang
+    assert state(world.submit(gpus=1, timeout_ms=2 * HOUR_MS)) == "pending"
+    guessed = world.submit(gpus=1, name="quick")
+    assert f"is reserved for gang {gang.id}" in world.rows[guessed.id].reason, "of a gang's room a guess is not enough"
+    short = world.submit(gpus=1, timeout_ms=10 * MINUTE_MS)
+    attempt = two.started()
+    assert attempt.job_id == short.id
+    assert world.now_ms + 10 * MINUTE_MS < attempt.fills_until_ms <= world.now_ms + HOUR_MS
+    assert two.record.reserved is not None, "the gang has its turn as before"
+
+
+def test_a_gang_that_could_start_at_any_moment_keeps_its_room_empty(world: World) -> None:
+    third = world.worker("w3", slots=4, gpus=gpus(2))
+    world.submit(gpus=2, name="never seen")
+    third.started()
+    _, two, gang = waiting_gang(world)
+    assert two.record.reserved is not None
+    small = world.submit(gpus=1, timeout_ms=1_000)
+    assert f"is reserved for gang {gang.id}" in world.rows[small.id].reason, "nobody knows when w3 has room"
+
+
+def test_a_gang_starts_at_its_time_whatever_used_its_room(world: World) -> None:
+    one, two, gang = waiting_gang(world)
+    world.submit(gpus=1, timeout_ms=10 * MINUTE_MS)
+    short = two.started()
+    world.now_ms = short.fills_until_ms
+    end(two, short)
+    for attempt in list(one.record.live.values()):
+        end(one, attempt)
+    world.turn()
+    assert [worker.started().job_id for worker in (one, two)] == [gang.id, gang.id]
+
+
 # --- an oracle on small cases ----------------------------------------------------------------------------------------
 
 

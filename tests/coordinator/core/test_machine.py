@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from opsconsole_coordinator.core import schedule
 from opsconsole_coordinator.core.control import VERBS
 from opsconsole_protocol.share import ShareChange
+from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.storm import Storm
 
@@ -57,6 +58,27 @@ class FleetMachine(RuleBasedStateMachine):
             max_task_failures=0 if gang else failures, gang=gang, job_timeout_ms=job_timeout_ms, lost_after_ms=lost_after_ms, held=held, scheduling_timeout_ms=timeout_ms,
             max_parallel=None if gang else parallel, by=by,
         )  # fmt: skip
+
+    @rule(
+        resources=st.sampled_from(
+            [
+                Resources(),
+                Resources(gpus=1),
+                Resources(gpus=2),
+                Resources(gpus=1, gpu_memory_mb=9_000, share=True),
+                Resources(memory_mb=600),
+            ]
+        ),
+        worker=st.sampled_from(["", "w1", "w2", "w3"]),
+        person=st.sampled_from(["ana", "ana", "ben"]),
+        anew=st.booleans(),
+    )
+    def choose(self, resources: Resources, worker: str, person: str, anew: bool) -> None:
+        self.storm.choose(resources, worker, person, anew=anew)
+
+    @rule(person=st.sampled_from(["ana", "ben"]))
+    def give_up(self, person: str) -> None:
+        self.storm.give_up(person)
 
     @rule(place=PLACE)
     def submit_again(self, place: int) -> None:

@@ -13,7 +13,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.api import RESERVATIONS_MAX, RESERVE_DAYS_MAX, Reserve
 from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.quantity import spell_moment
-from opsconsole_protocol.spec import PauseBy
+from opsconsole_protocol.spec import PauseBy, Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import FakeWorker, World, gpus, state, task_of
 
@@ -130,6 +130,32 @@ def test_cancelled_in_time_what_still_saves_goes_on(world: World) -> None:
     world.pass_ms(1_000)
     want(worker, link.Mode.RUN)
     assert state(job) == "running"
+
+
+def test_with_counted_gpus_goes_their_part_of_cpus_and_memory(world: World) -> None:
+    worker = world.worker(slots=9, gpus=gpus(4), properties={"cpus": 16, "memory_mb": 64_000})
+    first = world.submit(resources=Resources(cpus=6))
+    late = world.submit(resources=Resources(gpus=1, cpus=4, memory_mb=8_000))
+    stays = world.submit()
+    one, two, three = (worker.started() for _ in range(3))
+    reservation = reserve(world, "w1", gpus=2)
+    assert want(worker, link.Mode.STOP).reason == "w1 is reserved for ben", (
+        "of those who have more than half the last leaves"
+    )
+    worker.killed(two)
+    assert [one.job_id, three.job_id] == [first.id, stays.id]
+    until = spell_moment(reservation.until_ms)
+    words = f"w1 has 2 of its 4 GPUs, with 8 of its 16 CPUs, reserved for ben until {until}"
+    assert world.rows[late.id].reason == words
+    memory = world.submit(resources=Resources(memory_mb=33_000))
+    assert "with 32000 of its 64000 MB of memory, reserved for ben" in world.rows[memory.id].reason
+    fits = [world.submit(resources=Resources(gpus=1, cpus=2)), world.submit(resources=Resources(memory_mb=24_000))]
+    mine = world.submit(by="ben", resources=Resources(gpus=2, cpus=8, memory_mb=32_000))
+    started = [worker.started() for _ in range(3)]
+    assert [one.job_id for one in started] == [*(job.id for job in fits), mine.id]
+    worker.report(one, AttemptState.SUCCEEDED, exit_code=0, finished_at_ms=world.now_ms)
+    worker.forget(one)
+    assert worker.started().job_id == late.id
 
 
 def test_of_counted_gpus_others_have_the_rest(world: World) -> None:

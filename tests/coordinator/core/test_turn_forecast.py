@@ -5,8 +5,9 @@ from opsconsole_coordinator.core.demand import kind_of
 from opsconsole_coordinator.core.history import SURE, Kind, Run
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.turn_forecast import AHEAD_JOBS_MAX, ahead_of
+from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.ids import WorkerId
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.spec import JobSpec, Resources
 from tests.coordinator.core.world import World, gpus
 
 MINUTE_MS = 60_000
@@ -97,3 +98,37 @@ def test_a_worker_that_refuses_at_the_last_moment_is_passed_by(world: World) -> 
     world.pass_ms(2_000)
     assert second.started().job_id == job.id
     assert (job.tasks[0].failures, job.tasks[0].preemptions) == (0, 0)
+
+
+def test_shares_of_gpus_are_followed_by_their_memory(world: World) -> None:
+    remember(world, "long", *range(50, 50 + SURE))
+    remember(world, "short", *range(10, 10 + SURE))
+    worker = world.worker(slots=1, gpus=gpus(1, 24_000), properties={GPU_SHARING: True})
+
+    def share(memory_mb: int, name: str) -> Job:
+        return world.submit(name=name, resources=Resources(gpus=1, gpu_memory_mb=memory_mb, share=True))
+
+    share(14_000, "long")
+    share(8_000, "short")
+    for _ in range(2):
+        worker.started()
+    small, large, whole = share(6_000, "small"), share(12_000, "large"), world.submit(gpus=1, name="whole")
+    assert starts(world, small) == [(10, 14, 18)], "the one of 8G leaves room enough"
+    assert starts(world, large) == [(50, 54, 58)], (
+        "beside the small one, which may run for ever, there is room once 14G are free"
+    )
+    assert starts(world, whole) == [None], "nobody knows how long those take that are ahead"
+    world.act("cancel", small)
+    world.act("cancel", large)
+    assert starts(world, whole) == [(50, 54, 58)], "a GPU is whole once the last one has left it"
+
+
+def test_shares_that_are_ahead_are_placed_on_gpus_that_are_shared_already(world: World) -> None:
+    remember(world, "long", *range(50, 50 + SURE))
+    worker = world.worker(slots=2, gpus=gpus(2, 24_000), properties={GPU_SHARING: True})
+    world.submit(gpus=2, name="long")
+    worker.started()
+    half = Resources(gpus=1, gpu_memory_mb=12_000, share=True)
+    world.submit(name="long", num_tasks=2, resources=half)
+    whole = world.submit(gpus=1, name="whole")
+    assert starts(world, whole) == [(50, 54, 58)], "both halves are of one GPU"

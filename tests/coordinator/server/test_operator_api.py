@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from opsconsole.job_page import next_page
+from opsconsole_coordinator.core.reserved_offer import OFFER_RESERVED_MS
 from opsconsole_coordinator.server import job_api
 from opsconsole_coordinator.store import job_search
 from opsconsole_protocol import api, link
@@ -241,6 +242,24 @@ async def test_candidates_wait_for_what_workers_say_of_input_files(site: Site) -
         await agent.send(link.FileNotFound(check_id=question.check_id, reason="there is no such file"))
         answer = await operator.answer(asking)
         assert (answer.verdicts[0].accepted, answer.text) == (False, "w1 needs d.slp: there is no such file")
+
+
+async def test_a_chosen_offer_is_reserved_until_its_job_comes_or_its_connection_is_gone(site: Site) -> None:
+    async with await registered(site) as agent, await site.operator() as operator, await site.operator() as other:
+        spec, first, second = JobSpec(command=("a",)), some_job_id(), some_job_id()
+        reserved = await other.call(api.ReserveOffer(job_id=first, spec=spec))
+        assert (reserved.accepted, reserved.worker) == (True, "w1")
+        assert 0 < reserved.left_ms <= OFFER_RESERVED_MS
+        refused = await operator.call(api.ReserveOffer(job_id=second, spec=spec, worker="w1"))
+        assert not refused.accepted
+        assert refused.reason.startswith("w1 busy: 1 of 1 slots taken")
+        job = await operator.submit()
+        await other.close()
+        await agent.take(link.JobAssignment)
+        assert (await operator.call(api.Why(id=job.id))).job.worker == "w1"
+        assert not site.commit_loop.fleet.reservations.offers
+        with pytest.raises(InvalidRequest, match="is not a job id"):
+            await operator.call(api.ReserveOffer(job_id="x", spec=spec))
 
 
 async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:

@@ -193,6 +193,11 @@ async def reserve(stage: Stage) -> Asked:
     return request, [("reserve", name)]
 
 
+async def reserve_offer(stage: Stage) -> Asked:
+    """It is for a minute, and nothing of it is stored."""
+    return api.ReserveOffer(job_id=some_job_id(), spec=SPEC, worker=(await stage.agent()).name), []
+
+
 async def cancel_reservation(stage: Stage) -> Asked:
     request, ((_, name), *_) = await reserve(stage)
     made = await stage.admin.call(request)
@@ -348,6 +353,8 @@ TABLE = {
     "health": Verb(api.AskHealth, "viewer", plain(api.AskHealth())),
     "subscribe": Verb(api.Subscribe, "viewer", plain(api.Subscribe())),
     "job_request": Verb(api.AskCandidates, "viewer", plain(api.AskCandidates(spec=SPEC, wait_ms=0))),
+    "reserve_offer": Verb(api.ReserveOffer, "operator", reserve_offer),
+    "free_offer": Verb(api.FreeOffer, "operator", plain(api.FreeOffer(job_id=some_job_id()))),
     "show": Verb(api.ShowJob, "viewer", of_job(lambda job: api.ShowJob(id=job))),
     "why": Verb(api.Why, "viewer", of_job(lambda job: api.Why(id=job))),
     "graph": Verb(api.AskGraph, "viewer", of_job(lambda job: api.AskGraph(id=job))),

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from opsconsole.fleet import worker_kind
 from opsconsole_console import format as fmt
 from opsconsole_console.model.model import Model
+from opsconsole_console.model.reservation import brief_words
 from opsconsole_console.model.utilisation import utilisation_percent
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.widget import sparkline
 from opsconsole_console.widget.cell import Cell, cell
 from opsconsole_console.widget.column import Column
+from opsconsole_console.widget.sign import sign
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.state import WorkerConnection
+from opsconsole_protocol.state import WorkerConnection, WorkerStatus
 
 _KIND_ORDER = {"up": 0, "draining": 1, "silent": 2, "lost": 3}
 _WIDE_CELLS = 110
@@ -33,7 +35,14 @@ def worker_columns(model: Model, width: int) -> Sequence[Column[WorkerRow]]:
         late = worker.connection != WorkerConnection.CONNECTED
         return cell(fmt.age(worker.last_seen_ms, model.clock()), "state-silent" if late else "text-muted")
 
-    return (
+    def reserved(worker: WorkerRow) -> Cell:
+        row = worker.reservation
+        if row is None:
+            return cell("")
+        tone = sign(WorkerStatus.RESERVED).tone if row.in_force else "text-muted"
+        return cell(brief_words(row, model.clock(), with_gpus=width >= _WIDE_CELLS), tone)
+
+    columns = [
         Column("name", "NAME", lambda w: w.name, 12, flex=2, width_max=28, priority=10, hotkey=HOTKEYS["name"],
                sort_key=lambda w: w.name.casefold()),
         Column("status", "STATUS", worker_cell.status_cell, 13, flex=1, width_max=17, priority=9, hotkey=HOTKEYS["status"],
@@ -55,7 +64,26 @@ def worker_columns(model: Model, width: int) -> Sequence[Column[WorkerRow]]:
         Column("seen", "SEEN", seen, 4, align="right", priority=2, hotkey=HOTKEYS["seen"],
                sort_key=lambda w: -(w.last_seen_ms or 0)),
         Column("tags", "TAGS", lambda w: " ".join(w.tags), 12, flex=2, priority=1, tone="text-muted"),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if is_any_reserved(model):
+        columns.insert(
+            2,
+            Column(
+                "reservation",
+                "RESERVED",
+                reserved,
+                22 if width >= _WIDE_CELLS else 14,
+                flex=1,
+                width_max=28,
+                priority=8,
+            ),
+        )
+    return columns
+
+
+def is_any_reserved(model: Model) -> bool:
+    """Whether there is something to say about who has which worker."""
+    return any(one.reservation is not None for one in model.fleet.workers.values())
 
 
 def _unit(value: float | None, unit: str) -> str:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from opsconsole.fleet import Change
 from opsconsole_console.model.coverage import ALL, NOTHING_YET
 from opsconsole_console.model.model import Model
-from opsconsole_console.screen.main.worker_column import HOTKEYS, worker_columns
+from opsconsole_console.screen.main.worker_column import HOTKEYS, is_any_reserved, worker_columns
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_console.screen.part.io_line import IoLine
 from opsconsole_console.screen.part.table_pane import TablePane, sort_bindings
@@ -65,6 +65,8 @@ class WorkerPane(TablePane[WorkerRow], WorkerActions):
     def apply(self, change: Change) -> None:
         """Show what changed."""
         workers = self._model.fleet.workers
+        if is_any_reserved(self._model) != any(one.key == "reservation" for one in self.table.columns):
+            self.fit_columns(anew=True)
         if change.reset:
             self.table.set_rows(dict(workers))
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
@@ -24,6 +25,7 @@ from opsconsole_console.model.draft import PARAMETER_PREFIX, Checked, Draft
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_console.model.model import Model
 from opsconsole_console.screen.new_job.candidate_table import Candidate, CandidateTable, candidates
+from opsconsole_console.screen.new_job.chosen_offer import ChosenOffer
 from opsconsole_console.screen.new_job.dataset_look import DatasetLook, Key
 from opsconsole_console.screen.new_job.dataset_text import waiting_lines
 from opsconsole_console.screen.new_job.field import DATASETS
@@ -37,7 +39,7 @@ from opsconsole_console.screen.part.shell_access import run_exclusive, shell
 from opsconsole_console.screen.part.spec_text import resources_text
 from opsconsole_console.service.packing import Brought, FieldRefused, Looked, Packing, look, weigh
 from opsconsole_console.service.source import FleetSource
-from opsconsole_console.widget.cell import Cell, cell
+from opsconsole_console.widget.cell import Cell, cell, joined
 from opsconsole_console.widget.live_table import LiveTable
 from opsconsole_console.widget.steady_screen import SteadyScreen
 from opsconsole_console.widget.words import Choice, Dialog
@@ -108,6 +110,7 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
         self._can_pick = False
         """Whether there is a worker whose folders can be browsed for an input."""
         self._is_again = draft is not None
+        self._offer = ChosenOffer(source, self._job_id, time.monotonic)
         self._datasets = DatasetLook(source, self._show_datasets)
         self._asking: tuple[Key, ...] = ()
         """What a worker is being asked of the datasets."""
@@ -138,6 +141,14 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
     def on_mount(self) -> None:
         shell(self).look_up(self._fetch_templates)
         self._start_asking()
+        self.set_interval(1.0, self._count_down)
+
+    def on_unmount(self) -> None:
+        shell(self).look_up(self._offer.give_up)
+
+    def _count_down(self) -> None:
+        if self._offer.left_s or self._offer.is_over():
+            self._show_status()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_checked)
@@ -274,11 +285,14 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
             if self._weighed is not None and self._weighed[0] == self._along:
                 about, brought = self._weighed
                 spec, supplied = brought.packed.put_into(spec), brought.supplied
-            request = AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS, supplied=supplied)
             try:
+                await self._offer.follow(self._form.draft.worker, spec)
+                request = AskCandidates(spec=spec, wait_ms=ANSWER_WAIT_MS, supplied=supplied, job_id=self._offer.job_id)
                 self._answer = await ask(self._source, request, Candidates)
+                chosen = next((one for one in self._answer.verdicts if one.worker == self._form.draft.worker), None)
+                self._offer.note_verdict(accepts=chosen is not None and chosen.accepted)
             except Unavailable:
-                pass  # the first line says so
+                self._offer.forget()  # the first line says so
             except OpsconsoleError as error:
                 self._status.show([Line(cell(error.message, "state-failed"))])
             else:
@@ -364,7 +378,9 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
             self._status.show([Line(cell(self._refusal, "state-failed"))])
             return
         if errors:
-            self._status.show([Line(cell(fmt.plural(len(errors), "field") + " to complete", "text-muted"))])
+            left = Cell(((fmt.plural(len(errors), "field") + " to complete", "text-muted"),))
+            reserved = self._offer.words(self._form.draft.worker)
+            self._status.show([Line(joined((left, reserved), " · ") if self._offer.left_s else left)])
             return
         chosen = self._form.draft.worker
         answer = self._answer
@@ -377,7 +393,7 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
         if verdict is None:
             self._status.show([Line(cell(f"{chosen} is not known here: the job would wait for it", "state-paused"))])
         elif verdict.accepted:
-            self._status.show([Line(Cell((("✓ ", "state-succeeded"), (f"{chosen} takes it", ""))))])
+            self._status.show([Line(self._offer.words(chosen))])
         else:
             self._status.show([Line(cell(f"✗ {chosen}: {verdict.reason}; the job would wait", "state-paused"))])
 
@@ -386,6 +402,7 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
         event.stop()
         row = self._table.cursor_row
         if row is not None:
+            self._offer.choose_again()
             self._form.choose_worker(row.name if row.verdict is not None else "")
 
     # -- actions --------------------------------------------------------------------------------------------------
@@ -452,6 +469,7 @@ class NewJobScreen(SteadyScreen, ModalScreen[None]):
             self._refusal = error.message
             self._show_status()
         else:
+            self._offer.is_used = True
             shell(self).navigation.show_submitted(jobs)
             self.dismiss()
 
