@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.server.commit_loop import Session
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database, _snapshot, _transact

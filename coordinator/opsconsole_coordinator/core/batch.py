@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId

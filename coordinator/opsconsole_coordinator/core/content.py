@@ -56,6 +56,8 @@ class Sources(NamedTuple):
 
 def contents_of(spec: JobSpec, handed: Iterable[Upload] = ()) -> tuple[Content, ...]:
     """The trees that a job brings along, each once: its uploads, the results that it was handed, and its bundle."""
+    if not spec.uploads and spec.bundle is None and not handed:
+        return ()
     found = {one.content_id: _of_upload(one) for one in (*spec.uploads, *handed)}
     if spec.bundle is not None:
         one = Content(spec.bundle.content_id, spec.bundle.size_bytes, "its bundle")
@@ -173,12 +175,12 @@ class Contents:
 
     def add_job(self, job: Job) -> None:
         """A job is in memory from now on."""
-        for one in contents_of(job.spec, job.handed.values()):
+        for one in contents_of(job.terms.spec, job.handed.values()):
             self._jobs.setdefault(one.content_id, set()).add(job.id)
 
     def remove_job(self, job: Job) -> None:
         """A job leaves memory."""
-        for one in contents_of(job.spec, job.handed.values()):
+        for one in contents_of(job.terms.spec, job.handed.values()):
             _discard(self._jobs, one.content_id, job.id)
 
     def jobs_with(self, content_id: ContentId) -> frozenset[JobId]:

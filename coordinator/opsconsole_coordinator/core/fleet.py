@@ -17,7 +17,6 @@ from opsconsole_coordinator.core.model import (
     Project,
     ProjectStatus,
     Reserved,
-    Task,
     Worker,
 )
 from opsconsole_coordinator.core.order import Group, Order
@@ -26,6 +25,7 @@ from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Ques
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
 from opsconsole_coordinator.core.tally import Tally
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
@@ -323,7 +323,7 @@ class Fleet:
         held = job.state in {TaskState.HELD, TaskState.PAUSED}
         job.spec = spec
         self.touch_spec(job)
-        for index in range(len(job.tasks), spec.num_tasks):
+        for index in range(job.num_tasks, spec.num_tasks):
             task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
             job.tasks.append(task)
             self.tally.add_task(job, TaskState.HELD)
@@ -335,11 +335,11 @@ class Fleet:
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
-        for one in () if job.fault else job.spec.dependencies:
+        for one in job.terms.dependencies:
             job.waits.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
-        if job.spec.job_timeout_ms is not None:
+        if job.terms.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
-        if job.spec.scheduling_timeout_ms is not None:
+        if job.terms.spec.scheduling_timeout_ms is not None:
             self.timed_waits[job.id] = None
 
     def project_status(self, name: str) -> ProjectStatus:
@@ -405,7 +405,7 @@ class Fleet:
         """What a job waits for that isn't a worker; empty where it is one."""
         if job.fault or job.waiting_on:
             return job.fault or f"waits for {some_names(job.waiting_on)}"
-        most = job.spec.max_parallel
+        most = job.terms.spec.max_parallel
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
         return ""
@@ -481,7 +481,7 @@ class Fleet:
 
     def _evict_job(self, job: Job) -> None:
         self.order.discard(job)
-        for task in job.tasks:
+        for task in () if job.is_fresh else job.tasks:
             if task.current is not None:
                 self.attempts.pop(task.current, None)
             self._stories.pop(job.task_id(task.index), None)

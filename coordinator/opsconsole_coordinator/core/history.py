@@ -34,9 +34,9 @@ class Run(NamedTuple):
 
 
 class Like(NamedTuple):
-    """What a run is compared by. `worker_id` is None, and `gpu_model` empty, where nothing that ran is alike in it."""
+    """What a run is compared by. `parameters` and `worker_id` are None, and `gpu_model` empty, where nothing that ran is alike in it."""
 
-    parameters: int
+    parameters: int | None
     size: int
     worker_id: WorkerId | None
     gpu_model: str

@@ -271,7 +271,9 @@ class Reactor:
     def awaits_results(self) -> dict[JobId, set[JobId]]:
         """The jobs that haven't been given all results that they take, and of which jobs these are."""
         found = (
-            (job.id, handing.lacking(job)) for job in self.fleet.jobs.values() if job.spec.takes and not job.is_finished
+            (job.id, handing.lacking(job))
+            for job in self.fleet.jobs.values()
+            if job.terms.spec.takes and not job.is_finished
         )
         return {job_id: others for job_id, others in found if others}
 

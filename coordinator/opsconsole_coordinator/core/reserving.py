@@ -126,7 +126,7 @@ def _check_holder(fleet: Fleet, request: Reserve, workers: Iterable[Worker]) -> 
         raise InvalidRequest("a window of maintenance is for the whole worker: leave --gpus out")
     name = request.project
     if name and not (
-        name in fleet.projects or name in fleet.usage.projects or any(job.spec.project == name for job in fleet.jobs.values())
+        name in fleet.projects or name in fleet.usage.projects or any(job.terms.spec.project == name for job in fleet.jobs.values())
     ):  # fmt: skip
         raise NotFound(
             f"there is no project {name} (opsconsole projects lists them; `opsconsole project set {name}` makes it)"

@@ -6,11 +6,12 @@ from opsconsole_coordinator.core.content import contents_of
 from opsconsole_coordinator.core.dependency import apply_dependencies, count_tasks, note_stored
 from opsconsole_coordinator.core.estimate import note_guess
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.project import check_takes_work, placed
 from opsconsole_coordinator.core.ready import rank_ready
+from opsconsole_coordinator.core.task import fresh
 from opsconsole_coordinator.core.template import fill_in
-from opsconsole_protocol import requirement
+from opsconsole_coordinator.core.terms import terms_of
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.chain import check_cycle, check_dependency
 from opsconsole_protocol.dependency import Dependency
@@ -63,7 +64,7 @@ def _filled_in(fleet: Fleet, submission: Submission) -> Submission:
 
 
 def _headline(job: Job) -> str:
-    tasks = f", {len(job.tasks)} tasks" if len(job.tasks) > 1 else ""
+    tasks = f", {job.num_tasks} tasks" if job.num_tasks > 1 else ""
     return f"submitted {job.spec.title}{tasks}, priority {job.priority}"
 
 
@@ -121,19 +122,18 @@ def check_contents(fleet: Fleet, spec: JobSpec) -> None:
 def _make_job(fleet: Fleet, job_id: JobId, spec: JobSpec, actor: str, now_ms: int) -> Job:
     fleet.job_seq += 1
     first = TaskState.HELD if spec.held else TaskState.PENDING
-    count = spec.num_tasks
+    tasks = fresh(spec.num_tasks, first, now_ms, spec.held)
     job = Job(
         id=job_id,
-        spec=spec,
+        terms=terms_of(spec),
         seq=fleet.job_seq,
         submitted_by=actor,
         created_at_ms=now_ms,
         priority=spec.priority,
         after=tuple(JobId(other) for other in spec.comes_after),
-        tasks=[Task(index=index, state=first, pending_since_ms=now_ms, held=spec.held) for index in range(count)],
-        counts={first: count},
-        ready=list(range(count)) if first is TaskState.PENDING else [],
-        requirements=requirement.parse_all(spec.requirements),
+        kept_tasks=tasks,
+        counts=tasks.counts,
+        ready=tasks.ready,
     )
     note_guess(fleet, job)
     return job

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Task
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turn_forecast import AHEAD_NAMED, ahead_of
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning

@@ -9,10 +9,11 @@ from opsconsole_coordinator.core.dependent import Root
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import Offer, judge
-from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ready import next_priority, ready_tasks
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.dependency import End
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode

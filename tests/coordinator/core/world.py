@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.api import EventRow, JobRow, Submission
 from opsconsole_protocol.dependency import End

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from opsconsole_coordinator.store import query, removal
+from opsconsole_coordinator.store import live, query, removal
 from opsconsole_coordinator.store.schema import analyze, prepare
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.state import TaskState
@@ -153,7 +153,7 @@ class Explaining(sqlite3.Connection):
         (lambda one: list(query.job_rows(one, project="a", limit=5)), "jobs_by_project"),
         (lambda one: list(query.job_rows(one, project="a", before_ms=5, limit=5)), "jobs_by_project"),
         (lambda one: list(query.job_rows(one, project="a", ended_only=True, limit=5)), "jobs_by_project"),
-        (query.live_jobs, "jobs_live"),
+        (live.live_jobs, "jobs_live"),
         (lambda one: query.job(one, "a"), "PRIMARY KEY"),
         (lambda one: query.attempts(one, "a"), "attempts_by_task"),
         (lambda one: query.ended(one, [AttemptId("a")]), "PRIMARY KEY"),
@@ -199,7 +199,7 @@ def test_every_question_has_its_index(
 def test_a_blob_of_a_newer_version_is_read_by_an_older_one() -> None:
     """New fields are skipped, missing ones have defaults."""
     task = msgspec.msgpack.encode({"index": 3, "state": "pending", "new_field": [1, 2]})
-    assert query._task(task).index == 3
+    assert query.read_task(task).index == 3
 
 
 def test_jobs_that_are_loaded_together_share_equal_specs() -> None:
@@ -207,8 +207,7 @@ def test_jobs_that_are_loaded_together_share_equal_specs() -> None:
     world.on_commit = store.commit
     first, second = (world.submit(name="same", environment={"A": "1"}) for _ in range(2))
     world.submit(name="other")
-    jobs, _ = query.live_jobs(store.connection)
-    loaded = {job.id: job.spec for job in jobs}
+    loaded = {job.id: job.spec for job in live.live_jobs(store.connection).jobs}
     assert loaded[first.id] is loaded[second.id]
     assert loaded[first.id] == first.spec
     assert len({id(spec) for spec in loaded.values()}) == 2
