@@ -49,12 +49,10 @@ def run(base: Path, jobs: int = JOBS, at_once: int = AT_ONCE) -> Iterator[Row]:
     deployment = Deployment(base)
     _fill(deployment)
     with deployment, Simulation("bench.waiting", deployment.url, deployment.token, 1) as submitter:
-        before_s = read_cpu_s(deployment.coordinator.pid)
         for _ in range(max(0, jobs - 2 * at_once) // at_once):
             submitter.ask("submit", jobs=at_once, requests=10)
-        cpu_us = 1e6 * (read_cpu_s(deployment.coordinator.pid) - before_s) / max(1, jobs - 2 * at_once)
         for requests in (10, 1):
-            yield from _submission(deployment, submitter, at_once, requests, cpu_us)
+            yield from _submission(deployment, submitter, at_once, requests)
         memory_mb = _settled_memory_mb(deployment)
         title = f"coordinator, {jobs:,} jobs wait, no worker"
         method = "resident; each job has another command, ten kinds of resources, five projects"
@@ -76,14 +74,13 @@ def _fill(deployment: Deployment) -> None:
     with contextlib.closing(sqlite3.connect(deployment.data_dir / "opsconsole.db", isolation_level=None)) as connection:
         prepare(connection)
         fill(connection, ENDED_TASKS, now_ms=time.time_ns() // 1_000_000)
+        connection.execute("DELETE FROM workers")
 
 
-def _submission(
-    deployment: Deployment, submitter: Simulation, jobs: int, requests: int, cpu_us: float
-) -> Iterator[Row]:
+def _submission(deployment: Deployment, submitter: Simulation, jobs: int, requests: int) -> Iterator[Row]:
     [shown] = deployment.client.submit(JobSpec(command=("true",)))
     pid = deployment.coordinator.pid
-    before_s, began_s = read_cpu_s(pid), time.monotonic()
+    before_s = read_cpu_s(pid)
     submitter.begin("submit", jobs=jobs, requests=requests)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(submitter.finish)

@@ -1,6 +1,7 @@
 """What a job without a name is called: the script or program that does the work, whatever starts it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 TITLE_CHARACTERS_MAX = 40
@@ -81,6 +82,7 @@ _CODE = {
 }
 
 
+@lru_cache(maxsize=1_024)
 def title_of(command: tuple[str, ...]) -> str:
     """A few words that tell one job from another."""
     return _cropped(_title(command)) or _cropped(_base(command[0])) or "job"

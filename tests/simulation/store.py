@@ -51,7 +51,7 @@ class Facts:
 def facts_of(batch: Batch) -> Facts:
     """A copy of a batch: its entities go on changing."""
     tasks = [(job_id, copy.copy(task)) for job_id, task in batch.tasks]
-    tasks += [(job.id, copy.copy(task)) for job in batch.jobs_added for task in job.tasks]
+    tasks += [(job.id, copy.copy(task)) for job in batch.jobs_added for task in job.look_at_tasks()]
     return Facts(
         seq=batch.seq,
         tasks=tasks,

@@ -174,4 +174,4 @@ def _end(
     fleet.audit(now_ms, SYSTEM, kind, words, subject)
     hand_on(fleet, copy, now_ms)
     if copy.job_id not in fleet.jobs:
-        fleet.forget_story(subject)
+        fleet.stories.forget(subject)

@@ -187,6 +187,10 @@ class Contents:
         """The jobs in memory that bring a tree along, those included that have just ended."""
         return frozenset(self._jobs.get(content_id, ()))
 
+    def jobs_with_any(self) -> set[JobId]:
+        """The jobs in memory that bring any tree along: of a hundred thousand that wait, mostly few."""
+        return {job_id for some in self._jobs.values() for job_id in some}
+
     def _is_any_needed(self, content_ids: Iterable[ContentId]) -> bool:
         return any(one in self._jobs for one in content_ids)
 

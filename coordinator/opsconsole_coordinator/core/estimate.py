@@ -82,7 +82,7 @@ class Estimates:
     """How long a task of one spec would take, by worker, as it is known now."""
 
     def __init__(self, fleet: Fleet, spec: JobSpec, index: int = 0) -> None:
-        self._kind = fleet.kinds.get(kind_of(spec))
+        self._kind = fleet.kinds.get(kind_of(spec)) if fleet.kinds else None
         if self._kind is None:
             return
         self._name = _name_of(spec)

@@ -24,6 +24,7 @@ from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.story import Stories
 from opsconsole_coordinator.core.tally import Tally
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.templates import Templates
@@ -42,7 +43,6 @@ from opsconsole_protocol.state import (
     check_task_move,
 )
 
-STORY_LENGTH = 8
 INPUT_ANSWER_MS_MAX = 15_000
 """An answer about an input file or a folder is asked for again after this time."""
 EVENT_CHARACTERS_MAX = 1_000
@@ -108,7 +108,7 @@ class Fleet:
         """What is remembered of the runs of each kind of job, first the kind that ran the longest time ago."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         """How many bytes of each source of an attempt's log are stored, also of an attempt that a restored store has forgotten."""
-        self._stories: dict[str, list[str]] = {}
+        self.stories = Stories()
         self._reset_notes()
 
     # --- notes -------------------------------------------------------------------------------------------------
@@ -194,17 +194,7 @@ class Fleet:
         text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1
         self._events.append(EventRow(seq=self.seq, at_ms=now_ms, actor=actor, kind=kind, text=text, subject=subject))
-        story = self._stories.setdefault(subject, [])
-        story.append(text)
-        del story[:-STORY_LENGTH]
-
-    def forget_story(self, subject: str) -> None:
-        """Nothing more is to be told of this subject: it isn't in memory."""
-        self._stories.pop(subject, None)
-
-    def story(self, subject: str) -> str:
-        """The recent events of a job, task or worker, oldest first."""
-        return "; ".join(self._stories.get(subject, ()))
+        self.stories.add(subject, text)
 
     def send(self, worker: Worker, message: link.CoordinatorMessage) -> None:
         """Note a message to a worker. One that has no session is told with the whole set when it returns."""
@@ -362,7 +352,7 @@ class Fleet:
         Raises IllegalTransition where the table has no such move, and then nothing changed.
         """
         if task.state is not state:
-            check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
+            check_task_move(job.task_id(task.index), task.state, state, self.stories.tell(job.task_id(task.index)))
         self._tasks[job.id, task.index] = None
         self._jobs[job.id] = None
         task.reason = reason
@@ -425,7 +415,7 @@ class Fleet:
         """Move an attempt along the table of states. Raises IllegalTransition, and then nothing changed."""
         if attempt.state is not state:
             subject = f"{attempt.job_id}/task-{attempt.index}"
-            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.story(subject))
+            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.stories.tell(subject))
             attempt.state = state
         self.touch_attempt(attempt)
 
@@ -484,8 +474,8 @@ class Fleet:
         for task in () if job.is_fresh else job.tasks:
             if task.current is not None:
                 self.attempts.pop(task.current, None)
-            self._stories.pop(job.task_id(task.index), None)
-        self._stories.pop(job.id, None)
+            self.stories.forget(job.task_id(task.index))
+        self.stories.forget(job.id)
         for other in job.after:
             if (dependents := self.dependents.get(other)) is not None:
                 dependents.discard(job.id)

@@ -11,7 +11,7 @@ from opsconsole_coordinator.core.calendar import Booked
 from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
 from opsconsole_coordinator.core.task import Fresh, Task
-from opsconsole_coordinator.core.terms import Terms, encode, split, terms_of, whole
+from opsconsole_coordinator.core.terms import Terms, terms_of, whole
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.estimate import Estimate
@@ -193,11 +193,6 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     def spec(self, spec: JobSpec) -> None:
         self.terms, self.own = terms_of(spec), b""
 
-    def fold(self) -> None:
-        """Keep of its spec what others don't have, as long as it waits."""
-        if not self.own and not self.open_attempts:
-            self.terms, self.own = split(encode(self.terms.spec))
-
     @property
     def requirements(self) -> tuple[Requirement, ...]:
         """Those of its spec, read."""
@@ -214,6 +209,10 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
         if isinstance(self.kept_tasks, Fresh):
             self.kept_tasks = self.kept_tasks.make()
         return self.kept_tasks
+
+    def look_at_tasks(self) -> list[Task]:
+        """Its tasks, for reading only: they stay in few words where they are."""
+        return self.kept_tasks.make() if isinstance(self.kept_tasks, Fresh) else self.kept_tasks
 
     @property
     def num_tasks(self) -> int:

@@ -16,7 +16,7 @@ from opsconsole_protocol.bound import COMMAND_WORDS_MAX, NAME_CHARACTERS_MAX, VA
 from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.requirement import Requirement
-from opsconsole_protocol.spec import JobSpec, check_bounds
+from opsconsole_protocol.spec import JobSpec, check_bounds, check_own, check_spec
 
 SPLIT_BYTES_MAX = 4_096
 """A longer spec is kept whole: what is its own is most of it."""
@@ -38,7 +38,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _spec = msgspec.msgpack.Decoder(JobSpec)
 _own = msgspec.msgpack.Decoder(_Own)
 _parts = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
-_EMPTY_NAME, _EMPTY_ENVIRONMENT = msgspec.Raw(_pack("")), msgspec.Raw(_pack({}))
+_NONE = msgspec.Raw(b"\xc0")
+_EMPTY_NAME, _EMPTY_ENVIRONMENT = msgspec.Raw(b"\xa0"), msgspec.Raw(b"\x80")
 
 
 class _Head(msgspec.Struct):
@@ -47,8 +48,8 @@ class _Head(msgspec.Struct):
     command: msgspec.Raw
     name: msgspec.Raw = _EMPTY_NAME
     environment: msgspec.Raw = _EMPTY_ENVIRONMENT
-    parameters: msgspec.Raw | None = None
-    task_commands: msgspec.Raw | None = None
+    parameters: msgspec.Raw = _NONE
+    task_commands: msgspec.Raw = _NONE
 
 
 _head = msgspec.msgpack.Decoder(_Head)
@@ -90,9 +91,9 @@ def terms_of(spec: JobSpec) -> Terms:
         return Terms(spec, (), (), f"can't be placed: {error}. Cancel it and submit it anew")
 
 
-def encode(spec: JobSpec) -> bytes:
-    """The spec, as the store has it."""
-    return _pack(spec)
+def split_spec(spec: JobSpec) -> tuple[Terms, bytes]:
+    """As `split`, for a spec that comes in."""
+    return split(_pack(spec))
 
 
 def split(data: bytes) -> tuple[Terms, bytes]:
@@ -103,7 +104,7 @@ def split(data: bytes) -> tuple[Terms, bytes]:
     if len(data) > SPLIT_BYTES_MAX:
         return terms_of(_spec.decode(data)), b""
     head = _head.decode(data)
-    if head.parameters is not None or head.task_commands is not None:
+    if head.parameters is not _NONE or head.task_commands is not _NONE:
         return terms_of(_spec.decode(data)), b""
     command, name = bytes(head.command), bytes(head.name)
     own = b"".join((b"\x93", command, name, head.environment))
@@ -126,6 +127,21 @@ def _rest(data: bytes, **more: msgspec.Raw) -> bytes:
     """An encoded spec without its own part."""
     parts = _parts.decode(data)
     return _pack({key: value for key, value in parts.items() if key not in _OWN} | more)
+
+
+def check_split(terms: Terms, own: bytes) -> None:
+    """Check a spec that comes in, in its parts. Raises InvalidRequest."""
+    if not own:
+        check_spec(terms.spec)
+        return
+    command, _, environment = _own.decode(own)
+    check_own(command, environment)
+    _check_shared(terms)
+
+
+@lru_cache(maxsize=256)
+def _check_shared(terms: Terms) -> None:
+    check_spec(msgspec.structs.replace(terms.spec, command=("-",)))
 
 
 @lru_cache(maxsize=SPECS_PUT_TOGETHER)

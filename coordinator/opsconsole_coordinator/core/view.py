@@ -127,7 +127,7 @@ def waiting_tasks(fleet: Fleet, worker: Worker) -> int:
 
 def job_row(fleet: Fleet, job: Job) -> JobRow:
     """A job as it stands."""
-    counts = job.counts
+    counts, spec = job.counts, job.spec
     total = job.num_tasks
     ended = sum(count for state, count in counts.items() if is_task_finished(state))
     single = fleet.current(job.tasks[0]) if total == 1 and not job.is_fresh else None
@@ -135,11 +135,11 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
     if len(job.output_folders) == 1:
         output, _ = next(iter(job.output_folders))
     names = job.worker_names
-    expected = estimate.estimate(fleet, job.spec)
+    expected = estimate.estimate(fleet, spec) if fleet.kinds else None
     return JobRow(
         id=job.id,
-        name=job.spec.title,
-        project=job.spec.project,
+        name=spec.title,
+        project=spec.project,
         state=str(job.state),
         reason=_job_reason(fleet, job),
         priority=job.priority,
@@ -155,7 +155,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         duration_ms_estimate=expected.mid_ms if expected is not None else None,
         duration_range=None if job.is_finished else expected,
         advance=_advance(fleet, job, ended),
-        command=_command(job.spec),
+        command=_command(spec),
         output_files=job.output_files,
         output_bytes=job.output_bytes,
         save_late=_save_late(fleet, job),

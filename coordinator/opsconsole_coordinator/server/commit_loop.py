@@ -10,6 +10,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
@@ -166,14 +167,20 @@ class CommitLoop:
             fault, self._fault = self._fault, None
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
-        rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
+        calm = batch.take_calm() if len(batch.jobs_added) > journal.JOBS_AT_ONCE else frozenset[JobId]()
+        rows = {job.id: view.job_row(fleet, job) for job in batch.jobs if job.id not in calm}
         # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
         for job_id in rows:
             self.shown.pop(job_id, None)
         if batch.must_commit:
             began_s = asyncio.get_running_loop().time()
-            await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
+            texts = {str(job): row for job, row in rows.items()}
+            if calm:
+                await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
+                rows = {job.id: texts[job.id] for job in batch.jobs}
+            else:
+                await journal.commit(self.database, batch, texts)
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
             self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq

@@ -77,7 +77,7 @@ class World:
         rows = {job.id: view.job_row(self.fleet, job) for job in batch.jobs}
         self.rows.update(rows)
         for job in batch.jobs_added:
-            self.task_states |= {job.task_id(task.index): task.state for task in job.tasks}
+            self.task_states |= {job.task_id(task.index): task.state for task in job.look_at_tasks()}
         self.task_states |= {f"{job_id}/task-{task.index}": task.state for job_id, task in batch.tasks}
         self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
         self.events += batch.events
