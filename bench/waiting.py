@@ -90,27 +90,24 @@ def _submission(deployment: Deployment, submitter: Simulation, jobs: int, reques
     how = f"{jobs:,} jobs submitted at once, {requests} request{'s' if requests > 1 else ''}"
     method = f"until the client has its answer; {1e6 * spent_s / jobs:.0f} µs of the coordinator's processor a job"
     yield Row("waiting", how, f"{took_s:.2f} s", method)
-    method = (
-        f"`workers` and `show` in turns, due every {1e3 * ASK_EVERY_S:.0f} ms, {len(took_ms)} asked; p50 {p50:.1f} ms"
-    )
+    method = f"`workers` and `show` in turns, one due every {1e3 * ASK_EVERY_S:.0f} ms, {len(took_ms)} asked; p50 {p50:.1f} ms"
     yield Row("waiting", f"{how}: others wait, p95 / max", f"{p95:.0f} / {took_ms[-1]:.0f} ms", method, bar="≤ 50 / 250 ms",
         met=p95 <= 50 and took_ms[-1] <= 250)  # fmt: skip
 
 
 def _ask_meanwhile(client: SyncClient, job_id: str, answer: Future[Any]) -> Iterator[float]:
-    """Yield the milliseconds from when each request was due to its answer: one that is held up makes those after it late, too."""
-    began_s = time.monotonic()
+    """Yield the milliseconds that each request took, and those that the requests would have that were due while it waited."""
     for number in itertools.count():
-        due_s = began_s + number * ASK_EVERY_S
-        if due_s > time.monotonic():
-            if answer.done():
-                return
-            time.sleep(due_s - time.monotonic())
+        if answer.done():
+            return
+        began_s = time.monotonic()
         if number % 2:
             client.show(job_id, tasks_limit=1)
         else:
             client.workers()
-        yield 1e3 * (time.monotonic() - due_s)
+        took_s = time.monotonic() - began_s
+        yield from (1e3 * (took_s - place * ASK_EVERY_S) for place in range(1 + int(took_s / ASK_EVERY_S)))
+        time.sleep(ASK_EVERY_S)
 
 
 def _settled_memory_mb(deployment: Deployment) -> float:

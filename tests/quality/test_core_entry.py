@@ -17,13 +17,26 @@ ROOT = REPOSITORY / "coordinator" / PACKAGE
 AGENT = "opsconsole_agent"
 AGENT_ROOT = REPOSITORY / "agent" / AGENT
 ENTRIES = frozenset(
-    {"checkpoint", "reactor", "view", "usage_view", "reservation_view", "turn_forecast", "model", "usage_day"}
+    {"checkpoint", "reactor", "view", "usage_view", "reservation_view", "turn_forecast", "model", "task", "usage_day"}
 )
 STORE_ENTRIES = frozenset(
-    {"batch", "calendar", "dependent", "estimate", "fleet", "loading", "model", "reserving", "templates", "usage_day"}
+    {
+        "batch",
+        "calendar",
+        "dependent",
+        "estimate",
+        "fleet",
+        "loading",
+        "model",
+        "reserving",
+        "task",
+        "templates",
+        "terms",
+        "usage_day",
+    }
 )
 """The store writes batches and builds a fleet."""
-LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
+LOOKS = frozenset({"current", "live_attempts", "project_status"})
 """What a fleet can be asked without changing it."""
 AGENT_ENTRIES = frozenset({"reactor", "event", "effect", "intent"})
 CHANGES = frozenset(name for name, _ in inspect.getmembers(Fleet, inspect.isfunction)) - LOOKS

@@ -51,7 +51,7 @@ from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import TaskState
 from opsconsole_protocol.task_selection import TaskSelection
 
-__all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
+__all__ = ("TICK_MS", "Batch", "Fleet", "Prepared", "Reactor")
 
 
 class Reactor:

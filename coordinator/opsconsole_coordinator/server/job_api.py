@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.submission import Prepared
+from opsconsole_coordinator.core.reactor import Prepared
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turn_forecast import AHEAD_NAMED, ahead_of
 from opsconsole_coordinator.server import preencoded

@@ -51,7 +51,7 @@ def live_jobs(connection: sqlite3.Connection) -> LiveJobs:
 
 
 def _are_most_live(connection: sqlite3.Connection) -> bool:
-    """Whether so many jobs are live, by a sample, that reading all of the table is faster than looking up each of them."""
+    """Whether most jobs are live, by a sample: then reading the whole table is faster than looking up each of them."""
     found = [
         connection.execute("SELECT is_live FROM jobs WHERE job_id >= ? ORDER BY job_id LIMIT 1", (key,)).fetchone()
         for key in _SAMPLE
