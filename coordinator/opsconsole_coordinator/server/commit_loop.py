@@ -32,6 +32,8 @@ from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 log = logging.getLogger("opsconsole.coordinator")
 
 RETRY_AFTER_S = 1.0
+GIVE_BACK_AFTER_S = 1.0
+"""How long after a large batch the memory is given back that it took: another one may follow."""
 
 
 class Session(Protocol):
@@ -86,6 +88,8 @@ class CommitLoop:
         """The number of the last committed event, which agents remember."""
         self._logs_unread: set[WorkerId] = set()
         """Workers that haven't connected since the start, so that it wasn't looked up yet how much of their logs is stored."""
+        self._large_at_s = 0.0
+        """When a large batch was committed, whose memory wasn't given back yet; 0: none."""
         self._fault: Exception | None = None
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -142,6 +146,9 @@ class CommitLoop:
         while True:
             due_ms = self.clock.now_ms() + TICK_MS
             await asyncio.sleep(TICK_MS / 1000)
+            if self._large_at_s and asyncio.get_running_loop().time() - self._large_at_s > GIVE_BACK_AFTER_S:
+                self._large_at_s = 0.0
+                await self.database.give_back_memory()
             if self.trouble:
                 continue  # agents can't be heard meanwhile: their silence means nothing
             try:
@@ -179,6 +186,7 @@ class CommitLoop:
             if calm:
                 await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
                 rows = {job.id: texts[job.id] for job in batch.jobs}
+                self._large_at_s = asyncio.get_running_loop().time()
             else:
                 await journal.commit(self.database, batch, texts)
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
