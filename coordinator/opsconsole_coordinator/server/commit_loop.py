@@ -22,6 +22,7 @@ from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
+from opsconsole_coordinator.store.journal import JOBS_AT_ONCE
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, JobRow
@@ -174,7 +175,7 @@ class CommitLoop:
             fault, self._fault = self._fault, None
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
-        calm = batch.take_calm() if len(batch.jobs_added) > journal.JOBS_AT_ONCE else frozenset[JobId]()
+        calm = batch.take_calm() if len(batch.jobs_added) > JOBS_AT_ONCE else frozenset[JobId]()
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs if job.id not in calm}
         # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
