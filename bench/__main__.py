@@ -1,7 +1,7 @@
 """`python -m bench [NAME…] [--folder DIR] [--out DIR]`: all figures of docs/performance.md, or some of them.
 
-Names: throughput, startup, logs, fleet, recovery, heavy, key, screen, store, transfer, recognise, metrics, scheduler, filter,
-replay. `--folder` decides which disk is measured. Every row is
+Names: throughput, startup, logs, fleet, recovery, heavy, key, screen, store, transfer, recognise, metrics, scheduler, waiting,
+filter, replay. `--folder` decides which disk is measured. Every row is
 printed as it comes; `results.json` and `results.md` go to `--out`.
 """
 
@@ -30,6 +30,7 @@ NAMES = (
     "recognise",
     "metrics",
     "scheduler",
+    "waiting",
     "filter",
     "replay",
 )

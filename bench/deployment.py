@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -89,6 +91,14 @@ class Deployment:
         self.coordinator = self._start("serve", "--listen", address)
         wait_for(lambda: endpoint.exists() or self.coordinator.poll() is not None, "the coordinator")
         return began_s
+
+    def answers(self) -> bool:
+        """Whether the coordinator says that it works."""
+        try:
+            with urllib.request.urlopen(f"{self.url.replace('ws', 'http', 1)}/health", timeout=5) as response:  # noqa: S310 - ours
+                return bool(response.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
     def add_agent(self, slots: int, *arguments: str) -> subprocess.Popen[bytes]:
         """Start an agent on this machine and wait until it is connected."""

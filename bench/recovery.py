@@ -2,8 +2,6 @@
 
 import sqlite3
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,8 +51,7 @@ def run(base: Path) -> Iterator[Row]:
 def _round(deployment: Deployment, agents: Simulation, number: int) -> tuple[float, float, float]:
     """Return the seconds from the start to serving and to agreement, and the coordinator's processor time in all."""
     began_s = deployment.restart()
-    url = deployment.url.replace("ws", "http", 1)
-    wait_for(lambda: _answers(f"{url}/health"), "the coordinator", TIMEOUT_S)
+    wait_for(deployment.answers, "the coordinator", TIMEOUT_S)
     serving_s = time.monotonic() - began_s
 
     def all_are_back() -> bool:
@@ -64,14 +61,6 @@ def _round(deployment: Deployment, agents: Simulation, number: int) -> tuple[flo
     wait_for(all_are_back, "agreement", TIMEOUT_S, 0.2)
     agreed_s = float(agents.ask("links")["agreed_at_s"]) - began_s
     return serving_s, agreed_s, read_cpu_s(deployment.coordinator.pid)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - ours
-            return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
 
 
 def _stored(deployment: Deployment) -> tuple[int, int]:

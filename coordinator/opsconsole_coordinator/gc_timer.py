@@ -26,7 +26,7 @@ class GcTimer:
         """
         self._has_frozen = not gc.get_freeze_count()
         if self._has_frozen:
-            gc.collect()
+            gc.collect(1)  # not the oldest generation, which at a start is the fleet that was just read
             gc.freeze()
         self._before = gc.get_threshold()
         young, middle, _ = self._before

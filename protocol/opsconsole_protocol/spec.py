@@ -210,8 +210,15 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return tuple(a if a == b else shared_word(a, b, *values) for a, b in zip(first, last, strict=True))
 
     @property
+    def names_jobs(self) -> bool:
+        """Whether it comes after other jobs."""
+        return bool(self.after or self.after_failure or self.after_any or self.takes)
+
+    @property
     def dependencies(self) -> tuple[Dependency, ...]:
         """Everything of other jobs that it waits for. Raises InvalidRequest for what can't be read."""
+        if not self.names_jobs:
+            return ()
         return tuple(read_dependency(text, end) for end in End for text in getattr(self, end))
 
     @property
@@ -231,12 +238,14 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def with_other_jobs(spec: JobSpec, rename: Callable[[str], str], *, keep_names: bool = False) -> JobSpec:
     """The same after the jobs that `rename` gives for those that it comes after. Raises InvalidRequest for what can't be read."""
+    if not spec.names_jobs:
+        return spec
     fields = {
         end.value: tuple(renamed(text, end, rename, keep_name=keep_names) for text in getattr(spec, end))
         for end in End
         if getattr(spec, end)
     }
-    return msgspec.structs.replace(spec, **fields) if fields else spec
+    return msgspec.structs.replace(spec, **fields)
 
 
 def task_alone(spec: JobSpec, index: int) -> JobSpec:
@@ -267,6 +276,13 @@ def check_fields(spec: JobSpec) -> JobSpec:
     if not isinstance(spec, JobSpec):
         raise InvalidRequest(f"a {type(spec).__name__} is no job: give a JobSpec")
     return checked_spec({name: getattr(spec, name) for name in spec.__struct_fields__})
+
+
+def check_own(command: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    """Raise InvalidRequest for what types alone can't say of that part of a spec in which jobs mostly differ from others."""
+    check_count("environment variables", environment, VARIABLES_MAX)
+    _check_command(command)
+    _check_environment(environment)
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -454,7 +470,7 @@ def _check_command(command: tuple[str, ...]) -> None:
         raise InvalidRequest(f"the command is longer than {COMMAND_BYTES_MAX} bytes: put long input into a file")
 
 
-def _check_environment(environment: dict[str, str]) -> None:
+def _check_environment(environment: Mapping[str, str]) -> None:
     size = 0
     for key, value in environment.items():
         if not key or "=" in key or "\0" in key or "\0" in value:

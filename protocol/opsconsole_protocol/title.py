@@ -82,7 +82,7 @@ _CODE = {
 }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1_024)
 def title_of(command: tuple[str, ...]) -> str:
     """A few words that tell one job from another. Asked for many times of a few commands."""
     return _cropped(_title(command)) or _cropped(_base(command[0])) or "job"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.store import query
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import JobId

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState

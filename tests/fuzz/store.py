@@ -19,9 +19,9 @@ from tests.coordinator.store import old
 PATH = Path(old.__file__).parent / f"v{VERSION}.db"
 Reader = Callable[[bytes], object]
 _READERS: dict[str, dict[str, Reader]] = {
-    "jobs": {"spec": query._spec, "data": query._record, "row": query._row},
-    "tasks": {"data": query._task},
-    "attempts": {"data": query._attempt},
+    "jobs": {"spec": query._spec, "data": query.read_record, "row": query._row},
+    "tasks": {"data": query.read_task},
+    "attempts": {"data": query.read_attempt},
     "workers": {"data": query._worker},
     "projects": {"data": query._project},
     "templates": {"data": query._template},

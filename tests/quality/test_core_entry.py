@@ -25,15 +25,29 @@ ENTRIES = frozenset(
         "reservation_view",
         "turn_forecast",
         "model",
+        "task",
         "usage_day",
         "reserved_offer",
     }
 )
 STORE_ENTRIES = frozenset(
-    {"batch", "calendar", "dependent", "estimate", "fleet", "loading", "model", "reserving", "templates", "usage_day"}
+    {
+        "batch",
+        "calendar",
+        "dependent",
+        "estimate",
+        "fleet",
+        "loading",
+        "model",
+        "reserving",
+        "task",
+        "templates",
+        "terms",
+        "usage_day",
+    }
 )
 """The store writes batches and builds a fleet."""
-LOOKS = frozenset({"current", "live_attempts", "project_status", "story"})
+LOOKS = frozenset({"current", "live_attempts", "project_status"})
 """What a fleet can be asked without changing it."""
 AGENT_ENTRIES = frozenset({"reactor", "event", "effect", "intent"})
 CHANGES = frozenset(name for name, _ in inspect.getmembers(Fleet, inspect.isfunction)) - LOOKS

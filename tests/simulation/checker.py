@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from opsconsole_agent.core.effect import Effect, ForgetAttempt, PersistIntent, Terminate
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.dependency import Dependency, End
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.state import AttemptState, TaskState
 
 GIVEN_UP = frozenset({AttemptState.WORKER_FAILED, AttemptState.PREEMPTED})

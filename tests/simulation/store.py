@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.server.commit_loop import Session
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database, _snapshot, _transact
@@ -50,7 +51,7 @@ class Facts:
 def facts_of(batch: Batch) -> Facts:
     """A copy of a batch: its entities go on changing."""
     tasks = [(job_id, copy.copy(task)) for job_id, task in batch.tasks]
-    tasks += [(job.id, copy.copy(task)) for job in batch.jobs_added for task in job.tasks]
+    tasks += [(job.id, copy.copy(task)) for job in batch.jobs_added for task in job.look_at_tasks()]
     return Facts(
         seq=batch.seq,
         tasks=tasks,

@@ -5,7 +5,8 @@ from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.desired import add_attempt
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import counted_gpus
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.event_kind import EventKind

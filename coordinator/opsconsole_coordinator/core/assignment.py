@@ -9,7 +9,8 @@ from opsconsole_coordinator.core.estimate import estimate
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import counted_gpus
 from opsconsole_coordinator.core.judgement import Offer
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import attempt_id

@@ -1,10 +1,12 @@
 """What the core hands to its shell: rows to commit, messages to release afterwards, and which rows to show anew."""
 
+from copy import copy
 from dataclasses import dataclass, field
 
 from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_protocol.api import EventRow, TemplateRow
 from opsconsole_protocol.ids import AttemptId, JobId, SessionId, WorkerId
@@ -53,6 +55,18 @@ class Batch:
     """The store was restored from a backup, and no admin has confirmed that yet."""
     epoch: tuple[int, str] = (0, "")
     """The first sequence number of the epoch in which this was noted, and its mark."""
+
+    def take_calm(self) -> set[JobId]:
+        """Those new jobs of which nothing waits, has begun or was handed over, as they are now: of each a copy takes its place, so
+        that all that comes later leaves it as it is."""
+        calm = {
+            job.id: copy(job)
+            for job in self.jobs_added
+            if job.is_fresh and not (job.after or job.open_attempts or job.handed)
+        }
+        self.jobs_added = [calm.get(job.id, job) for job in self.jobs_added]
+        self.jobs = [calm.get(job.id, job) for job in self.jobs]
+        return set(calm)
 
     @property
     def must_commit(self) -> bool:

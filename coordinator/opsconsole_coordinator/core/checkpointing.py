@@ -10,7 +10,8 @@ from opsconsole_coordinator.core.checkpoint import CheckpointCopy, CopyCheckpoin
 from opsconsole_coordinator.core.collecting import retry_delay_ms
 from opsconsole_coordinator.core.demand import ANYWHERE, Bond
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import ContentId, JobId

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.handing import NOTHING_LEFT, hand_on, refuse, take_back
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, OutputCopy, Task, Worker, job_folder
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, OutputCopy, Worker, job_folder
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import AttemptId, ContentId, JobId, task_id
@@ -173,4 +174,4 @@ def _end(
     fleet.audit(now_ms, SYSTEM, kind, words, subject)
     hand_on(fleet, copy, now_ms)
     if copy.job_id not in fleet.jobs:
-        fleet.forget_story(subject)
+        fleet.stories.forget(subject)

@@ -56,6 +56,8 @@ class Sources(NamedTuple):
 
 def contents_of(spec: JobSpec, handed: Iterable[Upload] = ()) -> tuple[Content, ...]:
     """The trees that a job brings along, each once: its uploads, the results that it was handed, and its bundle."""
+    if not spec.uploads and spec.bundle is None and not handed:
+        return ()
     found = {one.content_id: _of_upload(one) for one in (*spec.uploads, *handed)}
     if spec.bundle is not None:
         one = Content(spec.bundle.content_id, spec.bundle.size_bytes, "its bundle")
@@ -173,17 +175,21 @@ class Contents:
 
     def add_job(self, job: Job) -> None:
         """A job is in memory from now on."""
-        for one in contents_of(job.spec, job.handed.values()):
+        for one in contents_of(job.terms.spec, job.handed.values()):
             self._jobs.setdefault(one.content_id, set()).add(job.id)
 
     def remove_job(self, job: Job) -> None:
         """A job leaves memory."""
-        for one in contents_of(job.spec, job.handed.values()):
+        for one in contents_of(job.terms.spec, job.handed.values()):
             _discard(self._jobs, one.content_id, job.id)
 
     def jobs_with(self, content_id: ContentId) -> frozenset[JobId]:
         """The jobs in memory that bring a tree along, those included that have just ended."""
         return frozenset(self._jobs.get(content_id, ()))
+
+    def jobs_with_any(self) -> set[JobId]:
+        """The jobs in memory that bring any tree along: of a hundred thousand that wait, mostly few."""
+        return {job_id for some in self._jobs.values() for job_id in some}
 
     def _is_any_needed(self, content_ids: Iterable[ContentId]) -> bool:
         return any(one in self._jobs for one in content_ids)

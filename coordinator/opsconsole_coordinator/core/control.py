@@ -11,8 +11,9 @@ from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job, stop_job, stop_task
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import end_for_next_round, is_saving, restart_broken_round, starts_over
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_coordinator.core.project import check_takes_work
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound

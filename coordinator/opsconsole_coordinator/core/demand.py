@@ -7,7 +7,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from opsconsole_coordinator.core.content import Content, contents_of
-from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.link import QuestionKind
@@ -164,7 +165,7 @@ def _kept(task: Task, bond: Bond) -> Content | None:
 
 def prefetch_of(job: Job) -> int:
     """How many tasks are assigned beyond a worker's slots: as many as take SHORT_TASK_MS one after the other."""
-    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.spec.resources.gpus_asked:
+    if job.mean_duration_ms is None or job.mean_duration_ms >= SHORT_TASK_MS or job.terms.spec.resources.gpus_asked:
         return 0
     if job.spec.gang:
         return 0  # its tasks start together
@@ -179,4 +180,9 @@ def promised_of(spec: JobSpec) -> dict[str, float]:
 
 def kind_of(spec: JobSpec) -> str:
     """Jobs of one kind are expected to take as long as each other: those of one project with the same template or name."""
-    return f"{spec.project}\0{spec.template or spec.title}"
+    return kind_named(spec, spec.title)
+
+
+def kind_named(spec: JobSpec, title: str) -> str:
+    """The kind of a spec whose title is known."""
+    return f"{spec.project}\0{spec.template or title}"

@@ -24,7 +24,7 @@ def note_stored(fleet: Fleet, job: Job, stored: Mapping[str, TaskState]) -> None
     for other, needs in job.needs.items():
         if any(one.end is End.RESULTS for one in needs):
             live = fleet.jobs.get(other)
-            job.waits.expected[other] = count_tasks(other, stored) if live is None else len(live.tasks)
+            job.waits.expected[other] = count_tasks(other, stored) if live is None else live.num_tasks
         _note(fleet, job, other, None, stored)
 
 

@@ -4,7 +4,8 @@ import json
 
 from opsconsole_coordinator.core.collecting import want_outputs
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import LOCAL_FILESYSTEM, Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import LOCAL_FILESYSTEM, Attempt, Job, Worker
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.spec import REPEAT, JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState

@@ -18,7 +18,8 @@ from opsconsole_coordinator.core.collecting import forget_outputs, want_job_outp
 from opsconsole_coordinator.core.dependency import update_dependents
 from opsconsole_coordinator.core.desired import forget, set_want
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, kind_of, prefetch_of, rounded_up, within_ms
+from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, kind_named, kind_of, prefetch_of, rounded_up, within_ms
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import SURE, Kind, Like, Run
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
@@ -61,11 +61,17 @@ def remember(fleet: Fleet, spec: JobSpec, attempt: Attempt) -> None:
         del fleet.kinds[next(iter(fleet.kinds))]
 
 
-def note_guess(fleet: Fleet, job: Job) -> None:
-    """Note in how long a job's tasks are guessed to end, where enough runs are known."""
-    found = None if within_ms(job.spec) else estimate(fleet, job.spec)
-    enough = found is not None and found.runs >= SURE
-    job.guess_ms = rounded_up(found.high_ms + STARTS_WITHIN_MS) if found is not None and enough else 0
+def note_guess(fleet: Fleet, job: Job, title: str | None = None) -> None:
+    """Note in how long a job's tasks are guessed to end, where enough runs are known. `title`: that of its spec, if it is known."""
+    job.guess_ms = 0
+    terms = job.terms.spec
+    if not fleet.kinds or within_ms(terms):
+        return
+    kind = fleet.kinds.get(kind_named(terms, title or job.spec.title))
+    if kind is not None and len(kind.runs) >= SURE:
+        found = estimate(fleet, job.spec)
+        if found is not None and found.runs >= SURE:
+            job.guess_ms = rounded_up(found.high_ms + STARTS_WITHIN_MS)
 
 
 def _took_ms(attempt: Attempt) -> float | None:
@@ -79,12 +85,15 @@ class Estimates:
     """How long a task of one spec would take, by worker, as it is known now."""
 
     def __init__(self, fleet: Fleet, spec: JobSpec, index: int = 0) -> None:
-        self._kind = fleet.kinds.get(kind_of(spec))
+        self._kind = fleet.kinds.get(kind_of(spec)) if fleet.kinds else None
         if self._kind is None:
             return
         self._name = _name_of(spec)
         self._like = Like(_parameters(spec, index), _size(spec), None, "")
         self._has_gpus = spec.resources.gpus_asked > 0
+        if self._like.parameters not in self._kind.parameters:
+            # One answer for all whose parameters nothing had that ran: as many may wait as there are jobs.
+            self._like = self._like._replace(parameters=None)
 
     def __bool__(self) -> bool:
         """Whether anything is known."""

@@ -17,7 +17,6 @@ from opsconsole_coordinator.core.model import (
     Project,
     ProjectStatus,
     Reserved,
-    Task,
     Worker,
 )
 from opsconsole_coordinator.core.order import Group, Order
@@ -25,7 +24,9 @@ from opsconsole_coordinator.core.output_copy import OutputCopies
 from opsconsole_coordinator.core.question import UNASKED, Answer, Question, Questions
 from opsconsole_coordinator.core.ready import add_ready, tasks_wait_for
 from opsconsole_coordinator.core.seal import Seal
+from opsconsole_coordinator.core.story import Stories
 from opsconsole_coordinator.core.tally import Tally
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage import Usage
 from opsconsole_protocol import link
@@ -42,7 +43,6 @@ from opsconsole_protocol.state import (
     check_task_move,
 )
 
-STORY_LENGTH = 8
 INPUT_ANSWER_MS_MAX = 15_000
 """An answer about an input file or a folder is asked for again after this time."""
 EVENT_CHARACTERS_MAX = 1_000
@@ -108,7 +108,7 @@ class Fleet:
         """What is remembered of the runs of each kind of job, first the kind that ran the longest time ago."""
         self.stored_logs: Callable[[AttemptId], dict[str, int]] = lambda _: {}
         """How many bytes of each source of an attempt's log are stored, also of an attempt that a restored store has forgotten."""
-        self._stories: dict[str, list[str]] = {}
+        self.stories = Stories()
         self._reset_notes()
 
     # --- notes -------------------------------------------------------------------------------------------------
@@ -194,17 +194,7 @@ class Fleet:
         text = cut(text, EVENT_CHARACTERS_MAX)
         self.seq += 1
         self._events.append(EventRow(seq=self.seq, at_ms=now_ms, actor=actor, kind=kind, text=text, subject=subject))
-        story = self._stories.setdefault(subject, [])
-        story.append(text)
-        del story[:-STORY_LENGTH]
-
-    def forget_story(self, subject: str) -> None:
-        """Nothing more is to be told of this subject: it isn't in memory."""
-        self._stories.pop(subject, None)
-
-    def story(self, subject: str) -> str:
-        """The recent events of a job, task or worker, oldest first."""
-        return "; ".join(self._stories.get(subject, ()))
+        self.stories.add(subject, text)
 
     def send(self, worker: Worker, message: link.CoordinatorMessage) -> None:
         """Note a message to a worker. One that has no session is told with the whole set when it returns."""
@@ -323,7 +313,7 @@ class Fleet:
         held = job.state in {TaskState.HELD, TaskState.PAUSED}
         job.spec = spec
         self.touch_spec(job)
-        for index in range(len(job.tasks), spec.num_tasks):
+        for index in range(job.num_tasks, spec.num_tasks):
             task = Task(index=index, state=TaskState.HELD, pending_since_ms=now_ms, held=held)
             job.tasks.append(task)
             self.tally.add_task(job, TaskState.HELD)
@@ -335,11 +325,11 @@ class Fleet:
         self.contents.add_job(job)
         for other in job.after:
             self.dependents.setdefault(other, set()).add(job.id)
-        for one in () if job.fault else job.spec.dependencies:
+        for one in job.terms.dependencies:
             job.waits.needs[JobId(one.job)] = (*job.needs.get(JobId(one.job), ()), one)
-        if job.spec.job_timeout_ms is not None:
+        if job.terms.spec.job_timeout_ms is not None:
             self.timed_jobs[job.id] = None
-        if job.spec.scheduling_timeout_ms is not None:
+        if job.terms.spec.scheduling_timeout_ms is not None:
             self.timed_waits[job.id] = None
 
     def project_status(self, name: str) -> ProjectStatus:
@@ -362,7 +352,7 @@ class Fleet:
         Raises IllegalTransition where the table has no such move, and then nothing changed.
         """
         if task.state is not state:
-            check_task_move(job.task_id(task.index), task.state, state, self.story(job.task_id(task.index)))
+            check_task_move(job.task_id(task.index), task.state, state, self.stories.tell(job.task_id(task.index)))
         self._tasks[job.id, task.index] = None
         self._jobs[job.id] = None
         task.reason = reason
@@ -406,7 +396,7 @@ class Fleet:
         """What a job waits for that isn't a worker; empty where it is one."""
         if job.fault or job.waiting_on or job.blocked_by:
             return job.fault or f"waits for {some_names({*job.waiting_on, *job.blocked_by})}"
-        most = job.spec.max_parallel
+        most = job.terms.spec.max_parallel
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
             return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
         return ""
@@ -426,7 +416,7 @@ class Fleet:
         """Move an attempt along the table of states. Raises IllegalTransition, and then nothing changed."""
         if attempt.state is not state:
             subject = f"{attempt.job_id}/task-{attempt.index}"
-            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.story(subject))
+            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.stories.tell(subject))
             attempt.state = state
         self.touch_attempt(attempt)
 
@@ -482,11 +472,11 @@ class Fleet:
 
     def _evict_job(self, job: Job) -> None:
         self.order.discard(job)
-        for task in job.tasks:
+        for task in () if job.is_fresh else job.tasks:
             if task.current is not None:
                 self.attempts.pop(task.current, None)
-            self._stories.pop(job.task_id(task.index), None)
-        self._stories.pop(job.id, None)
+            self.stories.forget(job.task_id(task.index))
+        self.stories.forget(job.id)
         for other in job.after:
             if (dependents := self.dependents.get(other)) is not None:
                 dependents.discard(job.id)

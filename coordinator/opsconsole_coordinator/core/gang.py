@@ -12,7 +12,8 @@ has. Resumed, they begin the next round together, those too that hadn't saved ye
 from opsconsole_coordinator.core.checkpointing import is_parked
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job, Task
+from opsconsole_coordinator.core.model import SYSTEM, Attempt, Job
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.event_kind import EventKind

@@ -13,11 +13,12 @@ from opsconsole_coordinator.core.forecast import places_ms
 from opsconsole_coordinator.core.gang import living_attempts, restart_broken_round, start_over
 from opsconsole_coordinator.core.gang_turn import end_turn, may_reserve, reserve
 from opsconsole_coordinator.core.judgement import Offer
-from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Reserved, Worker
 from opsconsole_coordinator.core.preemption import Preemption
 from opsconsole_coordinator.core.question import Answer, Question
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import WorkerId
 from opsconsole_protocol.link import Mode
@@ -119,7 +120,7 @@ def _place_all(
         return
     for task, offer, known in zip(tasks, claims, gang_places(claims, port), strict=True):
         assign(fleet, job, task, offer, now_ms, known)
-    job.ready.clear()
+    job.ready = range(0)
     fleet.order.discard(job)
     end_turn(fleet, job, now_ms)
     fleet.note_reason(job, "")

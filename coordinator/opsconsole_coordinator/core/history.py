@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.ids import WorkerId
@@ -34,9 +34,9 @@ class Run(NamedTuple):
 
 
 class Like(NamedTuple):
-    """What a run is compared by. `worker_id` is None, and `gpu_model` empty, where nothing that ran is alike in it."""
+    """What a run is compared by. `parameters` and `worker_id` are None, and `gpu_model` empty, where nothing that ran is alike in it."""
 
-    parameters: int
+    parameters: int | None
     size: int
     worker_id: WorkerId | None
     gpu_model: str
@@ -45,7 +45,7 @@ class Like(NamedTuple):
 class Kind:
     """The runs of one kind of job, and what was found out of them since the last one ended."""
 
-    __slots__ = ("_found", "_held", "_judged", "models", "runs", "workers")
+    __slots__ = ("_found", "_held", "_judged", "models", "parameters", "runs", "workers")
 
     def __init__(self) -> None:
         self.runs: deque[Run] = deque()
@@ -53,6 +53,8 @@ class Kind:
         """How many of them were on each worker."""
         self.models: Counter[str] = Counter()
         """How many of them had each GPU model."""
+        self.parameters: Counter[int] = Counter()
+        """How many of them had the same parameters."""
         self._judged = self._held = 0
         self._found: dict[Like, Estimate] = {}
 
@@ -67,12 +69,9 @@ class Kind:
     def _count(self, run: Run, sign: int) -> None:
         self._judged += sign * (run.expected is not None)
         self._held += sign * run.is_held
-        self.workers[run.worker_id] += sign
-        self.models[run.gpu_model] += sign
-        if not self.workers[run.worker_id]:
-            del self.workers[run.worker_id]
-        if not self.models[run.gpu_model]:
-            del self.models[run.gpu_model]
+        _count(self.workers, run.worker_id, sign)
+        _count(self.models, run.gpu_model, sign)
+        _count(self.parameters, run.parameters, sign)
 
     def expect(self, like: Like, name: str, worker_name: str) -> Estimate:
         """The range for one more. `name`: the kind's, in words; `worker_name` that of `like.worker_id`."""
@@ -94,6 +93,15 @@ class Kind:
         took.sort()
         low, mid, high = spread(took)
         return Estimate(round(low), round(mid), round(high), len(took), alike, self._judged, self._held)
+
+
+_T = TypeVar("_T")
+
+
+def _count(counts: Counter[_T], key: _T, sign: int) -> None:
+    counts[key] += sign
+    if not counts[key]:
+        del counts[key]
 
 
 def _alike_in_what(runs: Sequence[Run], like: Like) -> Iterator[tuple[Sequence[Run], str]]:

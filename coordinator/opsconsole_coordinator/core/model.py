@@ -1,5 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -7,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from opsconsole_coordinator.core.calendar import Booked
-from opsconsole_coordinator.core.checkpoint import KeptCheckpoint, LatestCheckpoint
 from opsconsole_coordinator.core.dependent import Dependent
 from opsconsole_coordinator.core.live import Live
+from opsconsole_coordinator.core.task import Fresh, Task
+from opsconsole_coordinator.core.terms import Terms, terms_of, whole
 from opsconsole_protocol.api import CopyState
 from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.estimate import Estimate
@@ -155,60 +157,23 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         return all(self.log_offsets.get(source, 0) >= size for source, size in sizes.items())
 
 
-class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One unit of a job. `current` is the live attempt, or the last one."""
-
-    index: int
-    state: TaskState = TaskState.PENDING
-    attempts: int = 0
-    failures: int = 0
-    preemptions: int = 0
-    unstarted: int = 0
-    """How many of its attempts in a row ended before their start, at no cost to its retries."""
-    not_before_ms: int = 0
-    pending_since_ms: int = 0
-    avoid: tuple[WorkerId, ...] = ()
-    """Workers on which an attempt of this task failed: it is tried on others first."""
-    strays: tuple[WorkerId, ...] = ()
-    """Workers that were given up on while an attempt of this task ran there: it may still be writing its results."""
-    current: AttemptId | None = None
-    reason: str = ""
-    cause: str = ""
-    """An EndCause: why it ended, if it did other than well."""
-    latest: LatestCheckpoint | None = None
-    """The newest checkpoint that any of its attempts has reported, and that may still be there."""
-    kept: KeptCheckpoint | None = None
-    """The newest that the coordinator has a copy of: the same, or an older one."""
-    uncopied: str = ""
-    """Why there is no copy of the newest one, where none is to come."""
-    copied_at_ms: int | None = None
-    """When the last copy was made."""
-    held: bool = False
-    """An operator wants it to wait, whatever else keeps it from running at the moment."""
-    priority: int | None = None
-    """Its own, where that isn't its job's."""
-    collected: AttemptId | None = None
-    """The attempt whose results the coordinator wants, or has."""
-    output_files: int = 0
-    """How many files its last attempt left, as far as its worker said: a part of the job's sum."""
-    output_bytes: int = 0
-
-
 class Job(Dependent, kw_only=True, omit_defaults=True):
     """A submitted job. The spec is stored once; the last group is derived."""
 
     id: JobId
-    spec: JobSpec
+    terms: Terms
+    """Its spec but for what is its own: enough for all that is looked at while it waits."""
+    own: bytes = b""
+    """What is its own of its spec (`terms.py`); empty where its terms have all of it."""
     seq: int
     created_at_ms: int
     finished_at_ms: int | None = None
-    tasks: list[Task] = msgspec.field(default_factory=list)
-    counts: dict[TaskState, int] = msgspec.field(default_factory=dict)
-    ready: list[int] = msgspec.field(default_factory=list)
+    kept_tasks: list[Task] | Fresh = msgspec.field(default_factory=list)
+    """Its tasks, or how all of them stand; their number is its length."""
+    counts: Mapping[TaskState, int] = msgspec.field(default_factory=dict)
+    """How many of its tasks are in each state. Others may have the same object: it is replaced, never changed."""
+    ready: list[int] | range = range(0)
     """A heap of the ranks of those pending tasks that don't wait for others on their own (`ready.py`)."""
-    requirements: tuple[Requirement, ...] = ()
-    fault: str = ""
-    """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
     open_attempts: AbstractSet[AttemptId] = frozenset()
     turn_until_ms: int = 0
     """When a gang's turn to reserve workers ends, or ended."""
@@ -218,6 +183,46 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     """No more tasks are told to make way for it before then; 0 once one of its own is placed."""
     guess_ms: int = 0
     """How long after their assignment its tasks are guessed to have ended; 0: nobody knows."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What its submitter said. Who looks through all jobs that wait asks `terms` instead."""
+        return whole(self.terms, self.own) if self.own else self.terms.spec
+
+    @spec.setter
+    def spec(self, spec: JobSpec) -> None:
+        self.terms, self.own = terms_of(spec), b""
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Those of its spec, read."""
+        return self.terms.requirements
+
+    @property
+    def fault(self) -> str:
+        """Why its stored spec can't be used, and none of its tasks is placed; empty where it can."""
+        return self.terms.fault
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Its tasks, each by itself from now on."""
+        if isinstance(self.kept_tasks, Fresh):
+            self.kept_tasks = self.kept_tasks.make()
+        return self.kept_tasks
+
+    def look_at_tasks(self) -> list[Task]:
+        """Its tasks, for reading only: they stay in few words where they are."""
+        return self.kept_tasks.make() if isinstance(self.kept_tasks, Fresh) else self.kept_tasks
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks it has."""
+        return len(self.kept_tasks)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has happened yet to any of its tasks."""
+        return isinstance(self.kept_tasks, Fresh)
 
     @property
     def state(self) -> TaskState:
@@ -233,7 +238,7 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     def uploads(self) -> tuple[Upload, ...]:
         """What its tasks find after their inputs: what it brought along, and then the results that it was given."""
         if not self.handed:
-            return self.spec.uploads
+            return self.terms.spec.uploads
         found = (
             self.handed.get(task_id(JobId(one.job), index))
             for one in self.spec.taken
@@ -250,8 +255,10 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
         """One of its attempts is open. A job that never had any, as most that wait, has no set of its own."""
         if isinstance(self.open_attempts, set):
             self.open_attempts.add(attempt_id)
-        else:
-            self.open_attempts = {attempt_id}
+            return
+        self.open_attempts = {attempt_id}
+        if self.own:
+            self.spec = self.spec
 
     def can_start(self, task: Task) -> bool:
         """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""

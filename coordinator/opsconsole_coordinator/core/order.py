@@ -203,7 +203,7 @@ class Order:
     def add(self, job: Job) -> Group:
         """Insert a job, or move it to where it belongs now. Returns its group."""
         self._asleep.pop(job.id, None)
-        key = ((next_priority(job), job.spec.project, job.submitted_by), _ask_key(job))
+        key = ((next_priority(job), job.terms.spec.project, job.submitted_by), _ask_key(job))
         known = self._by_job.get(job.id)
         if known is not None:
             if known.key == key and self._number_of(job) == job.number:
@@ -220,6 +220,26 @@ class Order:
         if job.number != job.seq:
             self._moved[job.id] = job.number
         return group
+
+    def fill(self, jobs: Iterable[Job]) -> None:
+        """Insert jobs that aren't there, as `add` does: where they belong is found once for those that are alike."""
+        known: dict[tuple[object, ...], Group] = {}
+        for job in jobs:
+            if not job.is_fresh or _is_alone(job):
+                self.add(job)
+                continue
+            alike = (job.terms, job.priority, job.submitted_by, job.guess_ms)
+            group = known.get(alike)
+            if group is None:
+                known[alike] = self.add(job)
+                continue
+            group.jobs.append((job.number, job.id))
+            self._by_job[job.id] = group
+            if job.number != job.seq:
+                self._moved[job.id] = job.number
+        for group in known.values():
+            group.jobs.sort()
+            self._note_head(group)
 
     def _number_of(self, job: Job) -> int:
         """By which number a job stands in its group, which may be another than it has now."""
@@ -359,9 +379,9 @@ def needs_room(demand: Demand) -> bool:
 
 
 def _is_alone(job: Job) -> bool:
-    if job.spec.gang or prefetch_of(job) > 0:
+    if job.terms.spec.gang or prefetch_of(job) > 0:
         return True
-    following = next_ready(job)
+    following = None if job.is_fresh else next_ready(job)
     return following is not None and is_particular(following)
 
 
@@ -370,7 +390,7 @@ def _ask_key(job: Job) -> _AskKey:
 
     How long a task may last decides whether it fits before what is kept or reserved.
     """
-    spec = job.spec
+    spec = job.terms.spec
     where = (spec.named_workers, spec.workdir)
     finds = (spec.inputs, spec.datasets, contents_of(spec))
     alone = job.id if _is_alone(job) else ""

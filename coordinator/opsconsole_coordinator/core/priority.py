@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from opsconsole_coordinator.core.control import picked
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.ready import priority_of, rank_ready
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId

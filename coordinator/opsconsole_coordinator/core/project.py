@@ -88,7 +88,7 @@ def standstill(fleet: Fleet, name: str) -> str:
 def check_there(fleet: Fleet, name: str) -> None:
     """Raise NotFound where nobody has made a project, by hand or with a job."""
     is_known = name in fleet.projects or name in fleet.usage.projects
-    if not is_known and not any(job.spec.project == name for job in fleet.jobs.values()):
+    if not is_known and not any(job.terms.spec.project == name for job in fleet.jobs.values()):
         raise NotFound(
             f"there is no project {name} (opsconsole projects lists them; `opsconsole project set {name}` makes it)"
         )

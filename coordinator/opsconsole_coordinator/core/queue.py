@@ -65,7 +65,7 @@ def pop(fleet: Fleet, project: str, index: int, actor: str, now_ms: int, *, hold
     """
     found = [
         job_id for job_id in fleet.order
-        if (job := fleet.jobs[job_id]).counts.keys() == {TaskState.PENDING} and project in {"", job.spec.project}
+        if (job := fleet.jobs[job_id]).counts.keys() == {TaskState.PENDING} and project in {"", job.terms.spec.project}
     ]  # fmt: skip
     if not -len(found) <= index < len(found):
         whose = f" of project {project}" if project else ""
@@ -84,7 +84,7 @@ def clear(
     Returns them in the order of the queue, and whether there are others. Raises NotFound where there is no such project.
     """
     found = sorted(
-        (job for job in fleet.jobs.values() if job.spec.project == project and job.counts.keys() <= _UNSTARTED),
+        (job for job in fleet.jobs.values() if job.terms.spec.project == project and job.counts.keys() <= _UNSTARTED),
         key=lambda job: (-next_priority(job), job.number),
     )
     if not found:
@@ -130,7 +130,7 @@ def _is_waiting(job: Job) -> bool:
 
 
 def _key(job: Job) -> tuple[int, str, str]:
-    return next_priority(job), job.spec.project, job.submitted_by
+    return next_priority(job), job.terms.spec.project, job.submitted_by
 
 
 def _number(job: Job) -> int:

@@ -42,6 +42,7 @@ from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.reserved_offer import Refused, ReservedOffer
 from opsconsole_coordinator.core.schedule import schedule
+from opsconsole_coordinator.core.submission import Prepared
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Reserve, Submission, TemplateChange, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
@@ -52,7 +53,7 @@ from opsconsole_protocol.spec import JobSpec, PauseBy
 from opsconsole_protocol.state import TaskState
 from opsconsole_protocol.task_selection import TaskSelection
 
-__all__ = ("TICK_MS", "Batch", "Fleet", "Reactor")
+__all__ = ("TICK_MS", "Batch", "Fleet", "Prepared", "Reactor")
 
 
 class Reactor:
@@ -188,7 +189,7 @@ class Reactor:
         """The trees that a job brings along, each once; and the checkpoint that this attempt of it is sent."""
         resume = None if attempt is None else attempt.resume
         if resume is None or resume.content_id is None:
-            return contents_of(job.spec, job.handed.values())
+            return contents_of(job.terms.spec, job.handed.values())
         return (
             *contents_of(job.spec, job.handed.values()),
             Content(resume.content_id, resume.size_bytes, "the checkpoint"),
@@ -260,8 +261,12 @@ class Reactor:
 
     # --- operators: jobs ---------------------------------------------------------------------------------------
 
+    def prepare(self, submissions: Iterable[Submission]) -> list[Prepared]:
+        """Look at submissions, each by itself, before `on_submit` takes all of them. Raises InvalidRequest."""
+        return [submission.prepare(self.fleet, one) for one in submissions]
+
     def on_submit(
-        self, submissions: Sequence[Submission], after: Mapping[str, TaskState], actor: str, now_ms: int
+        self, submissions: Sequence[Submission | Prepared], after: Mapping[str, TaskState], actor: str, now_ms: int
     ) -> list[Job]:
         """Jobs come in. Raises InvalidRequest, Conflict or LimitExceeded.
 
@@ -273,7 +278,9 @@ class Reactor:
     def awaits_results(self) -> dict[JobId, set[JobId]]:
         """The jobs that haven't been given all results that they take, and of which jobs these are."""
         found = (
-            (job.id, handing.lacking(job)) for job in self.fleet.jobs.values() if job.spec.takes and not job.is_finished
+            (job.id, handing.lacking(job))
+            for job in self.fleet.jobs.values()
+            if job.terms.spec.takes and not job.is_finished
         )
         return {job_id: others for job_id, others in found if others}
 

@@ -7,19 +7,20 @@ lies below its job's. A task that waits no more stays in the heap until it is me
 from heapq import heappop, heappush
 
 from opsconsole_coordinator.core.dependent import some_names
-from opsconsole_coordinator.core.model import Job, Task
+from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.task import Fresh, Task
 from opsconsole_protocol.spec import NUM_TASKS_MAX
 from opsconsole_protocol.state import TaskState
 
 
 def add_ready(job: Job, index: int) -> None:
     """A task waits for a worker."""
-    heappush(job.ready, _rank(job, job.tasks[index]))
+    heappush(_heap(job), _rank(job, job.tasks[index]))
 
 
 def take_ready(job: Job) -> Task:
     """Take out the next task."""
-    return job.tasks[heappop(job.ready) % NUM_TASKS_MAX]
+    return job.tasks[heappop(_heap(job)) % NUM_TASKS_MAX]
 
 
 def ready_tasks(job: Job) -> list[Task]:
@@ -32,6 +33,12 @@ def next_ready(job: Job) -> Task | None:
     return job.tasks[job.ready[0] % NUM_TASKS_MAX] if job.ready else None
 
 
+def _heap(job: Job) -> list[int]:
+    if isinstance(job.ready, range):
+        job.ready = list(job.ready)
+    return job.ready
+
+
 def priority_of(job: Job, task: Task) -> int:
     """The priority of one of its tasks."""
     return job.priority if task.priority is None else task.priority
@@ -39,19 +46,24 @@ def priority_of(job: Job, task: Task) -> int:
 
 def next_priority(job: Job) -> int:
     """With what priority the job stands in the queue: that of its next task."""
-    task = next_ready(job)
+    task = None if job.is_fresh else next_ready(job)
     return job.priority if task is None else priority_of(job, task)
 
 
 def drop_stale(job: Job) -> None:
     """Take out the next tasks as far as they no longer wait for a worker."""
+    if job.is_fresh and not job.elements:
+        return
     while (task := next_ready(job)) is not None and not job.can_start(task):
         take_ready(job)
 
 
 def rank_ready(job: Job) -> None:
     """Find all tasks that wait for a worker, and their order: the priorities are others than before."""
-    job.ready = sorted(_rank(job, task) for task in job.tasks if job.can_start(task))
+    if isinstance(job.kept_tasks, Fresh) and not job.elements:
+        job.ready = job.kept_tasks.ready
+    else:
+        job.ready = sorted(_rank(job, task) for task in job.tasks if job.can_start(task))
 
 
 def _rank(job: Job, task: Task) -> int:

@@ -8,7 +8,8 @@ from opsconsole_coordinator.core.checkpointing import renew_parked_words
 from opsconsole_coordinator.core.desired import desired_of, forget, set_want
 from opsconsole_coordinator.core.ending import end_attempt, settle_job
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker, job_folder
+from opsconsole_coordinator.core.model import Attempt, Job, Worker, job_folder
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import link
 from opsconsole_protocol.bound import WHOLE_MAX
 from opsconsole_protocol.end_cause import SAVED_EXIT_CODE, EndCause

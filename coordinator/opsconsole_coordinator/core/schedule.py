@@ -10,7 +10,7 @@ from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.market import Market, Room
-from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Reserved, Worker
 from opsconsole_coordinator.core.next_in_line import KEPT_ROOMS_MAX, reserve_room
 from opsconsole_coordinator.core.offer import collect_offer, collect_offers
 from opsconsole_coordinator.core.order import Group, Line, Size, Standing
@@ -29,6 +29,7 @@ from opsconsole_coordinator.core.ready import (
 )
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turns import Turns
 from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId

@@ -12,19 +12,20 @@ class Tally:
 
     def add_job(self, job: Job, sign: int = 1) -> None:
         """A job's tasks come in; with -1 they leave."""
-        self.waiting += sign * sum(count for state, count in job.counts.items() if is_task_waiting(state))
+        for state, count in job.counts.items():
+            if is_task_waiting(state):
+                self.waiting += sign * count
 
     def add_task(self, job: Job, state: TaskState) -> None:
         """A job has one more task in this state."""
-        job.counts[state] = job.counts.get(state, 0) + 1
+        job.counts = {**job.counts, state: job.counts.get(state, 0) + 1}
         self.waiting += is_task_waiting(state)
 
     def move(self, job: Job, before: TaskState, after: TaskState) -> None:
         """A task of a job goes from one state to another."""
-        left = job.counts[before] - 1
-        if left:
-            job.counts[before] = left
-        else:
-            del job.counts[before]
-        self.waiting -= is_task_waiting(before)
-        self.add_task(job, after)
+        counts = {**job.counts, after: job.counts.get(after, 0) + 1}
+        counts[before] -= 1
+        if not counts[before]:
+            del counts[before]
+        job.counts = counts
+        self.waiting += is_task_waiting(after) - is_task_waiting(before)

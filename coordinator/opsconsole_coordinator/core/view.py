@@ -18,7 +18,7 @@ from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.gpu_share import shared_gpus
 from opsconsole_coordinator.core.holder import holders_words
 from opsconsole_coordinator.core.judgement import judge_all
-from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.offering import without_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed, standstill
@@ -27,6 +27,7 @@ from opsconsole_coordinator.core.ranking import Ranking
 from opsconsole_coordinator.core.ready import task_waits_for
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation_view import possible_start, reservation_row
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.verdict import verdict
@@ -123,25 +124,25 @@ def _attention(fleet: Fleet, worker: Worker, now_ms: int) -> str:
 def waiting_tasks(fleet: Fleet, worker: Worker) -> int:
     """How many tasks wait of the project that a worker is for, or of all if it is for none."""
     project = worker.properties.get("project")
-    jobs = (job for job in fleet.jobs.values() if not project or job.spec.project == project)
+    jobs = (job for job in fleet.jobs.values() if not project or job.terms.spec.project == project)
     return sum(job.counts.get(TaskState.PENDING, 0) for job in jobs)
 
 
 def job_row(fleet: Fleet, job: Job) -> JobRow:
     """A job as it stands."""
-    counts = job.counts
-    total = len(job.tasks)
+    counts, spec = job.counts, job.spec
+    total = job.num_tasks
     ended = sum(count for state, count in counts.items() if is_task_finished(state))
-    single = fleet.current(job.tasks[0]) if total == 1 else None
+    single = fleet.current(job.tasks[0]) if total == 1 and not job.is_fresh else None
     output = single.seen.output_path if single is not None and single.seen is not None else None
     if len(job.output_folders) == 1:
         output, _ = next(iter(job.output_folders))
     names = job.worker_names
-    expected = estimate.estimate(fleet, job.spec)
+    expected = estimate.estimate(fleet, spec) if fleet.kinds else None
     return JobRow(
         id=job.id,
-        name=job.spec.title,
-        project=job.spec.project,
+        name=spec.title,
+        project=spec.project,
         state=str(job.state),
         reason=_job_reason(fleet, job),
         priority=job.priority,
@@ -157,7 +158,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         duration_ms_estimate=expected.mid_ms if expected is not None else None,
         duration_range=None if job.is_finished else expected,
         advance=_advance(fleet, job, ended),
-        command=_command(job.spec),
+        command=_command(spec),
         output_files=job.output_files,
         output_bytes=job.output_bytes,
         save_late=_save_late(fleet, job),
@@ -182,14 +183,14 @@ def _command(spec: JobSpec) -> str:
 def _advance(fleet: Fleet, job: Job, ended: int) -> TaskProgress | None:
     if job.state is TaskState.SUCCEEDED:
         return None
-    if len(job.tasks) == 1 and (job.is_finished or is_parked(fleet, job.tasks[0])):
+    if job.num_tasks == 1 and not job.is_fresh and (job.is_finished or is_parked(fleet, job.tasks[0])):
         return _reached(fleet, job.tasks[0])
     if job.is_finished:
         return None
     held = (fleet.attempts.get(one) for one in job.open_attempts)
     live = [one for one in held if one is not None and one.state in {AttemptState.RUNNING, AttemptState.PAUSED}]
     running = [one.progress for one in live if one.progress is not None]
-    total = len(job.tasks)
+    total = job.num_tasks
     if total == 1:
         return running[0] if running else None
     if job.counts.get(TaskState.PAUSED) and total <= _PARKED_COUNTED:
@@ -221,8 +222,8 @@ def _job_reason(fleet: Fleet, job: Job) -> str:
         return job.reason
     if state is TaskState.BUILDING and (delivery := _delivery(fleet, job)):
         return delivery
-    if len(job.tasks) == 1 and (job.tasks[0].reason or state is not TaskState.HELD):
-        return job.tasks[0].reason
+    if job.num_tasks == 1 and (job.is_fresh or job.tasks[0].reason or state is not TaskState.HELD):
+        return "" if job.is_fresh else job.tasks[0].reason
     if state is TaskState.SUCCEEDED:
         return ""
     found = (task.reason for task in _tasks_in(fleet, job, state) if task.state is state and task.reason)

@@ -10,6 +10,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from opsconsole_coordinator.core import view
@@ -21,6 +22,7 @@ from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
+from opsconsole_coordinator.store.journal import JOBS_AT_ONCE
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, JobRow
@@ -31,6 +33,8 @@ from opsconsole_protocol.link import ATTEMPT_LOG_BYTES
 log = logging.getLogger("opsconsole.coordinator")
 
 RETRY_AFTER_S = 1.0
+GIVE_BACK_AFTER_S = 1.0
+"""How long after a large batch the memory is given back that it took: another one may follow."""
 
 
 class Session(Protocol):
@@ -85,6 +89,8 @@ class CommitLoop:
         """The number of the last committed event, which agents remember."""
         self._logs_unread: set[WorkerId] = set()
         """Workers that haven't connected since the start, so that it wasn't looked up yet how much of their logs is stored."""
+        self._large_at_s = 0.0
+        """When a large batch was committed, whose memory wasn't given back yet; 0: none."""
         self._fault: Exception | None = None
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -141,6 +147,9 @@ class CommitLoop:
         while True:
             due_ms = self.clock.now_ms() + TICK_MS
             await asyncio.sleep(TICK_MS / 1000)
+            if self._large_at_s and asyncio.get_running_loop().time() - self._large_at_s > GIVE_BACK_AFTER_S:
+                self._large_at_s = 0.0
+                await self.database.give_back_memory()
             if self.trouble:
                 continue  # agents can't be heard meanwhile: their silence means nothing
             try:
@@ -166,14 +175,21 @@ class CommitLoop:
             fault, self._fault = self._fault, None
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
-        rows = {job.id: view.job_row(fleet, job) for job in batch.jobs}
+        calm = batch.take_calm() if len(batch.jobs_added) > JOBS_AT_ONCE else frozenset[JobId]()
+        rows = {job.id: view.job_row(fleet, job) for job in batch.jobs if job.id not in calm}
         # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
         for job_id in rows:
             self.shown.pop(job_id, None)
         if batch.must_commit:
             began_s = asyncio.get_running_loop().time()
-            await journal.commit(self.database, batch, {str(job): row for job, row in rows.items()})
+            texts = {str(job): row for job, row in rows.items()}
+            if calm:
+                await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
+                rows = {job.id: texts[job.id] for job in batch.jobs}
+                self._large_at_s = asyncio.get_running_loop().time()
+            else:
+                await journal.commit(self.database, batch, texts)
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
             self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq

@@ -144,8 +144,10 @@ class ContentKeeper:
                 self._process.unpin(NEEDED_HOLDER + one)
 
     def _pin_all(self) -> None:
-        for job in self._commit_loop.fleet.jobs.values():
-            if not job.is_finished:
+        fleet = self._commit_loop.fleet
+        for job_id in fleet.contents.jobs_with_any():
+            job = fleet.jobs.get(job_id)
+            if job is not None and not job.is_finished:
                 self._pin(job)
 
     def _on_loaded(self) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Task
+from opsconsole_coordinator.core.reactor import Prepared
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turn_forecast import AHEAD_NAMED, ahead_of
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
@@ -47,6 +49,17 @@ SORT_WORK_MAX = 4_000_000
 """How much is looked at for a page of a sorted list, counted as WORK_MAX is: some 400,000 jobs where their rows are read."""
 
 
+SUBMITTED_AT_ONCE = 100
+"""How many jobs of a submission are looked at before others have their turn."""
+
+T = TypeVar("T")
+
+
+def _portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), SUBMITTED_AT_ONCE):
+        yield values[start : start + SUBMITTED_AT_ONCE]
+
+
 class JobApi:
     """Handlers of the requests about jobs; each takes the request and who asks."""
 
@@ -80,11 +93,19 @@ class JobApi:
         }:
             stored |= await self._standings(gone)  # they have ended since they were looked up
         try:
-            jobs = commit_loop.reactor.on_submit(submissions, stored, caller.actor, commit_loop.clock.now_ms())
+            prepared: list[Prepared] = []
+            for some in _portions(submissions):
+                prepared += commit_loop.reactor.prepare(some)
+                await asyncio.sleep(0)
+            jobs = commit_loop.reactor.on_submit(prepared, stored, caller.actor, commit_loop.clock.now_ms())
             await commit_loop.committed()
             if any(job.spec.takes for job in jobs):
                 await find_results(commit_loop, [job.id for job in jobs])
-            return api.JobList(jobs=tuple(view.job_row(commit_loop.fleet, job) for job in jobs))
+            rows: list[api.JobRow] = []
+            for few in _portions(jobs):
+                rows += [view.job_row(commit_loop.fleet, job) for job in few]
+                await asyncio.sleep(0)
+            return api.JobList(jobs=tuple(rows))
         finally:
             for one in again:
                 release_job(commit_loop, one.job_id)

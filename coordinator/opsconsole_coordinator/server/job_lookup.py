@@ -64,11 +64,7 @@ async def load_job(commit_loop: CommitLoop, job_id: JobId) -> Job:
 
     def read(connection: sqlite3.Connection) -> tuple[Job, list[Attempt], dict[str, TaskState]] | None:
         stored = query.job(connection, job_id)
-        return (
-            (*stored, waiting.standings(connection, () if stored[0].fault else stored[0].spec.dependencies))
-            if stored is not None
-            else None
-        )
+        return (*stored, waiting.standings(connection, stored[0].terms.dependencies)) if stored is not None else None
 
     found = await commit_loop.database.read(read)
     job = commit_loop.fleet.jobs.get(job_id)

@@ -7,7 +7,8 @@ from functools import cached_property, partial
 
 from msgspec.structs import replace
 
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.report.curve_cache import Asked, CurveCache
 from opsconsole_coordinator.report.run import merged
 from opsconsole_coordinator.report.series import Points, Summary, Window

@@ -18,15 +18,17 @@ def damaged(what: str) -> StoreError:
 
 def reader(kind: type[T], what: str) -> Callable[[bytes], T]:
     """A function that decodes blobs of this kind. It raises StoreError, which calls them `what`."""
-    return _guarded(msgspec.msgpack.Decoder(kind).decode, what)
+    return guarded(msgspec.msgpack.Decoder(kind).decode, what)
 
 
 def text_reader(kind: type[T], what: str) -> Callable[[str], T]:
     """A function that decodes JSON of this kind, which SQLite makes of rows. It raises StoreError, which calls it `what`."""
-    return _guarded(msgspec.json.Decoder(kind).decode, what)
+    return guarded(msgspec.json.Decoder(kind).decode, what)
 
 
-def _guarded(decode: Callable[[S], T], what: str) -> Callable[[S], T]:
+def guarded(decode: Callable[[S], T], what: str) -> Callable[[S], T]:
+    """The function, with StoreError, which calls what it reads `what`, for what can't be decoded."""
+
     def read(data: S) -> T:
         try:
             return decode(data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import sqlite3
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -87,6 +88,11 @@ class Database:
         except StoreError as error:
             raise StoreError(f"can't read {self.path}: {error}") from None
 
+    async def give_back_memory(self) -> None:
+        """Give back what a large transaction took: SQLite's pages, and what the C library keeps for later."""
+        if self._writer is not None:
+            await self._call(self._writer, _give_back_memory)
+
     async def share(self, key: Hashable, query: Callable[[sqlite3.Connection], R], finish: Callable[[R], S]) -> S:
         """Run `query` as `read` does, and `finish` with its result, once for all who ask under one key before the reading begins.
 
@@ -147,6 +153,12 @@ def _snapshot(connection: sqlite3.Connection, query: Callable[[sqlite3.Connectio
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def _give_back_memory(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA shrink_memory")
+    with contextlib.suppress(AttributeError):  # only glibc has it; no other thread waits for it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,8 @@
 """The one writer: a batch of the core is one transaction."""
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -11,6 +12,7 @@ from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker, 
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import JobId
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -25,17 +27,32 @@ _PUT_ATTEMPT = (
 )
 
 
-async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **meta: str) -> None:
+JOBS_AT_ONCE = 100
+"""How many new jobs of a large batch are encoded before others have their turn."""
+
+
+async def commit(
+    database: Database,
+    batch: Batch,
+    rows: dict[str, JobRow],
+    make_row: Callable[[Job], JobRow] | None = None,
+    /,
+    **meta: str,
+) -> None:
     """Write a batch, with each dirty job's row, in one transaction. Raises StoreError; then nothing was written.
 
-    Everything is encoded before the first await: the core may go on while the disk works.
+    Everything is encoded before the first await: the core may go on while the disk works. With `make_row` those new jobs without a
+    row are left for later, which nobody changes any more (`Batch.take_calm`): others have their turn between them. Their rows are
+    added to `rows`.
     """
-    added = [_new_job(job, rows[job.id]) for job in batch.jobs_added]
+    calm = [] if make_row is None else [job for job in batch.jobs_added if job.id not in rows]
+    left = {job.id for job in calm}
+    added = [_new_job(job, rows[job.id]) for job in batch.jobs_added if job.id not in left]
     new = {job.id for job in batch.jobs_added}
     changed = [_changed_job(job, rows[job.id]) for job in batch.jobs if job.id not in new]
     specs = [(_pack(job.spec), job.id) for job in batch.specs if job.id not in new]
     tasks = [(job, task.index, str(task.state), _pack(task)) for job, task in batch.tasks]
-    tasks += [(job.id, task.index, str(task.state), _pack(task)) for job in batch.jobs_added for task in job.tasks]
+    tasks += [one for job in batch.jobs_added if job.id not in left for one in _new_tasks(job)]
     attempts = [_attempt(attempt) for attempt in batch.attempts]
     workers = [(worker.id, worker.name, _worker_record(worker)) for worker in batch.workers]
     removed = [(worker,) for worker in batch.workers_removed]
@@ -74,12 +91,24 @@ async def commit(database: Database, batch: Batch, rows: dict[str, JobRow], **me
         ("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs),
     )
 
+    for place, job in enumerate(calm):
+        if make_row is not None:
+            rows[job.id] = make_row(job)
+        added.append(_new_job(job, rows[job.id]))
+        tasks += _new_tasks(job)
+        if not place % JOBS_AT_ONCE:
+            await asyncio.sleep(0)
+
     def write(connection: sqlite3.Connection) -> None:
         for statement, values in steps:
             if values:
                 connection.executemany(statement, values)
 
     await database.write(write)
+
+
+def _new_tasks(job: Job) -> list[tuple[JobId, int, str, bytes]]:
+    return [(job.id, task.index, str(task.state), _pack(task)) for task in job.look_at_tasks()]
 
 
 def _is_live(job: Job) -> int:
@@ -93,7 +122,7 @@ def _record(job: Job) -> bytes:
 
 def _new_job(job: Job, row: JobRow) -> tuple[object, ...]:
     return (
-        job.id, job.seq, job.spec.project, job.spec.title, str(job.state), _is_live(job), job.created_at_ms,
+        job.id, job.seq, job.terms.spec.project, row.name, str(job.state), _is_live(job), job.created_at_ms,
         job.finished_at_ms, _pack(job.spec), _record(job), _pack(row),
         job.submitted_by,
     )  # fmt: skip

@@ -1,30 +1,31 @@
 """Reading: the live state at start, and pages of history. Plain functions on a connection."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import starmap
-from typing import NamedTuple, TypedDict, TypeVar, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 
 from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.dependent import JobRecord
-from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Project, Task, Worker, WorkerRecord
+from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Project, Worker, WorkerRecord
+from opsconsole_coordinator.core.task import Fresh, Task
+from opsconsole_coordinator.core.terms import Terms, split
 from opsconsole_coordinator.core.usage_day import UsageDay
-from opsconsole_coordinator.store.blob import damaged, reader, row_reader, text_reader
-from opsconsole_protocol import requirement
+from opsconsole_coordinator.store.blob import damaged, guarded, reader, row_reader, text_reader
 from opsconsole_protocol.api import EventRow, JobRow, ProjectRow, TemplateRow
-from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import AttemptId, JobId
 from opsconsole_protocol.share import Share
-from opsconsole_protocol.spec import JobSpec, check_bounds
+from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
 _spec = reader(JobSpec, "a job")
-_record = reader(JobRecord, "a job")
-_task = reader(Task, "a task")
-_attempt = reader(Attempt, "an attempt")
+read_record = reader(JobRecord, "a job")
+read_task = reader(Task, "a task")
+read_attempt = reader(Attempt, "an attempt")
+read_spec = guarded(split, "a job")
+_NO_TERMS = Terms(JobSpec(command=("",)), (), (), "")
 _output_copy = reader(OutputCopy, "the copy of an output")
 _worker = reader(WorkerRecord, "a worker")
 _row = reader(JobRow, "a job")
@@ -39,8 +40,6 @@ _EVENTS = f"json_group_array(json_object({', '.join(f'{name!r}, {name}' for name
 
 
 _PORTION = 500
-SPECS_KNOWN_MAX = 256
-"""How many specs are remembered during a start: of these, jobs that have the same share one, read and checked once."""
 
 
 class Detail(NamedTuple):
@@ -57,15 +56,9 @@ class Detail(NamedTuple):
     output_copies: dict[int, OutputCopy]
 
 
-P = TypeVar("P", Task, Attempt)
 _JOB = "job_id, seq, created_at_ms, finished_at_ms, spec, data"
 _LIVE = "jobs INDEXED BY jobs_live WHERE is_live = 1"
 """The index is named, since a planner that saw the table while it was small would read all of it."""
-_LIVE_PARTS = (
-    "SELECT jobs.job_id, part.data FROM jobs INDEXED BY jobs_live CROSS JOIN {} AS part ON part.job_id = jobs.job_id "
-    "WHERE is_live = 1 ORDER BY seq"
-)
-"""Tasks or attempts of these jobs in one statement: two for each of 100,000 jobs take longer than all the rest of a start."""
 
 
 def meta(connection: sqlite3.Connection, key: str, default: str = "") -> str:
@@ -143,38 +136,14 @@ def last_versions(connection: sqlite3.Connection) -> dict[str, int]:
     return {str(name): int(version) for name, version in found}
 
 
-def live_jobs(connection: sqlite3.Connection) -> tuple[list[Job], list[Attempt]]:
-    """What has to be in memory: unfinished jobs and those with open attempts, and the attempts that belong there."""
-    read_spec = lru_cache(maxsize=SPECS_KNOWN_MAX)(_read_spec)
-    jobs = [_job(row, read_spec) for row in connection.execute(f"SELECT {_JOB} FROM {_LIVE} ORDER BY seq")]
-    tasks = _by_job(connection, "tasks", _task, lambda task: (task.index,))
-    attempts = _by_job(connection, "attempts", _attempt, lambda attempt: (attempt.index, attempt.number))
-    kept: list[Attempt] = []
-    for job in jobs:
-        kept += _fill(job, tasks.get(job.id, []), attempts.get(job.id, ()))
-    return jobs, kept
-
-
-def _by_job(
-    connection: sqlite3.Connection, table: str, decode: Callable[[bytes], P], order: Callable[[P], tuple[int, ...]]
-) -> dict[str, list[P]]:
-    """What a table has of live jobs."""
-    found: dict[str, list[P]] = {}
-    for job_id, data in connection.execute(_LIVE_PARTS.format(table)):
-        found.setdefault(job_id, []).append(decode(data))
-    for parts in found.values():
-        if len(parts) > 1:
-            parts.sort(key=order)
-    return found
-
-
 def job(connection: sqlite3.Connection, job_id: str) -> tuple[Job, list[Attempt]] | None:
     """One job with its tasks and the attempts that belong in memory, live or not."""
     found = _head(connection, job_id)
     if found is None:
         return None
     of_tasks = attempts(connection, job_id).values()
-    return found, _fill(found, tasks(connection, job_id), [one for some in of_tasks for one in some])
+    give_tasks(found, tasks(connection, job_id))
+    return found, keep_attempts(found, [one for some in of_tasks for one in some])
 
 
 def attempts(
@@ -187,7 +156,7 @@ def attempts(
         (job_id, first, first + limit),
     )
     for (data,) in rows:
-        attempt = _attempt(data)
+        attempt = read_attempt(data)
         found.setdefault(attempt.index, []).append(attempt)
     return found
 
@@ -299,7 +268,7 @@ def tasks(connection: sqlite3.Connection, job_id: str, first: int = 0, limit: in
         "SELECT data FROM tasks WHERE job_id = ? AND task_index >= ? AND task_index < ? ORDER BY task_index",
         (job_id, first, first + limit),
     )
-    return [_task(data) for (data,) in rows]
+    return [read_task(data) for (data,) in rows]
 
 
 def output_copies(
@@ -434,38 +403,17 @@ def portions(values: Collection[str]) -> Iterator[tuple[list[str], str]]:
         yield some, ",".join("?" * len(some))
 
 
-def _job(row: tuple[object, ...], read_spec: Callable[[bytes], "_Read"] | None = None) -> Job:
+def _job(row: tuple[object, ...]) -> Job:
     job_id, seq, created_at_ms, finished_at_ms, spec_data, data = _job_columns(row)
-    (spec, requirements, fault), record = (read_spec or _read_spec)(spec_data), _record(data)
-    return Job(
-        id=JobId(job_id),
-        spec=spec,
-        seq=seq,
-        created_at_ms=created_at_ms,
-        finished_at_ms=finished_at_ms,
-        **msgspec.structs.asdict(record),
-        requirements=requirements,
-        fault=fault,
-    )
+    job = new_job(read_record(data))
+    job.id, job.seq, job.created_at_ms, job.finished_at_ms = JobId(job_id), seq, created_at_ms, finished_at_ms
+    job.terms, job.own = read_spec(spec_data)
+    return job
 
 
-_Read = tuple[JobSpec, tuple[requirement.Requirement, ...], str]
-
-
-def _read_spec(data: bytes) -> _Read:
-    """A spec, its requirements, and why it can't be used."""
-    spec = _spec(data)
-    return spec, *_usable(spec)
-
-
-def _usable(spec: JobSpec) -> tuple[tuple[requirement.Requirement, ...], str]:
-    """The spec's requirements, or why no worker may see it: what was once accepted must not stop a start."""
-    try:
-        check_bounds(spec)
-        spec.dependencies  # noqa: B018 - it raises where they can't be read
-        return requirement.parse_all(spec.requirements), ""
-    except InvalidRequest as error:
-        return (), f"can't be placed: {error}. Cancel it and submit it anew"
+def new_job(record: JobRecord) -> Job:
+    """A job with what its record says, without a spec, tasks, or a number."""
+    return Job(id=JobId(""), terms=_NO_TERMS, seq=0, created_at_ms=0, **msgspec.structs.asdict(record))
 
 
 def read_state(text: str) -> TaskState:
@@ -475,18 +423,26 @@ def read_state(text: str) -> TaskState:
         raise damaged("a state") from None
 
 
-def _fill(found: Job, tasks: list[Task], everything: Iterable[Attempt]) -> list[Attempt]:
-    """Give a job its tasks. Returns those of its attempts that belong in memory."""
-    found.tasks = tasks
-    if [task.index for task in tasks] != list(range(found.spec.num_tasks)):
+def give_tasks(found: Job, tasks: list[Task] | Fresh) -> None:
+    """Give a job its tasks. Raises StoreError where these aren't all."""
+    if isinstance(tasks, Fresh):
+        if len(tasks) != found.terms.spec.num_tasks:
+            raise damaged("a job's list of tasks")
+        found.kept_tasks, found.counts = tasks, tasks.counts
+        return
+    if [task.index for task in tasks] != list(range(found.terms.spec.num_tasks)):
         raise damaged("a job's list of tasks")
     counts: dict[TaskState, int] = {}
     for task in tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
-    found.counts = counts
-    current = {task.current for task in tasks if task.current is not None}
+    found.kept_tasks, found.counts = tasks, counts
+
+
+def keep_attempts(found: Job, everything: Iterable[Attempt]) -> list[Attempt]:
+    """Those attempts of a job that belong in memory. Raises StoreError for those of a task that it hasn't."""
+    current = {task.current for task in found.tasks if task.current is not None} if not found.is_fresh else set()
     kept = [attempt for attempt in everything if attempt.open or attempt.id in current]
-    if any(attempt.job_id != found.id or attempt.index >= len(tasks) for attempt in kept):
+    if any(attempt.job_id != found.id or attempt.index >= found.num_tasks for attempt in kept):
         raise damaged("an attempt")
     for attempt in kept:
         if attempt.open:

@@ -9,7 +9,7 @@ from opsconsole_coordinator.core import estimate, loading, reserving
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.templates import Templates
 from opsconsole_coordinator.core.usage_day import DAY_MS, REMEMBERED_DAYS
-from opsconsole_coordinator.store import ended, query, waiting
+from opsconsole_coordinator.store import ended, live, query, waiting
 from opsconsole_protocol.bound import check_tree
 from opsconsole_protocol.error import InvalidRequest
 
@@ -37,10 +37,10 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for spec, attempt in ended.recent_runs(connection):
         estimate.remember(fleet, spec, attempt)
     reserving.load_reservations(fleet, query.reservations(connection))
-    jobs, attempts = query.live_jobs(connection)
+    jobs, attempts, titles = live.live_jobs(connection)
     job_ids: set[str] = {job.id for job in jobs}
-    awaited = {one for job in jobs if not job.fault for one in job.spec.dependencies if one.job not in job_ids}
-    loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited))
+    awaited = {one for job in jobs for one in job.terms.dependencies if one.job not in job_ids}
+    loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited), titles)
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     loading.load_results(fleet, partial(query.output_copies_of, connection), now_ms)

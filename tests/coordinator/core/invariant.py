@@ -9,10 +9,11 @@ from opsconsole_coordinator.core.dependent import Root
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import Offer, judge
-from opsconsole_coordinator.core.model import Job, ProjectStatus, Task, Worker
+from opsconsole_coordinator.core.model import Job, ProjectStatus, Worker
 from opsconsole_coordinator.core.offer import shortage_of
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ready import next_priority, ready_tasks
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.dependency import End
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.link import Mode
@@ -22,7 +23,15 @@ from tests.gpu_rule import gpu_faults
 
 
 def check(fleet: Fleet) -> list[str]:
-    """One line for everything that isn't as it has to be."""
+    """One line for everything that isn't as it has to be. Jobs whose tasks are kept in few words still are afterwards."""
+    fresh = [(job, job.kept_tasks) for job in fleet.jobs.values() if job.is_fresh]
+    found = _check_all(fleet)
+    for job, kept in fresh:
+        job.kept_tasks = kept
+    return found
+
+
+def _check_all(fleet: Fleet) -> list[str]:
     found: list[str] = []
     for job in fleet.jobs.values():
         found += _check_job(fleet, job)

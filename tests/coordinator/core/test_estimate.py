@@ -13,6 +13,7 @@ from opsconsole_coordinator.core import estimate
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import ENOUGH, RUNS_REMEMBERED, SURE, spread
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.terms import terms_of
 from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
 from opsconsole_protocol.job_content import Upload
@@ -34,7 +35,7 @@ def spec_of(name: str = "train", **fields: Any) -> JobSpec:
 def record(
     fleet: Fleet, spec: JobSpec, took_ms: int | None, worker: str = "w1", expected: Estimate | None = None
 ) -> Job:
-    job = Job(id=JobId("j"), spec=spec, seq=1, submitted_by="", created_at_ms=0, priority=0)
+    job = Job(id=JobId("j"), terms=terms_of(spec), seq=1, submitted_by="", created_at_ms=0, priority=0)
     seen = Observed(
         attempt_id=AttemptId("a"), state=AttemptState.SUCCEEDED, started_at_ms=1_000,
         finished_at_ms=None if took_ms is None else 1_000 + took_ms,
@@ -181,7 +182,14 @@ def test_how_wrong_estimates_were(fleet: Fleet) -> None:
 def left(
     now_ms: int, expected: Estimate | None = None, eta_ms: int | None = None, **fields: Any
 ) -> tuple[int, ...] | None:
-    job = Job(id=JobId("j"), spec=spec_of(grace_ms=0, **fields), seq=1, submitted_by="", created_at_ms=0, priority=0)
+    job = Job(
+        id=JobId("j"),
+        terms=terms_of(spec_of(grace_ms=0, **fields)),
+        seq=1,
+        submitted_by="",
+        created_at_ms=0,
+        priority=0,
+    )
     attempt = Attempt(
         id=AttemptId("a"), job_id=job.id, index=0, number=0, worker_id=WorkerId("w"), worker_name="w", estimate=expected,
         seen=Observed(attempt_id=AttemptId("a"), state=AttemptState.RUNNING, started_at_ms=0),

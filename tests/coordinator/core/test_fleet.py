@@ -50,7 +50,8 @@ def test_memory_follows_live_work(world: World) -> None:
     assert not world.fleet.dependents
     assert not worker.record.live
     assert not worker.record.ended
-    assert set(world.fleet._stories) == {"w1"}
+    assert len(world.fleet.stories) == 1
+    assert world.fleet.stories.tell("w1")
 
 
 def test_a_finished_job_stays_while_something_of_it_is_about_to_be_committed(world: World) -> None:

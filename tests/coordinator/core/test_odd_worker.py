@@ -110,7 +110,8 @@ def test_a_job_whose_stored_spec_cannot_be_used_waits_with_a_word_and_holds_up_n
     world = World()
     worker = world.worker(slots=2)
     job = world.submit(requirements=("cpus>=1",))
-    job.requirements, job.fault = (), "can't be placed: 'x~(' is not a regular expression. Cancel it and submit it anew"
+    fault = "can't be placed: 'x~(' is not a regular expression. Cancel it and submit it anew"
+    job.terms = msgspec.structs.replace(job.terms, requirements=(), fault=fault)
     world.fleet.queue(job)
     other = world.submit()
     world.turn()

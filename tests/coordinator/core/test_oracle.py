@@ -11,8 +11,9 @@ from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer, judge
-from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus, Task
+from opsconsole_coordinator.core.model import Attempt, Job, ProjectStatus
 from opsconsole_coordinator.core.quota import refusal, standing
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol.link import Gang
 from opsconsole_protocol.share import ShareChange
 from opsconsole_protocol.spec import Resources

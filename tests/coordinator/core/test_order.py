@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.order import Order
+from opsconsole_coordinator.core.terms import terms_of
 from opsconsole_protocol.ids import JobId, job_id
 from opsconsole_protocol.spec import JobSpec
 from tests.coordinator.core.world import World
@@ -12,7 +13,7 @@ from tests.coordinator.core.world import World
 
 def job(seq: int, priority: int) -> Job:
     spec = JobSpec(command=("a",))
-    return Job(id=job_id(seq), spec=spec, seq=seq, submitted_by="", created_at_ms=0, priority=priority)
+    return Job(id=job_id(seq), terms=terms_of(spec), seq=seq, submitted_by="", created_at_ms=0, priority=priority)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(-2, 2) | st.none())))

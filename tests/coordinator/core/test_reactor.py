@@ -123,4 +123,12 @@ def test_what_is_refused_has_changed_nothing(event: Event, world: World) -> None
 def test_events_are_named_as_such() -> None:
     """What changes a fleet begins with `on_`, but for the batch that is taken; the rest only looks."""
     public = {name for name, _ in inspect.getmembers(Reactor, inspect.isfunction) if not name.startswith(("_", "on_"))}
-    assert public == {"take_batch", "find_worker", "find_removable", "may_be_adopted", "contents_of", "awaits_results"}
+    assert public == {
+        "take_batch",
+        "prepare",
+        "find_worker",
+        "find_removable",
+        "may_be_adopted",
+        "contents_of",
+        "awaits_results",
+    }

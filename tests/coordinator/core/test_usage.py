@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from opsconsole_coordinator.core import usage_view
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.terms import terms_of
 from opsconsole_coordinator.core.usage import AHEAD_MS, CPUS_A_GPU, HALF_LIFE_MS, SETTLE_EVERY_MS, Usage
 from opsconsole_coordinator.core.usage_day import DAY_MS, UsageDay
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId
@@ -19,7 +20,7 @@ START_MS = 20_000 * DAY_MS
 
 def job(person: str = "ana", project: str = "vision") -> Job:
     spec = JobSpec(command=("a",), project=project)
-    return Job(id=JobId("j"), spec=spec, seq=1, submitted_by=person, created_at_ms=0)
+    return Job(id=JobId("j"), terms=terms_of(spec), seq=1, submitted_by=person, created_at_ms=0)
 
 
 def attempt(gpus: int = 1, **promised: float) -> Attempt:

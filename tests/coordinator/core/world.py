@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, Worker
 from opsconsole_coordinator.core.reactor import TICK_MS, Batch, Fleet, Reactor
+from opsconsole_coordinator.core.task import Task
 from opsconsole_protocol import PROTOCOL_VERSION, link
 from opsconsole_protocol.api import EventRow, JobRow, Submission
 from opsconsole_protocol.dependency import End
@@ -76,7 +77,7 @@ class World:
         rows = {job.id: view.job_row(self.fleet, job) for job in batch.jobs}
         self.rows.update(rows)
         for job in batch.jobs_added:
-            self.task_states |= {job.task_id(task.index): task.state for task in job.tasks}
+            self.task_states |= {job.task_id(task.index): task.state for task in job.look_at_tasks()}
         self.task_states |= {f"{job_id}/task-{task.index}": task.state for job_id, task in batch.tasks}
         self.attempts.update((attempt.id, msgspec.structs.replace(attempt)) for attempt in batch.attempts)
         self.events += batch.events

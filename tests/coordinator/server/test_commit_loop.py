@@ -129,3 +129,29 @@ async def test_a_coordinator_that_was_held_up_takes_nobody_for_silent(
     await until(lambda: len(ticks) > seen)
     assert ticks[-1] - ticks[0] >= 3_600_000
     assert worker.connection == "connected"
+
+
+async def test_the_memory_of_a_large_batch_is_given_back(
+    commit_loop: CommitLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_loop_module, "GIVE_BACK_AFTER_S", 0.0)
+    given_back = 0
+    give_back = commit_loop.database.give_back_memory
+
+    async def count() -> None:
+        nonlocal given_back
+        await give_back()
+        given_back += 1
+
+    monkeypatch.setattr(commit_loop.database, "give_back_memory", count)
+    await submit(commit_loop)
+    many = [
+        Submission(job_id(number), JobSpec(command=("true", str(number)))) for number in range(journal.JOBS_AT_ONCE + 1)
+    ]
+    commit_loop.reactor.on_submit(many, {}, "ana", commit_loop.clock.now_ms())
+    await commit_loop.committed()
+    await until(lambda: given_back == 1)
+    assert len(commit_loop.fleet.jobs) == len(many) + 1
+    assert len(await commit_loop.database.read(lambda one: one.execute("SELECT 1 FROM jobs").fetchall())) == 1 + len(
+        many
+    )

@@ -6,7 +6,9 @@ from random import Random
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.fleet import Fleet
-from opsconsole_coordinator.core.model import Attempt, Job, Task, Worker
+from opsconsole_coordinator.core.model import Attempt, Job, Worker
+from opsconsole_coordinator.core.task import Task
+from opsconsole_coordinator.core.terms import terms_of
 from opsconsole_coordinator.store import journal
 from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.ids import AttemptId, JobId, WorkerId, job_id
@@ -62,9 +64,9 @@ def _job(rng: Random, number: int, count: int, made_ms: int, workers: list[Worke
     attempts = [_attempt(rng, made, index, made_ms, rng.choice(workers)) for index in range(count)]
     state = TaskState.FAILED if rng.random() < 0.02 else TaskState.SUCCEEDED
     job = Job(
-        id=made, spec=spec, seq=number + 1, submitted_by="ana", created_at_ms=made_ms, priority=0,
+        id=made, terms=terms_of(spec), seq=number + 1, submitted_by="ana", created_at_ms=made_ms, priority=0,
         started_at_ms=made_ms + 5, finished_at_ms=made_ms + 60_000, counts={state: count},
-        tasks=[Task(index=one.index, state=state, attempts=1, current=one.id) for one in attempts],
+        kept_tasks=[Task(index=one.index, state=state, attempts=1, current=one.id) for one in attempts],
     )  # fmt: skip
     job.worker_names = frozenset(one.worker_name for one in attempts)
     return job, attempts

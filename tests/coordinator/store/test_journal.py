@@ -172,3 +172,28 @@ async def test_what_is_encoded_is_as_it_was_when_the_commit_began(path: Path) ->
     assert connection.execute("SELECT state FROM jobs").fetchone() == ("pending",)
     connection.close()
     await database.close()
+
+
+async def test_others_have_their_turn_while_many_new_jobs_are_encoded_as_they_were(path: Path) -> None:
+    database, world = await opened(path), World()
+    jobs = [world.submit(turn=False) for _ in range(5 * journal.JOBS_AT_ONCE)]
+    batch = world.reactor.take_batch(world.now_ms)
+    calm = batch.take_calm()
+    rows = {str(job.id): view.job_row(world.fleet, job) for job in batch.jobs if job.id not in calm}
+    assert len(rows) <= 1, "the first was looked at task by task"
+    committing = asyncio.create_task(journal.commit(database, batch, rows, lambda job: view.job_row(world.fleet, job)))
+    await asyncio.sleep(0)
+    assert len(rows) < len(jobs)
+    world.act("cancel", jobs[-1])
+    turns = 0
+    while len(rows) < len(jobs):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 3
+    await committing
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall() == [("pending", len(jobs))]
+    assert connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall() == [("pending", len(jobs))]
+    assert rows[jobs[-1].id].state == "pending"
+    connection.close()
+    await database.close()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from opsconsole_coordinator.core.batch import Batch
-from opsconsole_coordinator.core.model import Attempt, Task
+from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.store import query, rebuild, removal
 from opsconsole_coordinator.store.schema import analyze
 from opsconsole_protocol.api import EventRow, JobRow

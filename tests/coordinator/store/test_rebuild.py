@@ -35,7 +35,9 @@ OLD = Path(__file__).parent / "old"
 
 
 def job_as_stored(job: Job) -> dict[str, Any]:
-    fields = msgspec.structs.asdict(job)
+    fields = {**msgspec.structs.asdict(job), "spec": job.spec, "tasks": job.tasks, "fault": job.fault}
+    for how_kept in ("terms", "own", "kept_tasks"):
+        del fields[how_kept]
     # Kept for time-outs only, where nothing else changes with it.
     for only_timed in ("ready_since_ms", "turn_until_ms", "turns", "way_until_ms", "guess_ms"):
         del fields[only_timed]
