@@ -19,6 +19,7 @@ METHODS = {
     "logs": "follow_log",
     "put": "put",
     "get": "get",
+    "graph": "graph",
     "ls": "ls",
     "dataset": "dataset",
     "exec": "exec",

@@ -41,7 +41,7 @@ from opsconsole_console.cli.template import read_parameter
 from opsconsole_console.model import file_image, file_kind, file_table, file_tree
 from opsconsole_console.service import console_state
 from opsconsole_console.widget import ansi, palette
-from opsconsole_coordinator.core import registration
+from opsconsole_coordinator.core import registration, terms
 from opsconsole_coordinator.log.log_file import LogFile
 from opsconsole_coordinator.log.record import read_file_head
 from opsconsole_coordinator.report import block, series
@@ -674,7 +674,14 @@ def _store_blobs() -> Iterator[Decoder]:
         for name, (read, samples) in readers.items():
             yield Decoder(f"store: {table}.{name}", query.__name__, read, (StoreError,), samples)
     specs = blobs()["jobs"]["spec"][1]
+    yield Decoder("a job's terms and its own part", terms.__name__, _terms, (StoreError,), specs)
     yield Decoder("store: what a job waits for", waiting.__name__, _waits, (StoreError,), specs)
+
+
+def _terms(data: bytes) -> None:
+    found, own = query.read_spec(data)
+    if own:
+        terms.whole(found, own)
 
 
 def _waits(data: bytes) -> None:
