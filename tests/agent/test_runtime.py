@@ -476,7 +476,7 @@ async def test_an_agent_that_is_told_to_stop_leaves_its_tasks_running(
     await until(lambda: pid_of(coordinator, "a"))
     await agent.end()
     assert lives(pid_of(coordinator, "a"))
-    assert any("1 tasks go on" in line for line in agent.said)
+    assert any("1 task goes on" in line for line in agent.said)
 
 
 async def test_an_attempt_of_another_engine_is_told_in_a_line_and_reported_as_it_was(

@@ -43,6 +43,9 @@ def endless_for(x):
 
 def left(code):
     sys.exit(code)
+
+def gone():
+    os._exit(0)
 """
 
 
@@ -80,11 +83,13 @@ def test_what_functions_return_and_raise_comes_back_and_outlives_the_worker(lab:
         client.result(pickled.id)
     assert client.result(pickled.id, trust_pickle=True) == {1, 2}
 
-    rows = client.submit([PythonFunction("sums:killed"), PythonFunction("sums:left", {"code": 0})], bundle=code)
+    calls = [PythonFunction("sums:killed"), PythonFunction("sums:left", {"code": 0}), PythonFunction("sums:gone")]
+    rows = client.submit(calls, bundle=code)
     with pytest.raises(JobFailedError, match=r"failed: .*SIGKILL"):
         client.result(rows[0].id)
+    assert client.result(rows[1].id) is None
     with pytest.raises(NotFound, match="has left no result"):
-        client.result(rows[1].id)
+        client.result(rows[2].id)
 
     long = ["x" * 20_000, "y" * 30_000]
     assert list(client.map("sums:length", long, bundle=code)) == [20_000, 30_000]
