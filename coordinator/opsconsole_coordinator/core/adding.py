@@ -71,10 +71,12 @@ def _check_sweep(job: Job) -> None:
 def _check_elements(fleet: Fleet, job: Job) -> None:
     """Raise Conflict where its tasks and those of another job belong together one by one, or another takes the results of all."""
     others = [fleet.jobs[one] for one in fleet.dependents.get(job.id, ()) if one in fleet.jobs]
-    pairs = [*((one, job.id) for one in job.needs), *((job.id, one.id) for one in others)]
+    pairs = [*((job, first) for first in job.needs), *((one, job.id) for one in others)]
     for waiting, first in pairs:
-        if any(need.each for need in fleet.jobs[waiting].needs.get(first, ())):
-            raise Conflict(f"job {waiting} waits for job {first} task by task, with as many tasks: submit another job")
+        if any(need.each for need in waiting.needs.get(first, ())):
+            raise Conflict(
+                f"job {waiting.id} waits for job {first} task by task, with as many tasks: submit another job"
+            )
     taker = next((one.id for one in others if job.id in one.expected), None)
     if taker is not None:
         raise Conflict(f"job {taker} takes the results of job {job.id}: submit another job")

@@ -4,7 +4,7 @@ There is at most one reservation on a worker. Reservations are made anew in ever
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.fleet import Fleet
@@ -49,21 +49,11 @@ def withdraw(fleet: Fleet, kept: Iterable[WorkerId]) -> None:
         fleet.workers[worker_id].reserved = None
 
 
-def show_changes(
-    fleet: Fleet, before: Mapping[WorkerId, Reserved], kept: Collection[WorkerId], seen: Collection[WorkerId]
-) -> None:
-    """Show the workers on which something else is reserved than before. What was given up may be another's: a pass follows.
-
-    None has to where all have seen that: where none was kept before, some was `kept` in this pass and nothing was given away
-    after that; and where nothing is kept any more of a worker of which all have `seen` in this pass what is free.
-    """
-    for worker_id in before.keys() | fleet.reserved.keys():
+def show_changes(fleet: Fleet, before: Mapping[WorkerId, Reserved]) -> None:
+    """Show the workers on which something else is reserved than before. What was given up may be another's: a pass follows."""
+    for worker_id in {**before, **fleet.reserved}:
         known, worker = before.get(worker_id), fleet.workers.get(worker_id)
         if worker is None or known is worker.reserved or known == worker.reserved:
             continue
-        is_seen = worker_id in kept if known is None else worker.reserved is None and worker_id in seen
-        if is_seen:
-            fleet.show_readings(worker)
-        else:
-            fleet.show_worker(worker)
-            fleet.must_schedule = fleet.must_schedule or known is not None
+        fleet.show_worker(worker)
+        fleet.must_schedule = fleet.must_schedule or known is not None

@@ -1,6 +1,6 @@
 """Pending tasks are placed: jobs in order, each task on the best worker that accepts it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import chain, islice
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
@@ -62,17 +62,15 @@ def schedule(fleet: Fleet, now_ms: int, *, explains: bool = False) -> None:
     if explains:
         fleet.order.explain_next(max(1, JUDGED_A_TICK // max(1, len(fleet.workers))))
     reserved_before = dict(fleet.reserved)
-    kept: Collection[WorkerId] = ()
     if fleet.adopting:
         reservation.withdraw(fleet, reserved_before)
         _wait_for_confirmation(fleet)
     else:
-        kept = _Pass(fleet, now_ms).run()
-    seen = set(fleet.workers) if fleet.all_changed else set(fleet.changed)
+        _Pass(fleet, now_ms).run()
     fleet.changed.clear()
     fleet.all_changed = fleet.adopting  # nobody was shown anything
     if reserved_before or fleet.reserved:
-        reservation.show_changes(fleet, reserved_before, kept, seen)
+        reservation.show_changes(fleet, reserved_before)
 
 
 class _Pass:
@@ -88,8 +86,6 @@ class _Pass:
         self._market = Market(fleet, self._room, now_ms)
         self._preemption = Preemption(fleet, now_ms)
         self._standings = Standings(fleet, now_ms)
-        self._kept: dict[WorkerId, int] = {}
-        """Where room was kept in this pass, after how many changes of the worker."""
         self._visited: set[JobId] = set()
         self._statuses: dict[str, ProjectStatus] = {}
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
@@ -105,8 +101,8 @@ class _Pass:
         lines = fleet.order.lines if self._is_small else self._open_lines()
         self._turns = Turns(lines, self._standing, self._open, self._special)
 
-    def run(self) -> set[WorkerId]:
-        """Give every line its turns. Returns the workers on which room was kept and nothing was given away after that."""
+    def run(self) -> None:
+        """Give every line its turns."""
         is_all = True
         while (group := self._turns.next()) is not None:
             if is_all and not (self._room.has_changed or self._is_small):
@@ -118,7 +114,6 @@ class _Pass:
             else:
                 self._turns.pass_by(group)
         self._keep_rooms()
-        return {one for one, count in self._kept.items() if self._market.changes(one) == count}
 
     def _untouched(self) -> set[JobId]:
         """The jobs for which nothing is kept on a worker that has changed, where nobody looks at other workers in this pass."""
@@ -167,13 +162,13 @@ class _Pass:
             found.update(dict.fromkeys(size.lines))
         return found
 
-    def _open_sizes(self) -> set[Size]:
+    def _open_sizes(self) -> dict[Size, None]:
         """How much may be asked of workers that have changed, so that they may have room for it."""
         if self._is_small:
-            return set(self._fleet.order.sizes)
+            return dict.fromkeys(self._fleet.order.sizes)
         if not self._room.has_changed:
-            return set()
-        return {size for size in self._fleet.order.sizes if self._room.is_left(size, stuck=True)}
+            return {}
+        return {size: None for size in self._fleet.order.sizes if self._room.is_left(size, stuck=True)}
 
     def _special_groups(self) -> dict[Group, None]:
         """Those that are looked at though no worker has changed."""
@@ -402,7 +397,6 @@ class _Pass:
         worker = reserve_room(self._fleet, job, demand, offers, before, self._now_ms)
         if worker is not None:
             self._market.note_kept(worker.id)
-            self._kept[worker.id] = self._market.changes(worker.id)
         return worker
 
     def _keep_as_before(self, workers: Iterable[Worker]) -> bool:

@@ -355,6 +355,8 @@ class Storm:
                     agent.ends.clear()
                 self.check()
             for job in list(world.fleet.jobs.values()):
+                if job.state is TaskState.HELD:  # it was blocked before
+                    world.act("release", job)
                 if job.state is TaskState.BLOCKED or (job.state is TaskState.PENDING and _never_fits(job)):
                     world.act("cancel", job)
             world.pass_ms(20_000)

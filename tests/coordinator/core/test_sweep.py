@@ -235,3 +235,20 @@ def test_what_takes_no_tasks_says_why(world: World) -> None:
     with pytest.raises(InvalidRequest, match="would have 100,001 tasks, the limit is 100,000"):
         add(world, job, *map(str, range(2, NUM_TASKS_MAX + 2)))
     assert job.spec.num_tasks == 1
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_where_tasks_belong_together_one_by_one_neither_job_gets_more(world: World, has_ended: bool) -> None:
+    first = sweep(world, "1", "2")
+    second = sweep(world, "1", "2", after_any=(f"{first.id}:*",))
+    third = sweep(world, "1", "2", after_any=(f"{second.id}:*",))
+    if has_ended:
+        world.act("cancel", first)
+        assert first.is_finished
+    with pytest.raises(Conflict, match=f"^job {second.id} waits for job {first.id} task by task"):
+        add(world, second, "3")
+    with pytest.raises(Conflict, match=f"^job {third.id} waits for job {second.id} task by task"):
+        add(world, third, "3")
+    if not has_ended:
+        with pytest.raises(Conflict, match=f"^job {second.id} waits for job {first.id} task by task"):
+            add(world, first, "3")
