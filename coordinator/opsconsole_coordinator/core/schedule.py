@@ -5,6 +5,7 @@ from itertools import chain, islice
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
+from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, is_particular
 from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
@@ -477,7 +478,9 @@ def retract_waiting(fleet: Fleet, now_ms: int) -> None:
                 continue
             demand = Demand(job.spec, job.requirements, person=job.submitted_by)
             others = (
-                collect_offer(fleet, other, demand, now_ms) for other in fleet.workers.values() if other is not worker
+                collect_offer(fleet, other, demand, now_ms)
+                for other in fleet.workers.values()
+                if other is not worker and has_room(other, demand.gpus, demand.capacities, demand.share_mb)
             )
             best = Ranking(fleet, job.spec, job.id).choose(others)
             if best is None:
