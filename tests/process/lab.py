@@ -273,7 +273,10 @@ class Lab:
 
     def wait_state(self, job_id: str, *states: str, timeout_s: float = 30) -> dict[str, Any]:
         """Wait until a job is in one of the states; the job."""
-        self.wait(lambda: self.state(job_id) in states, f"{job_id} to be {' or '.join(states)}", timeout_s)
+        try:
+            self.wait(lambda: self.state(job_id) in states, f"{job_id} to be {' or '.join(states)}", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.run('show', job_id).stdout}") from None
         return self.job(job_id)
 
     # --- the end -----------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from opsconsole_agent.core.event import (
 from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.engine.build import Build, has_build, run_at_once
 from opsconsole_agent.engine.engine import Emit, Settled, StepProgress
+from opsconsole_agent.engine.leader import leader_of
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.setup import SetupFailed
 from opsconsole_agent.engine.side_process import SideProcesses, attempt_of
@@ -279,9 +280,9 @@ class ProcessEngine:
         except OpsconsoleError as error:
             _log.info("a signal was not sent: %s", error)
             return
-        with contextlib.suppress(psutil.Error, ValueError):
-            leader = min((psutil.Process(pid) for pid in pids), key=lambda one: one.create_time())
-            leader.send_signal(Signals[f"SIG{name}"])
+        with contextlib.suppress(psutil.Error):
+            if (leader := leader_of(pids)) is not None:
+                leader.send_signal(Signals[f"SIG{name}"])
 
     def withdraw_ask(self, attempt_id: AttemptId) -> None:
         """See Engine."""

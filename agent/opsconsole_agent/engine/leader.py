@@ -1,0 +1,25 @@
+"""Which of the processes of an attempt is its first."""
+
+import os
+from collections.abc import Iterable
+
+import psutil
+
+
+def leader_of(pids: Iterable[int]) -> psutil.Process | None:
+    """The process that an attempt began with, among its living ones; None where it has ended.
+
+    It leads a session of its own. One that it put into another session, as `setsid` does, was made later, and as long as its parent
+    lives it has that in the attempt. When a process was made is known to a hundredth of a second only: what a shell starts at once
+    is as old as the shell.
+    """
+    alive = set(pids)
+    found: list[tuple[bool, float, int, psutil.Process]] = []
+    for pid in alive:
+        try:
+            process = psutil.Process(pid)
+            if os.getsid(pid) == pid:
+                found.append((process.ppid() in alive, process.create_time(), pid, process))
+        except (psutil.Error, OSError):
+            continue  # it has just ended
+    return min(found, key=lambda one: one[:3])[3] if found else None
