@@ -6,6 +6,8 @@ There is at most one reservation on a worker. Reservations are made anew in ever
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from opsconsole_coordinator.core.demand import promised_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
@@ -54,6 +56,10 @@ def show_changes(fleet: Fleet, before: Mapping[WorkerId, Reserved]) -> None:
     for worker_id in {**before, **fleet.reserved}:
         known, worker = before.get(worker_id), fleet.workers.get(worker_id)
         if worker is None or known is worker.reserved or known == worker.reserved:
+            continue
+        now = worker.reserved
+        if known is not None and now is not None and known == replace(now, job_id=known.job_id):
+            fleet.show_readings(worker)  # as much is reserved as before, for another job that asks the same
             continue
         fleet.show_worker(worker)
         fleet.must_schedule = fleet.must_schedule or known is not None

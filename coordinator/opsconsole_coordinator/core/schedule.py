@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from itertools import chain, islice
 
+from msgspec.structs import replace
+
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.capacity import has_room
@@ -291,6 +293,7 @@ class _Pass:
             add_ready(job, index)
         if job.id not in self._fleet.order:
             self._fleet.note_reason(job, "")
+            self._hand_over(group, job)
         elif not job.ready:
             self._leave_out(job)
         elif limit:
@@ -299,6 +302,22 @@ class _Pass:
             self._wait(group, job)
         elif is_tried:
             self._refuse(group, job, demand)
+
+    def _hand_over(self, group: Group, job: Job) -> None:
+        """What is kept for a job that has all its tasks placed elsewhere is kept for the next of its group, which needs as much."""
+        fleet = self._fleet
+        if job.id in self._settled:
+            self._settled.remove(job.id)
+            self._withdraw({one: kept for one, kept in fleet.reserved.items() if kept.job_id == job.id})
+        workers = self._held.get(job.id)
+        if workers is None or self._has_changed(workers) or not group.jobs or not group.is_first_of_kin:
+            return
+        kept = {one.id: self._before[one.id] for one in workers}
+        if any(one.has_cleared for one in kept.values()):
+            return
+        self._held[group.head] = self._held.pop(job.id)
+        self._before |= {one: replace(part, job_id=group.head) for one, part in kept.items()}
+        group.note_sought()
 
     def _stop_at_limit(self, group: Group, job: Job, reason: str) -> None:
         """The job, its project or its person has as much as it may have at a time."""
