@@ -106,10 +106,11 @@ class Estimates:
         like, name = self._like, ""
         if worker is not None:
             model = worker.gpus[0].name if self._has_gpus and worker.gpus else ""
-            if worker.id in self._kind.workers:
-                like, name = like._replace(worker_id=worker.id), worker.name
-            if model in self._kind.models:
-                like = like._replace(gpu_model=model)
+            is_known = worker.id in self._kind.workers
+            name = worker.name if is_known else ""
+            like = Like(
+                like.parameters, like.size, worker.id if is_known else None, model if model in self._kind.models else ""
+            )
         return self._kind.expect(like, self._name, name)
 
     def mid_ms(self, worker: Worker) -> float:

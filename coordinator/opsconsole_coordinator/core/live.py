@@ -59,11 +59,10 @@ class Live(dict[AttemptId, H]):
 
     __slots__ = ("_load", "offers")
 
-    _load: Load | None
-
     def __init__(self, other: Mapping[AttemptId, H] | None = None) -> None:
         """Without any, or a copy of another."""
         super().__init__(other or {})
+        self._load: Load | None = None
         self.offers: dict[JobId, ReservedOffer] = dict(other.offers) if isinstance(other, Live) else {}
         """By the job that is to come."""
 
@@ -86,10 +85,7 @@ class Live(dict[AttemptId, H]):
     @property
     def load(self) -> Load:
         """What they take together."""
-        try:
-            found = self._load
-        except AttributeError:
-            found = None
+        found = self._load
         if found is None:
             found = self._load = Load()
             for holder in self.holders():
@@ -97,11 +93,7 @@ class Live(dict[AttemptId, H]):
         return found
 
     def _change(self, holder: Holder, sign: int) -> None:
-        try:
-            found = self._load
-        except AttributeError:
-            return
-        if found is not None and not found.change(holder, sign):
+        if self._load is not None and not self._load.change(holder, sign):
             self._load = None
 
     def __setitem__(self, key: AttemptId, attempt: H) -> None:

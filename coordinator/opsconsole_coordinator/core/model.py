@@ -258,7 +258,7 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
             return
         self.open_attempts = {attempt_id}
         if self.own:
-            self.spec = self.spec
+            self.terms, self.own = msgspec.structs.replace(self.terms, spec=self.spec), b""
 
     def can_start(self, task: Task) -> bool:
         """Whether one of its tasks waits for nothing but a worker, as far as other jobs and operators are concerned."""

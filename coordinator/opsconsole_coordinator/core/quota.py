@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gpu_share import counted_before
-from opsconsole_coordinator.core.usage import STANDING_EVERY_MS, Account, Held, KnownStandings
+from opsconsole_coordinator.core.usage import Account, Held, KnownStandings, standing_time_ms
 from opsconsole_protocol.share import EQUAL_SHARE, NO_LIMITS, Limits, Share, amount_words
 
 _ROUNDING = 1e-6
@@ -26,27 +26,28 @@ def person_share(fleet: Fleet, name: str) -> Share:
 class Standings:
     """How much projects, and people in them, had and have at one time, each by its weight: the less, the sooner it is their turn.
 
-    Each is worked out once, until something of the project begins or ends, or for as long as a standing counts.
+    Each is worked out once, until something of it begins or ends, or for as long as a standing counts.
     """
 
     def __init__(self, fleet: Fleet, now_ms: int) -> None:
         self._fleet = fleet
         self._usage = fleet.usage
-        self._at_ms = now_ms - now_ms % STANDING_EVERY_MS
+        self._at_ms = standing_time_ms(now_ms)
         self._known = fleet.usage.standings(now_ms)
 
     def of(self, project: str, person: str) -> tuple[float, float]:
         """That of a project, and of a person in it."""
-        changes = self._usage.changes.get(project, 0)
         known = self._known.get(project)
-        if known is None or known.changes != changes:
-            whole = self._weigh(self._usage.projects.get(project), project_share(self._fleet, project))
-            known = self._known[project] = KnownStandings(changes, whole)
-        found = known.people.get(person)
-        if found is None:
-            part = self._weigh(self._usage.people.get((project, person)), person_share(self._fleet, person))
-            found = known.people[person] = (known.project, part)
-        return found
+        if known is None:
+            known = self._known[project] = KnownStandings()
+        whole = known.project
+        if whole is None:
+            whole = known.project = self._weigh(self._usage.projects.get(project), project_share(self._fleet, project))
+        part = known.people.get(person)
+        if part is None:
+            account = self._usage.people.get((project, person))
+            part = known.people[person] = self._weigh(account, person_share(self._fleet, person))
+        return whole, part
 
     def _weigh(self, account: Account | None, share: Share) -> float:
         return 0.0 if account is None else account.standing(self._at_ms) / share.weight

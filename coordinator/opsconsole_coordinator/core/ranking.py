@@ -37,9 +37,10 @@ _WHY = {
 class Ranking:
     """How workers are ranked for the tasks of one job: the lower, the better.
 
-    By the estimated time to the end, whether other projects can use the worker, too, how full it is, how many GPUs it has, its name. That
-    time is what the worker needs for what it lacks of the job's data, and then for similar tasks. Where jobs are packed, first by how much is free that the job asks for;
-    where they are spread, first by how many tasks of the job are there and how full it is. `known`: how long they take.
+    By the estimated time to the end, whether other projects can use the worker, too, how full it is, how many GPUs it has, its
+    name. That time is what the worker needs for what it lacks of the job's data, and then for similar tasks. Where jobs are
+    packed, first by how much is free that the job asks for; where they are spread, first by how many tasks of the job are there
+    and how full it is. `known`: how long they take.
     """
 
     def __init__(self, fleet: Fleet, spec: JobSpec, job_id: JobId | None = None) -> None:

@@ -82,16 +82,24 @@ class Account:
         return self.weight_ms(now_ms) + self.held.weight * AHEAD_MS
 
 
+def standing_time_ms(now_ms: int) -> int:
+    """The time at which standings are worked out that count now: of the same STANDING_EVERY_MS it is the same."""
+    return now_ms - now_ms % STANDING_EVERY_MS
+
+
 class KnownStandings:
     """Whose turn it is, as it was worked out: that of a project, and those of people in it, each by its weight."""
 
-    __slots__ = ("changes", "people", "project")
+    __slots__ = ("people", "project")
 
-    def __init__(self, changes: int, project: float) -> None:
-        self.changes = changes
-        """It counts until something more begins or ends in the project."""
-        self.project = project
-        self.people: dict[str, tuple[float, float]] = {}
+    def __init__(self) -> None:
+        self.project: float | None = None
+        self.people: dict[str, float] = {}
+
+    def forget(self, person: str) -> None:
+        """Something of a person begins or ends in the project."""
+        self.project = None
+        self.people.pop(person, None)
 
 
 _Whose = tuple[str, str]
@@ -111,8 +119,6 @@ class Usage:
         """The last day of each account."""
         self._dirty: dict[_Whose, UsageDay] = {}
         self._settled_ms = 0
-        self.changes: dict[str, int] = {}
-        """How often something began or ended in a project."""
         self._standings: dict[str, KnownStandings] = {}
         self._standings_at_ms = -1
 
@@ -148,8 +154,8 @@ class Usage:
         self._hold(whose, holder, sign)
 
     def standings(self, now_ms: int) -> dict[str, KnownStandings]:
-        """What is known of standings at a time, by project: to be added to. Of the same STANDING_EVERY_MS it is the same."""
-        at_ms = now_ms - now_ms % STANDING_EVERY_MS
+        """What is known of standings at a time, by project: to be added to."""
+        at_ms = standing_time_ms(now_ms)
         if at_ms != self._standings_at_ms:
             self._standings, self._standings_at_ms = {}, at_ms
         return self._standings
@@ -187,7 +193,9 @@ class Usage:
 
     def _hold(self, whose: _Whose, attempt: Attempt | ReservedOffer, sign: int) -> None:
         project, person = whose
-        self.changes[project] = self.changes.get(project, 0) + 1
+        known = self._standings.get(project)
+        if known is not None:
+            known.forget(person)
         self.people[whose].held.change(attempt, sign)
         self.projects[project].held.change(attempt, sign)
         held = self.held_by.get(person)
