@@ -23,19 +23,17 @@ def test_a_retry_finds_its_checkpoint_and_the_result_is_where_it_is_looked_for(l
     assert all((folder / "done").exists() for folder in folders)
 
 
-def test_show_names_the_working_folder_and_who_was_left(lab: Lab) -> None:
-    lab.serve()
-    lab.agent("gpu-a")
-    job = lab.wait_state(lab.give("echo x > model.pt; sleep 3600 & exit 0"), "succeeded")
+def test_show_names_the_working_folder_and_who_was_left(house: Lab) -> None:
+    job = house.wait_state(house.give("echo x > model.pt; sleep 3600 & exit 0"), "succeeded")
     (attempt,) = job["tasks"][0]["attempts"]
     assert (Path(attempt["workdir"]) / "model.pt").read_text() == "x\n"
     assert "1 process outlived its parent and was ended: " in attempt["note"]
     assert f"what it left in {attempt['workdir']} is removed after 7 days" in attempt["note"]
-    shown = lab.run("show", job["id"]).stdout
+    shown = house.run("show", job["id"]).stdout
     assert attempt["workdir"] in shown
     assert "outlived its parent" in shown
     assert any("is removed after 7 days" in event["text"] for event in job["events"])
-    assert "outlived its parent" in lab.run("logs", job["id"], "--source", "error").stderr
+    assert "outlived its parent" in house.run("logs", job["id"], "--source", "error").stderr
 
 
 def test_what_was_left_is_shown_and_removed_when_it_is_asked_for(lab: Lab) -> None:

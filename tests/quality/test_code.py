@@ -41,3 +41,8 @@ def test_the_lock_file_is_up_to_date() -> None:
     assert (ROOT / "uv.lock").exists()
     locked = (ROOT / "uv.lock").read_text()
     assert 'name = "opsconsole"' in locked
+
+
+def test_no_test_has_a_name_as_long_as_what_it_is_given(request: pytest.FixtureRequest) -> None:
+    long = [item.nodeid[:100] for item in request.session.items if len(item.nodeid) > 1_000]
+    assert not long, f"name its parameters with `ids`: {long}"

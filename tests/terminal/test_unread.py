@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.process.lab import OPSCONSOLE, Lab
+from tests.process.lab import OPSCONSOLE, Lab, words
 from tests.waiting import until_sync
 
 UNREAD_S = 20.0
@@ -101,9 +101,8 @@ def test_a_terminal_that_nobody_reads_silences_nobody(lab: Lab) -> None:
             for name in ("gpu-a", "gpu-b"):
                 assert lab.worker(name)["connection"] == "connected"
             asked = time.monotonic()
-            done = lab.run(
-                "submit", "-q", "--follow", "--worker", ("gpu-a", "gpu-b")[finished % 2], "--", "echo", "alive"
-            )
+            worker = ("gpu-a", "gpu-b")[finished % 2]
+            done = lab.run("submit", "-q", "--follow", "--worker", worker, *words("sleep 0.5; echo alive"))
             assert done.stdout == "alive\n"
             assert time.monotonic() - asked < 10
             finished += 1
