@@ -6,7 +6,7 @@ cost no more than one. A group that all workers have refused is *stuck*: it is s
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -221,23 +221,23 @@ class Order:
             self._moved[job.id] = job.number
         return group
 
-    def fill(self, jobs: Iterable[Job]) -> None:
-        """Insert jobs that aren't there, as `add` does: where they belong is found once for those that are alike."""
-        known: dict[tuple[object, ...], Group] = {}
-        for job in jobs:
-            if not job.is_fresh or _is_alone(job):
-                self.add(job)
+    def fill(self, alike: Iterable[Sequence[Job]]) -> None:
+        """Insert jobs that aren't there, as `add` does: where they belong is found once for each of the sequences, whose jobs are alike.
+
+        None of them was moved, and nothing has happened to any of their tasks.
+        """
+        filled: dict[Group, None] = {}
+        for jobs in alike:
+            first, *rest = jobs
+            group = self.add(first)
+            filled[group] = None
+            if group.ask.is_alone:
+                for job in rest:
+                    self.add(job)
                 continue
-            alike = (job.terms, job.priority, job.submitted_by, job.guess_ms)
-            group = known.get(alike)
-            if group is None:
-                known[alike] = self.add(job)
-                continue
-            group.jobs.append((job.number, job.id))
-            self._by_job[job.id] = group
-            if job.number != job.seq:
-                self._moved[job.id] = job.number
-        for group in known.values():
+            group.jobs += [(job.seq, job.id) for job in rest]
+            self._by_job.update(dict.fromkeys([job.id for job in rest], group))
+        for group in filled:
             group.jobs.sort()
             self._note_head(group)
 

@@ -80,6 +80,9 @@ class Terms(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
 
 _known: WeakValueDictionary[bytes, Terms] = WeakValueDictionary()
+_recent: dict[bytes, Terms] = {}
+"""Some of those, which are found faster."""
+_RECENT_MAX = 256
 
 
 def terms_of(spec: JobSpec) -> Terms:
@@ -106,20 +109,25 @@ def split(data: bytes) -> tuple[Terms, bytes]:
     head = _head.decode(data)
     if head.parameters is not _NONE or head.task_commands is not _NONE:
         return terms_of(_spec.decode(data)), b""
-    command, name = bytes(head.command), bytes(head.name)
-    own = b"".join((b"\x93", command, name, head.environment))
+    own = b"".join((b"\x93", head.command, head.name, head.environment))
     if len(_own.decode(own)[2]) > VARIABLES_MAX:
         return terms_of(_spec.decode(data)), b""
-    before, found, after = data.partition(_COMMAND_KEY + command)
-    if head.environment is not _EMPTY_ENVIRONMENT or len(before) > _HEADER_BYTES_MAX or not found:
+    part = b"".join((_COMMAND_KEY, head.command))
+    if head.name is not _EMPTY_NAME:
+        part = b"".join((part, _NAME_KEY, head.name))
+    at = data.find(part)
+    if head.environment is not _EMPTY_ENVIRONMENT or not 0 <= at <= _HEADER_BYTES_MAX:
         key = _rest(data)
-    elif head.name is not _EMPTY_NAME and after.startswith(_NAME_KEY + name):
-        key = before + after[len(_NAME_KEY) + len(name) :]
     else:
-        key = before + after
-    terms = _known.get(key)
+        key = data[:at] + data[at + len(part) :]
+    terms = _recent.get(key)
     if terms is None:
-        terms = _known[key] = terms_of(_spec.decode(_rest(data, command=_NO_COMMAND)))
+        terms = _known.get(key)
+        if terms is None:
+            terms = _known[key] = terms_of(_spec.decode(_rest(data, command=_NO_COMMAND)))
+        if len(_recent) >= _RECENT_MAX:
+            _recent.clear()
+        _recent[key] = terms
     return terms, own
 
 
