@@ -221,25 +221,33 @@ class Order:
             self._moved[job.id] = job.number
         return group
 
-    def fill(self, alike: Iterable[Sequence[Job]]) -> None:
-        """Insert jobs that aren't there, as `add` does: where they belong is found once for each of the sequences, whose jobs are alike.
+    def add_like(self, first: Job, others: Sequence[Job]) -> Group:
+        """Insert jobs that nobody has moved and of which nothing has begun where the one is that is like them. Returns its group.
 
-        None of them was moved, and nothing has happened to any of their tasks.
+        They came after all that are there.
         """
-        filled: dict[Group, None] = {}
+        group = self._by_job[first.id]
+        self._append(group, others)
+        return group
+
+    def fill(self, alike: Iterable[Sequence[Job]]) -> None:
+        """Insert jobs as `add_like` does: those of each sequence are like its first one. Which came first is found out here."""
+        groups: dict[Group, None] = {}
         for jobs in alike:
-            first, *rest = jobs
-            group = self.add(first)
-            filled[group] = None
-            if group.ask.is_alone:
-                for job in rest:
-                    self.add(job)
-                continue
-            group.jobs += [(job.seq, job.id) for job in rest]
-            self._by_job.update(dict.fromkeys([job.id for job in rest], group))
-        for group in filled:
+            groups[group := self.add(jobs[0])] = None
+            self._append(group, jobs[1:])
+        for group in groups:
             group.jobs.sort()
             self._note_head(group)
+
+    def _append(self, group: Group, jobs: Sequence[Job]) -> None:
+        if group.ask.is_alone:
+            for job in jobs:
+                self.add(job)
+        elif jobs:
+            group.jobs += [(job.seq, job.id) for job in jobs]
+            group.line.is_told = False
+            self._by_job.update(dict.fromkeys([job.id for job in jobs], group))
 
     def _number_of(self, job: Job) -> int:
         """By which number a job stands in its group, which may be another than it has now."""

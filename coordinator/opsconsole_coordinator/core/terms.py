@@ -63,20 +63,8 @@ class Terms(msgspec.Struct, frozen=True, eq=False, weakref=True):
     dependencies: tuple[Dependency, ...]
     fault: str
     """Why the spec, which was accepted once, can't be used; empty where it can."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a job that waits with it waits for nothing but a worker, for any time, and brings nothing along."""
-        spec = self.spec
-        limits = (spec.job_timeout_ms, spec.scheduling_timeout_ms, spec.max_parallel, spec.bundle)
-        return not (
-            self.fault
-            or self.dependencies
-            or spec.uploads
-            or spec.takes
-            or spec.gang
-            or any(one is not None for one in limits)
-        )
+    is_plain: bool = False
+    """Whether a job that waits with it waits for nothing but a worker, for any time, and brings nothing along."""
 
 
 _known: WeakValueDictionary[bytes, Terms] = WeakValueDictionary()
@@ -89,9 +77,14 @@ def terms_of(spec: JobSpec) -> Terms:
     """The terms of a spec that is kept whole."""
     try:
         check_bounds(spec)
-        return Terms(spec, requirement.parse_all(spec.requirements), spec.dependencies, "")
+        return Terms(spec, requirement.parse_all(spec.requirements), spec.dependencies, "", _is_plain(spec))
     except InvalidRequest as error:
         return Terms(spec, (), (), f"can't be placed: {error}. Cancel it and submit it anew")
+
+
+def _is_plain(spec: JobSpec) -> bool:
+    limits = (spec.job_timeout_ms, spec.scheduling_timeout_ms, spec.max_parallel, spec.bundle)
+    return not (spec.names_jobs or spec.uploads or spec.gang) and all(one is None for one in limits)
 
 
 def split_spec(spec: JobSpec) -> tuple[Terms, bytes]:

@@ -101,7 +101,8 @@ class Broadcaster:
             self._record(("job", job), preencoded.encode(row))
         for worker in workers:
             self._record(("worker", worker), None)
-        for event in events:
+        self.mark += max(0, len(events) - EVENTS_WAITING_MAX)
+        for event in events[-EVENTS_WAITING_MAX:]:
             self.mark += 1
             self._events.append((self.mark, preencoded.encode(event)))
         if self.mark == before:

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
-from opsconsole_coordinator.store.journal import JOBS_AT_ONCE
+from opsconsole_coordinator.store.journal import SMALL_BATCH_JOBS
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, JobRow
@@ -95,6 +96,7 @@ class CommitLoop:
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
         self._job_watches: dict[JobId, set[asyncio.Event]] = {}
+        self._leaving: list[tuple[AbstractSet[JobId], set[JobId]]] = []
 
     async def load(self) -> None:
         """Build the fleet from the store. Raises StoreError."""
@@ -131,6 +133,17 @@ class CommitLoop:
     def watch(self, jobs: Iterable[JobId]) -> "Watch":
         """An event that is set whenever one of the jobs changed; use as a context."""
         return Watch(self._job_watches, tuple(jobs))
+
+    @contextlib.contextmanager
+    def note_leaving(self, jobs: AbstractSet[JobId]) -> Iterator[set[JobId]]:
+        """Those of the jobs that have left memory since, because they have ended."""
+        left = set[JobId]()
+        watch = jobs, left
+        self._leaving.append(watch)
+        try:
+            yield left
+        finally:
+            self._leaving.remove(watch)
 
     # --- loops -------------------------------------------------------------------------------------------------
 
@@ -175,7 +188,7 @@ class CommitLoop:
             fault, self._fault = self._fault, None
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
-        calm = batch.take_calm() if len(batch.jobs_added) > JOBS_AT_ONCE else frozenset[JobId]()
+        calm = batch.take_calm() if len(batch.jobs_added) > SMALL_BATCH_JOBS else frozenset[JobId]()
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs if job.id not in calm}
         # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
@@ -214,10 +227,12 @@ class CommitLoop:
         if batch.checkpoints:
             self.on_checkpoints(batch.checkpoints)
         self.reactor.on_committed(batch)
+        for watched, left in self._leaving:
+            left.update(job.id for job in batch.jobs if job.id in watched and job.id not in self.fleet.jobs)
         self.shown |= shown
         for listener in self.commit_listeners:
             listener.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
-        for job_id in rows:
+        for job_id in rows if self._job_watches else ():
             for event in self._job_watches.get(job_id, ()):
                 event.set()
 

@@ -1,6 +1,5 @@
 """The one writer: a batch of the core is one transaction."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -9,6 +8,7 @@ import msgspec
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.dependent import JobRecord
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker, WorkerRecord
+from opsconsole_coordinator.giving_way import giving_way
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
@@ -27,8 +27,8 @@ _PUT_ATTEMPT = (
 )
 
 
-JOBS_AT_ONCE = 100
-"""How many new jobs of a large batch are encoded before others have their turn."""
+SMALL_BATCH_JOBS = 100
+"""A batch with more new jobs than that is large: others have their turn while it is encoded."""
 
 
 async def commit(
@@ -41,9 +41,9 @@ async def commit(
 ) -> None:
     """Write a batch, with each dirty job's row, in one transaction. Raises StoreError; then nothing was written.
 
-    Everything is encoded before the first await: the core may go on while the disk works. With `make_row` those new jobs without a
-    row are left for later, which nobody changes any more (`Batch.take_calm`): others have their turn between them. Their rows are
-    added to `rows`.
+    Everything is encoded before the first await: the core may go on while the disk works. With `make_row` events, and those new jobs
+    without a row, are left for later: nobody changes them any more (`Batch.take_calm`), and others have their turn between them. The
+    rows of these jobs are added to `rows`.
     """
     calm = [] if make_row is None else [job for job in batch.jobs_added if job.id not in rows]
     left = {job.id for job in calm}
@@ -65,7 +65,7 @@ async def commit(
     reservations = [(one.id, _pack(one)) for one in batch.reservations.values() if one is not None]
     cancelled = [(key,) for key, one in batch.reservations.items() if one is None]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
-    events = [_event(event) for event in batch.events]
+    events = [] if make_row is not None else [_event(event) for event in batch.events]
     first, mark = batch.epoch
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting))), (f"epoch.{first}", mark)]
 
@@ -91,13 +91,12 @@ async def commit(
         ("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs),
     )
 
-    for place, job in enumerate(calm):
-        if make_row is not None:
-            rows[job.id] = make_row(job)
-        added.append(_new_job(job, rows[job.id]))
-        tasks += _new_tasks(job)
-        if not place % JOBS_AT_ONCE:
-            await asyncio.sleep(0)
+    if make_row is not None:
+        async for job in giving_way(calm):
+            row = rows[job.id] = make_row(job)
+            added.append(_new_job(job, row))
+            tasks += _new_tasks(job)
+        events += [_event(event) async for event in giving_way(batch.events)]
 
     def write(connection: sqlite3.Connection) -> None:
         for statement, values in steps:

@@ -100,13 +100,13 @@ class _Reading:
     def add(self, rows: Iterable[_Row]) -> None:
         """Add tasks; with the first of a job comes the job. Raises StoreError, or what `split` does for what is damaged."""
         known_kinds, known_tasks, times, texts = self._kinds, self._lone_tasks, self._times, self._texts
-        for job_id, index, data, seq, created_at_ms, finished_at_ms, title, spec, record in rows:
+        for job_id, index, data, seq, created_at_ms, finished_at_ms, name, spec, record in rows:
             if index != 0:
                 self._add_later_task(job_id, index, data)
                 continue
             is_sound = (
                 type(spec) is bytes and type(record) is bytes and type(seq) is int and type(created_at_ms) is int
-                and type(title) is str and type(job_id) is str
+                and type(name) is str and type(job_id) is str
                 and (finished_at_ms is None or type(finished_at_ms) is int)
             )  # fmt: skip
             if not is_sound:
@@ -120,7 +120,7 @@ class _Reading:
             job.created_at_ms = times.setdefault(created_at_ms, created_at_ms)
             if finished_at_ms is not None:
                 job.finished_at_ms = finished_at_ms
-            title = texts.setdefault(title, title)
+            title = texts.setdefault(name, name)
             if terms.spec.num_tasks > 1:
                 self._of_several[job_id] = job, [data], title, kind
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from opsconsole_coordinator import giving_way
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.store import journal
@@ -174,9 +175,12 @@ async def test_what_is_encoded_is_as_it_was_when_the_commit_began(path: Path) ->
     await database.close()
 
 
-async def test_others_have_their_turn_while_many_new_jobs_are_encoded_as_they_were(path: Path) -> None:
+async def test_others_have_their_turn_while_many_new_jobs_are_encoded_as_they_were(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving_way, "TURN_S", 0.0)
     database, world = await opened(path), World()
-    jobs = [world.submit(turn=False) for _ in range(5 * journal.JOBS_AT_ONCE)]
+    jobs = [world.submit(turn=False) for _ in range(5 * journal.SMALL_BATCH_JOBS)]
     batch = world.reactor.take_batch(world.now_ms)
     calm = batch.take_calm()
     rows = {str(job.id): view.job_row(world.fleet, job) for job in batch.jobs if job.id not in calm}
