@@ -9,10 +9,12 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Protocol
+
+from msgspec import Raw
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
@@ -50,10 +52,14 @@ class Session(Protocol):
         """Tell the agent why, and close the connection."""
 
 
+ToldRows = Mapping[JobId, JobRow | Raw]
+"""Rows that were committed, of many jobs that are new encoded ones."""
+
+
 class CommitListener(Protocol):
     """Whoever tells others what changed."""
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch. Never blocks."""
 
 
@@ -194,26 +200,26 @@ class CommitLoop:
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
         for job_id in rows:
             self.shown.pop(job_id, None)
+        told: dict[JobId, JobRow | Raw] = {**rows}
         if batch.must_commit:
             began_s = asyncio.get_running_loop().time()
             texts = {str(job): row for job, row in rows.items()}
             if calm:
-                await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
-                rows = {job.id: texts[job.id] for job in batch.jobs}
+                told |= await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
                 self._large_at_s = asyncio.get_running_loop().time()
             else:
                 await journal.commit(self.database, batch, texts)
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
             self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq
-        self._release(batch, rows, shown)
+        self._release(batch, told, shown)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
         if self.reactor.must_schedule:
             self.changed()
 
-    def _release(self, batch: Batch, rows: dict[JobId, JobRow], shown: dict[JobId, JobRow]) -> None:
+    def _release(self, batch: Batch, rows: dict[JobId, JobRow | Raw], shown: dict[JobId, JobRow]) -> None:
         for worker_id, session_id, message in batch.sends:
             session = self.sessions.get(worker_id)
             if session is not None and session.id == session_id:

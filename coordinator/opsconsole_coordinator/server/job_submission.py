@@ -77,6 +77,8 @@ class _Submission:
             release_job(self._commit_loop, job_id)
 
     async def _find_whole_ids(self) -> None:
+        if not any(one.spec.names_jobs for one in self._submissions):
+            return
         wanted: dict[JobId, None] = {}
         async for one in giving_way(self._submissions):
             if one.spec.names_jobs:

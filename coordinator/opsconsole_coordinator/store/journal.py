@@ -38,12 +38,12 @@ async def commit(
     make_row: Callable[[Job], JobRow] | None = None,
     /,
     **meta: str,
-) -> None:
+) -> dict[JobId, msgspec.Raw]:
     """Write a batch, with each dirty job's row, in one transaction. Raises StoreError; then nothing was written.
 
     Everything is encoded before the first await: the core may go on while the disk works. With `make_row` events, and those new jobs
-    without a row, are left for later: nobody changes them any more (`Batch.take_calm`), and others have their turn between them. The
-    rows of these jobs are added to `rows`.
+    without a row, are left for later: nobody changes them any more (`Batch.take_calm`), and others have their turn between them.
+    Returns the rows of these jobs, encoded.
     """
     calm = [] if make_row is None else [job for job in batch.jobs_added if job.id not in rows]
     left = {job.id for job in calm}
@@ -91,10 +91,13 @@ async def commit(
         ("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs),
     )
 
+    made: dict[JobId, msgspec.Raw] = {}
     if make_row is not None:
         async for job in giving_way(calm):
-            row = rows[job.id] = make_row(job)
-            added.append(_new_job(job, row))
+            row = make_row(job)
+            data = _pack(row)
+            made[job.id] = msgspec.Raw(data)
+            added.append(_encoded_job(job, row.name, data))
             tasks += _new_tasks(job)
         events += [_event(event) async for event in giving_way(batch.events)]
 
@@ -104,6 +107,7 @@ async def commit(
                 connection.executemany(statement, values)
 
     await database.write(write)
+    return made
 
 
 def _new_tasks(job: Job) -> list[tuple[JobId, int, str, bytes]]:
@@ -120,9 +124,13 @@ def _record(job: Job) -> bytes:
 
 
 def _new_job(job: Job, row: JobRow) -> tuple[object, ...]:
+    return _encoded_job(job, row.name, _pack(row))
+
+
+def _encoded_job(job: Job, name: str, row: bytes) -> tuple[object, ...]:
     return (
-        job.id, job.seq, job.terms.spec.project, row.name, str(job.state), _is_live(job), job.created_at_ms,
-        job.finished_at_ms, _pack(job.spec), _record(job), _pack(row),
+        job.id, job.seq, job.terms.spec.project, name, str(job.state), _is_live(job), job.created_at_ms,
+        job.finished_at_ms, _pack(job.spec), _record(job), row,
         job.submitted_by,
     )  # fmt: skip
 
