@@ -217,6 +217,10 @@ class Fleet:
         """Something of the job changed that is stored."""
         self._jobs[job.id] = None
 
+    def is_noted(self, job: Job) -> bool:
+        """Whether the next batch writes the job's row anyway."""
+        return job.id in self._jobs
+
     def touch_task(self, job: Job, task: Task) -> None:
         """Something of the task changed that is stored."""
         self._tasks[job.id, task.index] = None

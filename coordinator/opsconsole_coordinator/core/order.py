@@ -169,6 +169,8 @@ class Order:
         """Those of which tasks are assigned ahead of free slots."""
         self.alone: dict[Group, None] = {}
         """Those that ask alone."""
+        self.untold: dict[Group, tuple[int, JobId]] = {}
+        """Those of whose jobs not all were told yet why they wait, and the place up to which they were."""
 
     def __len__(self) -> int:
         return len(self._by_job) + len(self._asleep)
@@ -306,6 +308,7 @@ class Order:
             self.prefetching,
             self.alone,
             self.over_quota,
+            self.untold,
             group.line.groups,
             size.unstuck,
         ):

@@ -216,7 +216,7 @@ class CommitLoop:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self.reactor.must_schedule:
+        if self.reactor.must_schedule or self.reactor.has_jobs_to_tell:
             self.changed()
 
     def _release(self, batch: Batch, rows: dict[JobId, JobRow | Raw], shown: dict[JobId, JobRow]) -> None:
