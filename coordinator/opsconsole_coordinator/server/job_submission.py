@@ -93,11 +93,9 @@ class _Submission:
 
     async def _look_up(self, job_ids: set[JobId], dependencies: set[Dependency]) -> None:
         database = self._commit_loop.database
-        if dependencies:
-            self._stored |= await database.read(lambda connection: waiting.standings(connection, dependencies))
-        if job_ids:
-            found = await database.read(lambda connection: query.states(connection, list(job_ids)))
-            self._stored.update({str(job_id): state for job_id, state in found.items()})
+        self._stored |= await database.read(lambda connection: waiting.standings(connection, dependencies))
+        found = await database.read(lambda connection: query.states(connection, list(job_ids)))
+        self._stored.update({str(job_id): state for job_id, state in found.items()})
 
     async def _is_up_to_date(self, left: set[JobId]) -> bool:
         """Do the next of what is still to be done; True where that is nothing. Whatever changed meanwhile is done again."""
