@@ -11,7 +11,7 @@ from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.core.offering import use_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed
 from opsconsole_coordinator.core.ready import rank_ready
-from opsconsole_coordinator.core.task import fresh
+from opsconsole_coordinator.core.task import Fresh, fresh
 from opsconsole_coordinator.core.template import fill_in
 from opsconsole_coordinator.core.terms import Terms, check_split, split_spec
 from opsconsole_protocol.api import Submission
@@ -20,12 +20,16 @@ from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId, check_job_id
+from opsconsole_protocol.job_content import Upload
 from opsconsole_protocol.quantity import size_words
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
 
 PENDING_TASKS_MAX = 1_000_000
 """Jobs are refused where more tasks than this would wait, so that a script gone wild doesn't use up the memory."""
+
+_NO_RESULTS: dict[str, Upload] = {}
+"""The results that a new job was handed: one for all, as it is replaced and never changed."""
 
 
 class Prepared(NamedTuple):
@@ -43,11 +47,17 @@ def prepare(fleet: Fleet, submission: Submission) -> Prepared:
     terms, own = split_spec(spec)
     check_split(terms, own)
     after = tuple(dict.fromkeys(JobId(one.job) for one in terms.dependencies))
-    job = Job(id=submission.job_id, terms=terms, own=own, seq=0, created_at_ms=0, priority=spec.priority, after=after)
+    # A copy: what is left of a message that is let go would keep the memory all around it from being given back.
+    job_id = JobId("".join((submission.job_id[:1], submission.job_id[1:])))
+    tasks = _fresh_tasks(terms, 0)
+    job = Job(
+        id=job_id, terms=terms, own=own, seq=0, created_at_ms=0, priority=spec.priority, after=after,
+        kept_tasks=tasks, counts=tasks.counts, handed=_NO_RESULTS,
+    )  # fmt: skip
     title = spec.title
     note_guess(fleet, job, title)
-    tasks = f", {spec.num_tasks} tasks" if spec.num_tasks > 1 else ""
-    return Prepared(job, f"submitted {title}{tasks}, priority {spec.priority}")
+    many = f", {spec.num_tasks} tasks" if spec.num_tasks > 1 else ""
+    return Prepared(job, f"submitted {title}{many}, priority {spec.priority}")
 
 
 def submit(
@@ -76,9 +86,13 @@ def _let_in(fleet: Fleet, job: Job, actor: str, now_ms: int) -> None:
     """Give a new job its number and its tasks."""
     fleet.job_seq += 1
     job.seq, job.submitted_by, job.created_at_ms = fleet.job_seq, actor, now_ms
-    held, count = job.terms.spec.held, job.terms.spec.num_tasks
-    tasks = fresh(count, TaskState.HELD if held else TaskState.PENDING, now_ms, held)
+    tasks = _fresh_tasks(job.terms, now_ms)
     job.kept_tasks, job.counts, job.ready = tasks, tasks.counts, tasks.ready
+
+
+def _fresh_tasks(terms: Terms, now_ms: int) -> Fresh:
+    held = terms.spec.held
+    return fresh(terms.spec.num_tasks, TaskState.HELD if held else TaskState.PENDING, now_ms, held)
 
 
 def _line_up(fleet: Fleet, jobs: Sequence[Job], after: Mapping[str, TaskState], now_ms: int) -> None:
