@@ -71,7 +71,7 @@ def note_guess(fleet: Fleet, job: Job, title: str | None = None) -> None:
 
 
 def is_guessed(fleet: Fleet, spec: JobSpec, title: str) -> bool:
-    """Whether so many runs are known of what has these terms and this title that it is guessed in how long it ends."""
+    """Whether enough runs are known of what has these terms and this title to guess in how long it ends."""
     kind = None if within_ms(spec) else fleet.kinds.get(kind_named(spec, title))
     return kind is not None and len(kind.runs) >= SURE
 

@@ -6,7 +6,7 @@ STORY_LENGTH = 8
 SUBJECTS_MAX = 10_000
 """Of those of which nothing was told for the longest time nothing is kept: a hundred thousand jobs may wait."""
 _LEFT_AT_ONCE = SUBJECTS_MAX // 10
-"""So many of them are let go of at once: to find the first of a mapping takes the longer the more was taken from its beginning."""
+"""How many of them are let go of at once: to find the first of a mapping takes the longer the more was taken from its beginning."""
 
 
 class Stories:

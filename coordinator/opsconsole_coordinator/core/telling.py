@@ -1,4 +1,4 @@
-"""Why jobs wait is written into all rows of a large group over several batches: each row costs a tenth of a millisecond."""
+"""Why jobs wait is written into all rows of a large group over several batches: each row takes a tenth of a millisecond."""
 
 from bisect import bisect_right
 
@@ -6,7 +6,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 
 LOOKED_AT_ONCE = 10_000
 TOLD_AT_ONCE = 500
-"""A batch looks at so many jobs, and writes so many rows that it wouldn't write anyway."""
+"""How many jobs a batch looks at, and how many rows it writes that it wouldn't write anyway."""
 
 
 def tell_some(fleet: Fleet) -> None:
