@@ -13,11 +13,27 @@ _NEVER = 1 << 30
 
 
 class GcTimer:
-    """Makes full passes in `run` only, between `begin` and `end`. This holds for the whole process."""
+    """Makes full passes in `run` only, between `begin` and `end`. This holds for the whole process.
+
+    Between `pause` and `begin` or `end` it makes none at all: while the fleet is read, a pass would look at ever more of it.
+    """
 
     def __init__(self) -> None:
         self._before: tuple[int, int, int] | None = None
         self._has_frozen = False
+        self._is_paused = False
+
+    def pause(self) -> None:
+        """Stop all passes, unless the process has done that itself."""
+        self._is_paused = gc.isenabled()
+        if self._is_paused:
+            gc.collect(1)
+            gc.disable()
+
+    def _go_on(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            gc.enable()
 
     def begin(self) -> None:
         """Stop automatic full passes. What exists now is taken to live as long as the process: no pass looks at it.
@@ -26,8 +42,10 @@ class GcTimer:
         """
         self._has_frozen = not gc.get_freeze_count()
         if self._has_frozen:
-            gc.collect(1)  # not the oldest generation, which at a start is the fleet that was just read
+            if not self._is_paused:
+                gc.collect(1)
             gc.freeze()
+        self._go_on()
         self._before = gc.get_threshold()
         young, middle, _ = self._before
         gc.set_threshold(young, middle, _NEVER)
@@ -39,7 +57,8 @@ class GcTimer:
             gc.collect()
 
     def end(self) -> None:
-        """Put back the collector's settings as they were before `begin`."""
+        """Put back the collector's settings as they were before `pause` and `begin`."""
+        self._go_on()
         if self._before is not None:
             gc.set_threshold(*self._before)
             self._before = None

@@ -110,6 +110,7 @@ class Coordinator:
         _raise_file_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         listener = web.bind(host, port)
+        self._gc_timer.pause()
         try:
             endpoint = await self._open(host, listener.getsockname()[1])
         except BaseException:

@@ -10,6 +10,8 @@ import pytest
 
 from opsconsole_coordinator import gc_timer
 from opsconsole_coordinator.gc_timer import GcTimer
+from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.store.schema import StoreError
 from tests.coordinator.server.peer import site
 from tests.waiting import until
 
@@ -31,6 +33,26 @@ async def test_while_it_serves_only_young_objects_are_looked_at(tmp_path: Path) 
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("thawed")
+async def test_while_the_fleet_is_read_no_pass_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    load = CommitLoop.load
+
+    async def noted(commit_loop: CommitLoop) -> None:
+        seen.append(gc.isenabled())
+        await load(commit_loop)
+
+    monkeypatch.setattr(CommitLoop, "load", noted)
+    async with site(tmp_path / "data"):
+        assert gc.isenabled()
+    (tmp_path / "data" / "opsconsole.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError):
+        async with site(tmp_path / "data"):
+            pass
+    assert seen == [False]
+    assert gc.isenabled()
 
 
 @pytest.mark.usefixtures("thawed")

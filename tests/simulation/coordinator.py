@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from opsconsole_coordinator import giving_way
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.server import agent_session, cleaning, commit_loop, job_api, operator_api, outbox
 from opsconsole_coordinator.server.identity import Caller
@@ -21,7 +22,7 @@ from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJourn
 from tests.simulation.virtual import Aio, Loop, Queue
 
 EPOCH_MS = 1_700_000_000_000
-_MODULES: tuple[Any, ...] = (commit_loop, agent_session, outbox, job_api)
+_MODULES: tuple[Any, ...] = (commit_loop, agent_session, outbox, job_api, giving_way)
 
 
 class _Clock:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from unittest import mock
 
 from opsconsole_agent.core.effect import Effect, RewindLog
+from opsconsole_coordinator import giving_way
 from opsconsole_coordinator.core.demand import demand_of
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import judge_all
@@ -408,8 +409,10 @@ class _Log:
 def _shell_patches(log: _Log) -> list[AbstractContextManager[object]]:
     """Put the shell's modules back as they were, afterwards."""
     patches: list[AbstractContextManager[object]] = [
-        mock.patch.object(module, "asyncio", None) for module in (commit_loop, agent_session, outbox, job_api)
+        mock.patch.object(module, "asyncio", None)
+        for module in (commit_loop, agent_session, outbox, job_api, giving_way)
     ]
+    patches.append(mock.patch.object(giving_way, "TURN_S", -1.0))  # after each value, whatever a real clock says
     patches.append(mock.patch.object(commit_loop, "journal", None))
     patches += [mock.patch.object(module, "log", log) for module in (commit_loop, agent_session)]
     return patches

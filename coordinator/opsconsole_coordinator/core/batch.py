@@ -1,11 +1,10 @@
 """What the core hands to its shell: rows to commit, messages to release afterwards, and which rows to show anew."""
 
-from copy import copy
 from dataclasses import dataclass, field
 
 from opsconsole_coordinator.core.calendar import Reservation
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
-from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Worker
+from opsconsole_coordinator.core.model import Attempt, Collect, Job, OutputCopy, OutputKey, Project, Worker, copy_job
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.usage_day import UsageDay
 from opsconsole_protocol.api import EventRow, TemplateRow
@@ -60,7 +59,7 @@ class Batch:
         """Those new jobs of which nothing waits, has begun or was handed over, as they are now: of each a copy takes its place, so
         that all that comes later leaves it as it is."""
         calm = {
-            job.id: copy(job)
+            job.id: copy_job(job)
             for job in self.jobs_added
             if job.is_fresh and not (job.after or job.open_attempts or job.handed)
         }

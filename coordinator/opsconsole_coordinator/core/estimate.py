@@ -64,14 +64,16 @@ def remember(fleet: Fleet, spec: JobSpec, attempt: Attempt) -> None:
 def note_guess(fleet: Fleet, job: Job, title: str | None = None) -> None:
     """Note in how long a job's tasks are guessed to end, where enough runs are known. `title`: that of its spec, if it is known."""
     job.guess_ms = 0
-    terms = job.terms.spec
-    if not fleet.kinds or within_ms(terms):
-        return
-    kind = fleet.kinds.get(kind_named(terms, title or job.spec.title))
-    if kind is not None and len(kind.runs) >= SURE:
+    if fleet.kinds and is_guessed(fleet, job.terms.spec, title or job.spec.title):
         found = estimate(fleet, job.spec)
         if found is not None and found.runs >= SURE:
             job.guess_ms = rounded_up(found.high_ms + STARTS_WITHIN_MS)
+
+
+def is_guessed(fleet: Fleet, spec: JobSpec, title: str) -> bool:
+    """Whether enough runs are known of what has these terms and this title to guess in how long it ends."""
+    kind = None if within_ms(spec) else fleet.kinds.get(kind_named(spec, title))
+    return kind is not None and len(kind.runs) >= SURE
 
 
 def _took_ms(attempt: Attempt) -> float | None:

@@ -217,6 +217,10 @@ class Fleet:
         """Something of the job changed that is stored."""
         self._jobs[job.id] = None
 
+    def is_noted(self, job: Job) -> bool:
+        """Whether the next batch writes the job's row anyway."""
+        return job.id in self._jobs
+
     def touch_task(self, job: Job, task: Task) -> None:
         """Something of the task changed that is stored."""
         self._tasks[job.id, task.index] = None
@@ -301,12 +305,16 @@ class Fleet:
 
     # --- entities ----------------------------------------------------------------------------------------------
 
-    def add_job(self, job: Job) -> None:
-        """Take in a new job, with all its tasks in their first state."""
-        self.jobs[job.id] = job
-        self._jobs_added[job.id] = None
-        self._jobs[job.id] = None
-        self.index_job(job)
+    def add_jobs(self, jobs: Iterable[Job]) -> None:
+        """Take in new jobs, with all their tasks in their first state."""
+        new = {job.id: job for job in jobs}
+        self.jobs |= new
+        self._jobs_added.update(dict.fromkeys(new))
+        self._jobs.update(dict.fromkeys(new))
+        for job in new.values():
+            if not job.terms.is_plain:
+                self.index_job(job)
+        self.tally.add_waiting(job for job in new.values() if job.terms.is_plain)
 
     def add_tasks(self, job: Job, spec: JobSpec, now_ms: int) -> None:
         """Give a job another spec, with more tasks, which wait: for an operator, where all that is left of it does."""
@@ -466,8 +474,10 @@ class Fleet:
                     del self.attempts[attempt_id]
         for job_id in jobs:
             job = self.jobs.get(job_id)
+            if job is None or (job.is_fresh and job.ready):
+                continue  # most of 10,000 that came in at once
             is_noted = job_id in self._jobs or job_id in self._jobs_added
-            if job is not None and job.is_finished and not job.open_attempts and not is_noted:
+            if job.is_finished and not job.open_attempts and not is_noted:
                 self._evict_job(job)
 
     def _evict_job(self, job: Job) -> None:

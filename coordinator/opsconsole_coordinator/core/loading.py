@@ -1,17 +1,16 @@
 """What the store holds is put into memory, without noting anything as changed."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from opsconsole_coordinator.core.checkpointing import hurry
 from opsconsole_coordinator.core.dependency import note_loaded
-from opsconsole_coordinator.core.estimate import note_guess
+from opsconsole_coordinator.core.estimate import is_guessed, note_guess
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.handing import lacking, note_stored_copies
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy
 from opsconsole_coordinator.core.ready import rank_ready
 from opsconsole_coordinator.core.seal import MARK_BITS
-from opsconsole_coordinator.core.task import Fresh
-from opsconsole_coordinator.core.terms import Terms
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.state import TaskState
 
@@ -19,6 +18,36 @@ from opsconsole_protocol.state import TaskState
 def begin_epoch(fleet: Fleet, past: Mapping[int, str]) -> None:
     """The store's numbers go on in a new epoch. `past`: the marks of those before, by the first number of each."""
     fleet.seal.begin_epoch(past, fleet.seq + 1, fleet.random_bits(MARK_BITS))
+
+
+class Alike(NamedTuple):
+    """Jobs that wait for nothing but a worker: what they are told in is the same, but for their numbers and what is their own.
+
+    Nothing has happened to any of their tasks.
+    """
+
+    jobs: list[Job]
+    titles: list[str]
+    """Of each."""
+
+
+def load_alike(fleet: Fleet, alike: Iterable[Alike]) -> None:
+    """Put jobs with their place in the queue into memory, all but their ids (`Fleet.jobs`)."""
+    waiting: list[list[Job]] = []
+    for jobs, titles in alike:
+        fleet.tally.add_waiting(jobs)
+        terms = jobs[0].terms.spec
+        known = {title for title in set(titles) if is_guessed(fleet, terms, title)}
+        if not known:
+            waiting.append(jobs)
+            continue
+        by_guess: dict[int, list[Job]] = {}
+        for job, title in zip(jobs, titles, strict=True):
+            if title in known:
+                note_guess(fleet, job, title)
+            by_guess.setdefault(job.guess_ms, []).append(job)
+        waiting += by_guess.values()
+    fleet.order.fill(waiting)
 
 
 def load_jobs(
@@ -31,22 +60,10 @@ def load_jobs(
     the jobs, where they are known.
     """
     titles = {} if titles is None else titles
-    loaded: list[Job] = []
-    waiting: list[Job] = []
-    plain: dict[Terms, bool] = {}
-    for job in jobs:
+    loaded = list(jobs)
+    for job in loaded:
         fleet.jobs[job.id] = job
         note_guess(fleet, job, titles.get(job.id))
-        is_plain = plain.get(job.terms)
-        if is_plain is None:
-            is_plain = plain[job.terms] = job.terms.is_plain
-        if is_plain and isinstance(job.kept_tasks, Fresh) and not job.handed:
-            fleet.tally.add_job(job)
-            if ready := job.kept_tasks.ready:
-                job.ready = ready
-                waiting.append(job)
-            continue
-        loaded.append(job)
         fleet.index_job(job)
         for task in () if job.is_fresh else job.tasks:
             if task.latest is not None:
@@ -59,8 +76,7 @@ def load_jobs(
         if job.fault:
             job.reason = job.fault
         elif job.ready and not fleet.waits_for(job):
-            waiting.append(job)
-    fleet.order.fill(waiting)
+            fleet.order.add(job)
 
 
 def load_results(fleet: Fleet, copies_of: Callable[[JobId], Mapping[int, OutputCopy]], now_ms: int) -> None:

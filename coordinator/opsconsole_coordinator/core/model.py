@@ -1,6 +1,6 @@
 """What the coordinator knows, entity by entity. Times in Unix milliseconds of the coordinator's steady clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -267,6 +267,9 @@ class Job(Dependent, kw_only=True, omit_defaults=True):
     def task_id(self, index: int) -> TaskId:
         """The id of one of its tasks."""
         return task_id(self.id, index)
+
+
+copy_job: Callable[[Job], Job] = Job.__copy__  # type: ignore[attr-defined]  # msgspec's, which `copy.copy` looks for each time
 
 
 class Reserved(msgspec.Struct, frozen=True):

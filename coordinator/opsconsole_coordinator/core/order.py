@@ -6,7 +6,7 @@ cost no more than one. A group that all workers have refused is *stuck*: it is s
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -169,6 +169,8 @@ class Order:
         """Those of which tasks are assigned ahead of free slots."""
         self.alone: dict[Group, None] = {}
         """Those that ask alone."""
+        self.untold: dict[Group, tuple[int, JobId]] = {}
+        """Those of whose jobs not all were told yet why they wait, and the place up to which they were."""
 
     def __len__(self) -> int:
         return len(self._by_job) + len(self._asleep)
@@ -221,25 +223,33 @@ class Order:
             self._moved[job.id] = job.number
         return group
 
-    def fill(self, jobs: Iterable[Job]) -> None:
-        """Insert jobs that aren't there, as `add` does: where they belong is found once for those that are alike."""
-        known: dict[tuple[object, ...], Group] = {}
-        for job in jobs:
-            if not job.is_fresh or _is_alone(job):
-                self.add(job)
-                continue
-            alike = (job.terms, job.priority, job.submitted_by, job.guess_ms)
-            group = known.get(alike)
-            if group is None:
-                known[alike] = self.add(job)
-                continue
-            group.jobs.append((job.number, job.id))
-            self._by_job[job.id] = group
-            if job.number != job.seq:
-                self._moved[job.id] = job.number
-        for group in known.values():
+    def add_like(self, first: Job, others: Sequence[Job]) -> Group:
+        """Insert jobs that nobody has moved and of which nothing has begun where the one is that is like them. Returns its group.
+
+        They came after all that are there.
+        """
+        group = self._by_job[first.id]
+        self._append(group, others)
+        return group
+
+    def fill(self, alike: Iterable[Sequence[Job]]) -> None:
+        """Insert jobs as `add_like` does: those of each sequence are like its first one. Which came first is found out here."""
+        groups: dict[Group, None] = {}
+        for jobs in alike:
+            groups[group := self.add(jobs[0])] = None
+            self._append(group, jobs[1:])
+        for group in groups:
             group.jobs.sort()
             self._note_head(group)
+
+    def _append(self, group: Group, jobs: Sequence[Job]) -> None:
+        if group.ask.is_alone:
+            for job in jobs:
+                self.add(job)
+        elif jobs:
+            group.jobs += [(job.seq, job.id) for job in jobs]
+            group.line.is_told = False
+            self._by_job.update(dict.fromkeys([job.id for job in jobs], group))
 
     def _number_of(self, job: Job) -> int:
         """By which number a job stands in its group, which may be another than it has now."""
@@ -298,6 +308,7 @@ class Order:
             self.prefetching,
             self.alone,
             self.over_quota,
+            self.untold,
             group.line.groups,
             size.unstuck,
         ):

@@ -43,6 +43,7 @@ from opsconsole_coordinator.core.priority import set_priority
 from opsconsole_coordinator.core.reserved_offer import Refused, ReservedOffer
 from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_coordinator.core.submission import Prepared
+from opsconsole_coordinator.core.telling import tell_some
 from opsconsole_protocol import link
 from opsconsole_protocol.api import Reserve, Submission, TemplateChange, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
@@ -89,10 +90,16 @@ class Reactor:
         """Whether something happened that may let a task start: the next batch has what comes of it."""
         return self.fleet.must_schedule
 
+    @property
+    def has_jobs_to_tell(self) -> bool:
+        """Whether jobs are left for the next batch that it tells why they wait."""
+        return bool(self.fleet.order.untold)
+
     def take_batch(self, now_ms: int) -> Batch:
         """Place tasks if that is due, and hand over all that was noted since the last batch."""
         if self.fleet.must_schedule:
             schedule(self.fleet, now_ms)
+        tell_some(self.fleet)
         collecting.collect_due(self.fleet, now_ms)
         checkpointing.copies_due(self.fleet, now_ms)
         return self.fleet.drain()

@@ -431,10 +431,11 @@ class _Pass:
         return is_all
 
     def _tell(self, group: Group, reason: str, kept: str = "") -> None:
-        """Write into the jobs of a group why they wait; where nothing was said yet, into all of them."""
-        count = TOLD_MAX if group.reason else None
+        """Write into the first jobs of a group why they wait; where nothing was said yet, the others are told after them."""
+        if not group.reason and len(group.jobs) > TOLD_MAX:
+            self._fleet.order.untold[group] = group.jobs[TOLD_MAX - 1]
         group.note_explained(reason)
-        for place, (_, job_id) in enumerate(group.jobs[:count]):
+        for place, (_, job_id) in enumerate(group.jobs[:TOLD_MAX]):
             words = f"{reason}; {kept}" if kept and not place else reason
             self._fleet.note_reason(self._fleet.jobs[job_id], words)
 

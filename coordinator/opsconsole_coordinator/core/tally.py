@@ -1,5 +1,7 @@
 """How many tasks wait in all: kept up with each move, so that a submission costs what it brings, not what waits already."""
 
+from collections.abc import Iterable
+
 from opsconsole_coordinator.core.model import Job
 from opsconsole_protocol.state import TaskState, is_task_waiting
 
@@ -15,6 +17,10 @@ class Tally:
         for state, count in job.counts.items():
             if is_task_waiting(state):
                 self.waiting += sign * count
+
+    def add_waiting(self, jobs: Iterable[Job]) -> None:
+        """Jobs come in all of whose tasks wait."""
+        self.waiting += sum(job.num_tasks for job in jobs)
 
     def add_task(self, job: Job, state: TaskState) -> None:
         """A job has one more task in this state."""

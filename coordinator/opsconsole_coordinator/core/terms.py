@@ -63,32 +63,28 @@ class Terms(msgspec.Struct, frozen=True, eq=False, weakref=True):
     dependencies: tuple[Dependency, ...]
     fault: str
     """Why the spec, which was accepted once, can't be used; empty where it can."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a job that waits with it waits for nothing but a worker, for any time, and brings nothing along."""
-        spec = self.spec
-        limits = (spec.job_timeout_ms, spec.scheduling_timeout_ms, spec.max_parallel, spec.bundle)
-        return not (
-            self.fault
-            or self.dependencies
-            or spec.uploads
-            or spec.takes
-            or spec.gang
-            or any(one is not None for one in limits)
-        )
+    is_plain: bool = False
+    """Whether a job that waits with it waits for nothing but a worker, for any time, and brings nothing along."""
 
 
 _known: WeakValueDictionary[bytes, Terms] = WeakValueDictionary()
+_recent: dict[bytes, Terms] = {}
+"""Some of those, which are found faster."""
+_RECENT_MAX = 256
 
 
 def terms_of(spec: JobSpec) -> Terms:
     """The terms of a spec that is kept whole."""
     try:
         check_bounds(spec)
-        return Terms(spec, requirement.parse_all(spec.requirements), spec.dependencies, "")
+        return Terms(spec, requirement.parse_all(spec.requirements), spec.dependencies, "", _is_plain(spec))
     except InvalidRequest as error:
         return Terms(spec, (), (), f"can't be placed: {error}. Cancel it and submit it anew")
+
+
+def _is_plain(spec: JobSpec) -> bool:
+    limits = (spec.job_timeout_ms, spec.scheduling_timeout_ms, spec.max_parallel, spec.bundle)
+    return not (spec.names_jobs or spec.uploads or spec.gang) and all(one is None for one in limits)
 
 
 def split_spec(spec: JobSpec) -> tuple[Terms, bytes]:
@@ -106,20 +102,25 @@ def split(data: bytes) -> tuple[Terms, bytes]:
     head = _head.decode(data)
     if head.parameters is not _NONE or head.task_commands is not _NONE:
         return terms_of(_spec.decode(data)), b""
-    command, name = bytes(head.command), bytes(head.name)
-    own = b"".join((b"\x93", command, name, head.environment))
+    own = b"".join((b"\x93", head.command, head.name, head.environment))
     if len(_own.decode(own)[2]) > VARIABLES_MAX:
         return terms_of(_spec.decode(data)), b""
-    before, found, after = data.partition(_COMMAND_KEY + command)
-    if head.environment is not _EMPTY_ENVIRONMENT or len(before) > _HEADER_BYTES_MAX or not found:
+    part = b"".join((_COMMAND_KEY, head.command))
+    if head.name is not _EMPTY_NAME:
+        part = b"".join((part, _NAME_KEY, head.name))
+    at = data.find(part)
+    if head.environment is not _EMPTY_ENVIRONMENT or not 0 <= at <= _HEADER_BYTES_MAX:
         key = _rest(data)
-    elif head.name is not _EMPTY_NAME and after.startswith(_NAME_KEY + name):
-        key = before + after[len(_NAME_KEY) + len(name) :]
     else:
-        key = before + after
-    terms = _known.get(key)
+        key = data[:at] + data[at + len(part) :]
+    terms = _recent.get(key)
     if terms is None:
-        terms = _known[key] = terms_of(_spec.decode(_rest(data, command=_NO_COMMAND)))
+        terms = _known.get(key)
+        if terms is None:
+            terms = _known[key] = terms_of(_spec.decode(_rest(data, command=_NO_COMMAND)))
+        if len(_recent) >= _RECENT_MAX:
+            _recent.clear()
+        _recent[key] = terms
     return terms, own
 
 

@@ -13,10 +13,10 @@ from typing import Literal
 from msgspec import Raw
 
 from opsconsole_coordinator.server import preencoded
-from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
 from opsconsole_coordinator.server.worker_row_cache import WorkerRowCache
 from opsconsole_protocol import api
-from opsconsole_protocol.api import EventRow, JobRow, Update
+from opsconsole_protocol.api import EventRow, Update
 from opsconsole_protocol.ids import JobId, WorkerId
 
 EVENTS_WAITING_MAX = 2_000
@@ -92,16 +92,17 @@ class Broadcaster:
             self._events.clear()
             self._updates.clear()
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch."""
         before, self._seq = self.mark, seq
         if not self._subscribers:
             return
         for job, row in jobs.items():
-            self._record(("job", job), preencoded.encode(row))
+            self._record(("job", job), row if isinstance(row, Raw) else preencoded.encode(row))
         for worker in workers:
             self._record(("worker", worker), None)
-        for event in events:
+        self.mark += max(0, len(events) - EVENTS_WAITING_MAX)
+        for event in events[-EVENTS_WAITING_MAX:]:
             self.mark += 1
             self._events.append((self.mark, preencoded.encode(event)))
         if self.mark == before:

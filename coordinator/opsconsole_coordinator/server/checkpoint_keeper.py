@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint, KeptCheckpoint
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
 from opsconsole_coordinator.server.open_stream import Party, PartyKind
 from opsconsole_coordinator.server.stream_broker import StreamBroker
 from opsconsole_coordinator.server.sweeper import Sweeper
@@ -136,7 +136,7 @@ class CheckpointKeeper:
                 self._commit_loop.reactor.on_checkpoint_lost(job_id, index, held.content_ids[0], now_ms)
                 self._commit_loop.changed()
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch: what no task goes on from any more may go."""
         del workers, events, seq
         if not self._by_job:
@@ -144,7 +144,7 @@ class CheckpointKeeper:
         for job_id, row in jobs.items():
             if job_id in self._by_job:
                 job = self._commit_loop.fleet.jobs.get(job_id)
-                if job is not None or row.state == TaskState.SUCCEEDED:
+                if job is not None or (isinstance(row, JobRow) and row.state == TaskState.SUCCEEDED):
                     self._settle(job_id, job)
 
     def _settle(self, job_id: JobId, job: Job | None) -> None:

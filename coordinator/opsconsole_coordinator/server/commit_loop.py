@@ -9,9 +9,12 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Protocol
+
+from msgspec import Raw
 
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.checkpoint import CopyCheckpoint
@@ -22,7 +25,7 @@ from opsconsole_coordinator.server.count import Counts
 from opsconsole_coordinator.server.steady_clock import SteadyClock
 from opsconsole_coordinator.store import journal, query, rebuild
 from opsconsole_coordinator.store.database import Database
-from opsconsole_coordinator.store.journal import JOBS_AT_ONCE
+from opsconsole_coordinator.store.journal import SMALL_BATCH_JOBS
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol import link
 from opsconsole_protocol.api import EventRow, JobRow
@@ -49,10 +52,14 @@ class Session(Protocol):
         """Tell the agent why, and close the connection."""
 
 
+ToldRows = Mapping[JobId, JobRow | Raw]
+"""Rows that were committed, of many jobs that are new encoded ones."""
+
+
 class CommitListener(Protocol):
     """Whoever tells others what changed."""
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch. Never blocks."""
 
 
@@ -95,6 +102,7 @@ class CommitLoop:
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
         self._job_watches: dict[JobId, set[asyncio.Event]] = {}
+        self._leaving: list[tuple[AbstractSet[JobId], set[JobId]]] = []
 
     async def load(self) -> None:
         """Build the fleet from the store. Raises StoreError."""
@@ -131,6 +139,17 @@ class CommitLoop:
     def watch(self, jobs: Iterable[JobId]) -> "Watch":
         """An event that is set whenever one of the jobs changed; use as a context."""
         return Watch(self._job_watches, tuple(jobs))
+
+    @contextlib.contextmanager
+    def note_leaving(self, jobs: AbstractSet[JobId]) -> Iterator[set[JobId]]:
+        """Those of the jobs that have left memory since, because they have ended."""
+        left = set[JobId]()
+        watch = jobs, left
+        self._leaving.append(watch)
+        try:
+            yield left
+        finally:
+            self._leaving.remove(watch)
 
     # --- loops -------------------------------------------------------------------------------------------------
 
@@ -175,32 +194,32 @@ class CommitLoop:
             fault, self._fault = self._fault, None
             raise fault
         batch = self.reactor.take_batch(self.clock.now_ms())
-        calm = batch.take_calm() if len(batch.jobs_added) > JOBS_AT_ONCE else frozenset[JobId]()
+        calm = batch.take_calm() if len(batch.jobs_added) > SMALL_BATCH_JOBS else frozenset[JobId]()
         rows = {job.id: view.job_row(fleet, job) for job in batch.jobs if job.id not in calm}
         # Made now and not after the commit: meanwhile the job may change in ways that aren't committed yet.
         shown = {job.id: view.job_row(fleet, job) for job in batch.jobs_shown if not job.is_finished}
         for job_id in rows:
             self.shown.pop(job_id, None)
+        told: dict[JobId, JobRow | Raw] = {**rows}
         if batch.must_commit:
             began_s = asyncio.get_running_loop().time()
             texts = {str(job): row for job, row in rows.items()}
             if calm:
-                await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
-                rows = {job.id: texts[job.id] for job in batch.jobs}
+                told |= await journal.commit(self.database, batch, texts, partial(view.job_row, fleet))
                 self._large_at_s = asyncio.get_running_loop().time()
             else:
                 await journal.commit(self.database, batch, texts)
             self.counts.commits.add(asyncio.get_running_loop().time() - began_s)
             self.counts.events.update(event.kind for event in batch.events)
             self.committed_seq = batch.seq
-        self._release(batch, rows, shown)
+        self._release(batch, told, shown)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self.reactor.must_schedule:
+        if self.reactor.must_schedule or self.reactor.has_jobs_to_tell:
             self.changed()
 
-    def _release(self, batch: Batch, rows: dict[JobId, JobRow], shown: dict[JobId, JobRow]) -> None:
+    def _release(self, batch: Batch, rows: dict[JobId, JobRow | Raw], shown: dict[JobId, JobRow]) -> None:
         for worker_id, session_id, message in batch.sends:
             session = self.sessions.get(worker_id)
             if session is not None and session.id == session_id:
@@ -214,10 +233,12 @@ class CommitLoop:
         if batch.checkpoints:
             self.on_checkpoints(batch.checkpoints)
         self.reactor.on_committed(batch)
+        for watched, left in self._leaving:
+            left.update(job.id for job in batch.jobs if job.id in watched and job.id not in self.fleet.jobs)
         self.shown |= shown
         for listener in self.commit_listeners:
             listener.publish(rows | shown, batch.workers_shown, batch.events, batch.seq)
-        for job_id in rows:
+        for job_id in rows if self._job_watches else ():
             for event in self._job_watches.get(job_id, ()):
                 event.set()
 

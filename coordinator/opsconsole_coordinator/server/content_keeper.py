@@ -6,11 +6,11 @@ from typing import Protocol
 
 from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.server.collection import COLLECTED_HOLDER, Collection
-from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
 from opsconsole_coordinator.server.content_host import ContentHosts
 from opsconsole_coordinator.server.transfer_process import TransferProcess
 from opsconsole_coordinator.transfer.message import Held, Receive
-from opsconsole_protocol.api import EventRow, JobRow
+from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.error import LimitExceeded
 from opsconsole_protocol.ids import ContentId, JobId, WorkerId
 from opsconsole_protocol.quantity import size_words
@@ -110,11 +110,13 @@ class ContentKeeper:
 
     # --- jobs --------------------------------------------------------------------------------------------------
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Take note of a committed batch."""
         del workers, events, seq
         for job_id in jobs:
             job = self._commit_loop.fleet.jobs.get(job_id)
+            if job is not None and job.terms.is_plain:
+                continue  # it brings nothing along
             if job is not None and not job.is_finished:
                 self._pin(job)
             else:

@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 
 from opsconsole_coordinator.core import view
-from opsconsole_coordinator.core.reactor import Prepared
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turn_forecast import AHEAD_NAMED, ahead_of
+from opsconsole_coordinator.giving_way import giving_way
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.cleaning import Cleaning
 from opsconsole_coordinator.server.commit_loop import CommitLoop
@@ -21,22 +19,20 @@ from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_graph import graph_of
 from opsconsole_coordinator.server.job_lookup import (
     check_task,
-    find_results,
     load_job,
     load_templates,
     release_job,
     resolve,
     resolve_tasks,
-    with_whole_ids,
 )
+from opsconsole_coordinator.server.job_submission import submitted
 from opsconsole_coordinator.server.log_service import LogService
-from opsconsole_coordinator.store import query, waiting
+from opsconsole_coordinator.store import query
 from opsconsole_coordinator.store.job_search import WORK_MAX, JobSearch, Place
 from opsconsole_coordinator.store.job_sort import JobSort
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
 from opsconsole_protocol.api import job_filter
-from opsconsole_protocol.dependency import Dependency
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound, OpsconsoleError
 from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.ids import JobId
@@ -47,17 +43,6 @@ ANSWER_WAIT_S = 2.0
 ANSWER_POLL_S = 0.02
 SORT_WORK_MAX = 4_000_000
 """How much is looked at for a page of a sorted list, counted as WORK_MAX is: some 400,000 jobs where their rows are read."""
-
-
-SUBMITTED_AT_ONCE = 100
-"""How many jobs of a submission are looked at before others have their turn."""
-
-T = TypeVar("T")
-
-
-def _portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), SUBMITTED_AT_ONCE):
-        yield values[start : start + SUBMITTED_AT_ONCE]
 
 
 class JobApi:
@@ -73,48 +58,12 @@ class JobApi:
 
     async def submit(self, request: api.SubmitJobs, caller: Caller) -> api.JobList:
         commit_loop = self._commit_loop
-        wanted = dict.fromkeys(JobId(other) for one in request.submissions for other in one.spec.comes_after)
-        batch = {one.job_id for one in request.submissions}
-        resolved = {other: (await resolve(commit_loop, other))[0] for other in wanted if other not in batch}
-        submissions = [api.Submission(one.job_id, with_whole_ids(one.spec, resolved)) for one in request.submissions]
-        dependencies = {
-            one for submission in submissions for one in submission.spec.dependencies if one.job not in batch
-        }
-        known = [commit_loop.fleet.jobs[one.job_id].spec for one in submissions if one.job_id in commit_loop.fleet.jobs]
-        await load_templates(commit_loop, [*(one.spec for one in submissions), *known])
-        stored = await self._standings(dependencies)
-        stored.update((await self._stored_states(list(batch))).items())
-        again = [one for one in submissions if one.job_id in stored and one.job_id not in commit_loop.fleet.jobs]
-        while missing := [one for one in again if one.job_id not in commit_loop.fleet.jobs]:
-            job = await load_job(commit_loop, missing[0].job_id)
-            await load_templates(commit_loop, [job.spec])  # and look again: another may have left memory meanwhile
-        while gone := {
-            one for one in dependencies if _has_left(stored, one.job) and one.job not in commit_loop.fleet.jobs
-        }:
-            stored |= await self._standings(gone)  # they have ended since they were looked up
-        try:
-            prepared: list[Prepared] = []
-            for some in _portions(submissions):
-                prepared += commit_loop.reactor.prepare(some)
-                await asyncio.sleep(0)
-            jobs = commit_loop.reactor.on_submit(prepared, stored, caller.actor, commit_loop.clock.now_ms())
-            await commit_loop.committed()
-            if any(job.spec.takes for job in jobs):
-                await find_results(commit_loop, [job.id for job in jobs])
-            rows: list[api.JobRow] = []
-            for few in _portions(jobs):
-                rows += [view.job_row(commit_loop.fleet, job) for job in few]
-                await asyncio.sleep(0)
-            return api.JobList(jobs=tuple(rows))
-        finally:
-            for one in again:
-                release_job(commit_loop, one.job_id)
+        async with submitted(commit_loop, request.submissions, caller.actor) as jobs:
+            rows = [preencoded.encode(view.job_row(commit_loop.fleet, job)) async for job in giving_way(jobs)]
+        return api.JobList(jobs=preencoded.rows(rows, api.JobRow))
 
     async def _stored_states(self, job_ids: list[JobId]) -> dict[JobId, TaskState]:
         return await self._commit_loop.database.read(lambda connection: query.states(connection, job_ids))
-
-    async def _standings(self, dependencies: Iterable[Dependency]) -> dict[str, TaskState]:
-        return await self._commit_loop.database.read(lambda connection: waiting.standings(connection, dependencies))
 
     async def list_jobs(self, request: api.ListJobs, caller: Caller) -> api.AnyAnswer:
         shown = job_filter.parse(request.filter, inverted=request.inverted)
@@ -358,11 +307,6 @@ def _result_name(job_id: JobId, text: str) -> str:
     """The whole id of what a request named."""
     _, slash, rest = text.strip().partition("/")
     return job_id if not slash else f"{job_id}/task-{rest}" if rest.isdecimal() else f"{job_id}/{rest}"
-
-
-def _has_left(stored: dict[str, TaskState], job_id: str) -> bool:
-    """Whether the job was live when its state was looked up."""
-    return job_id in stored and not is_task_finished(stored[job_id])
 
 
 def _is_settled(state: TaskState) -> bool:

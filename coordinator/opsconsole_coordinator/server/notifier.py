@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from opsconsole_coordinator.core.model import SYSTEM
 from opsconsole_coordinator.notice import rule as core
 from opsconsole_coordinator.notice.rule import Notice, NoticeRule, Occasion
-from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
 from opsconsole_coordinator.server.notice_channel import NotDelivered, deliver, label
 from opsconsole_coordinator.store import notice as store
 from opsconsole_coordinator.store.schema import StoreError
-from opsconsole_protocol.api import EventRow, JobRow
+from opsconsole_protocol.api import EventRow
 from opsconsole_protocol.event_kind import EventKind
-from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.ids import WorkerId
 
 log = logging.getLogger("opsconsole.coordinator.notices")
 
@@ -45,7 +45,7 @@ class Notifier:
         self._idle = asyncio.Event()
         self._is_stopping = False
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:  # noqa: ARG002 - CommitListener
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:  # noqa: ARG002 - CommitListener
         """Take note that events were committed. Never blocks."""
         if any(event.kind in core.EVENT_KINDS for event in events):
             self._is_new.set()

@@ -90,17 +90,21 @@ class OperatorSession:
             async with asyncio.timeout(GREET_TIMEOUT_S):
                 await self._greet()
             while True:
-                for message in self._decode(await receive(self._socket)):
-                    if isinstance(message, api.Failure):
-                        self._outbox.put(message)
-                    else:
-                        await self._start_call(message)
+                await self._take(await receive(self._socket))
         except Closed:
             return
         except TimeoutError:
             self._outbox.end(api.Failure(0, "protocol", "no greeting came in time"))
         except OpsconsoleError as error:
             self._outbox.end(api.Failure(0, error.code, str(error)))
+
+    async def _take(self, frame: bytes) -> None:
+        """Answer the calls of a frame. Nothing of it is kept once they are answered: it may have been 10,000 jobs."""
+        for message in self._decode(frame):
+            if isinstance(message, api.Failure):
+                self._outbox.put(message)
+            else:
+                await self._start_call(message)
 
     def _decode(self, frame: bytes) -> Sequence[api.ClientMessage | api.Failure]:
         """The messages of a frame. In the place of a call that exceeds a limit stands the failure that answers it."""

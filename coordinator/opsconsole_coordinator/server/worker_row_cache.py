@@ -7,10 +7,10 @@ from msgspec import Raw
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.server import preencoded
-from opsconsole_coordinator.server.commit_loop import CommitLoop
+from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
 from opsconsole_protocol import api
-from opsconsole_protocol.api import EventRow, JobRow
-from opsconsole_protocol.ids import JobId, WorkerId
+from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.ids import WorkerId
 
 
 class WorkerRowCache:
@@ -24,7 +24,7 @@ class WorkerRowCache:
         self._everyone: api.AnyAnswer | None = None
         commit_loop.commit_listeners.append(self)
 
-    def publish(self, jobs: dict[JobId, JobRow], workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
+    def publish(self, jobs: ToldRows, workers: Iterable[WorkerId], events: list[EventRow], seq: int) -> None:
         """Forget these workers' rows, which are out of date."""
         del jobs, events, seq
         for worker in workers:

@@ -1,6 +1,5 @@
 """The one writer: a batch of the core is one transaction."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -9,6 +8,7 @@ import msgspec
 from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.dependent import JobRecord
 from opsconsole_coordinator.core.model import Attempt, Job, OutputCopy, Worker, WorkerRecord
+from opsconsole_coordinator.giving_way import giving_way
 from opsconsole_coordinator.store.database import Database
 from opsconsole_protocol.api import EventRow, JobRow
 from opsconsole_protocol.event_kind import EventKind
@@ -27,8 +27,8 @@ _PUT_ATTEMPT = (
 )
 
 
-JOBS_AT_ONCE = 100
-"""How many new jobs of a large batch are encoded before others have their turn."""
+SMALL_BATCH_JOBS = 100
+"""A batch with more new jobs than that is large: others have their turn while it is encoded."""
 
 
 async def commit(
@@ -38,12 +38,12 @@ async def commit(
     make_row: Callable[[Job], JobRow] | None = None,
     /,
     **meta: str,
-) -> None:
+) -> dict[JobId, msgspec.Raw]:
     """Write a batch, with each dirty job's row, in one transaction. Raises StoreError; then nothing was written.
 
-    Everything is encoded before the first await: the core may go on while the disk works. With `make_row` those new jobs without a
-    row are left for later, which nobody changes any more (`Batch.take_calm`): others have their turn between them. Their rows are
-    added to `rows`.
+    Everything is encoded before the first await: the core may go on while the disk works. With `make_row` events, and those new jobs
+    without a row, are left for later: nobody changes them any more (`Batch.take_calm`), and others have their turn between them.
+    Returns the rows of these jobs, encoded.
     """
     calm = [] if make_row is None else [job for job in batch.jobs_added if job.id not in rows]
     left = {job.id for job in calm}
@@ -65,7 +65,7 @@ async def commit(
     reservations = [(one.id, _pack(one)) for one in batch.reservations.values() if one is not None]
     cancelled = [(key,) for key, one in batch.reservations.items() if one is None]
     output_copies = [(one.job_id, one.index, str(one.state), _pack(_stored(one))) for one in batch.output_copies]
-    events = [_event(event) for event in batch.events]
+    events = [] if make_row is not None else [_event(event) for event in batch.events]
     first, mark = batch.epoch
     pairs = [*meta.items(), ("seq", str(batch.seq)), ("adopting", str(int(batch.adopting))), (f"epoch.{first}", mark)]
 
@@ -91,13 +91,15 @@ async def commit(
         ("INSERT OR REPLACE INTO meta VALUES (?,?)", pairs),
     )
 
-    for place, job in enumerate(calm):
-        if make_row is not None:
-            rows[job.id] = make_row(job)
-        added.append(_new_job(job, rows[job.id]))
-        tasks += _new_tasks(job)
-        if not place % JOBS_AT_ONCE:
-            await asyncio.sleep(0)
+    made: dict[JobId, msgspec.Raw] = {}
+    if make_row is not None:
+        async for job in giving_way(calm):
+            row = make_row(job)
+            data = _pack(row)
+            made[job.id] = msgspec.Raw(data)
+            added.append(_encoded_job(job, row.name, data))
+            tasks += _new_tasks(job)
+        events += [_event(event) async for event in giving_way(batch.events)]
 
     def write(connection: sqlite3.Connection) -> None:
         for statement, values in steps:
@@ -105,6 +107,7 @@ async def commit(
                 connection.executemany(statement, values)
 
     await database.write(write)
+    return made
 
 
 def _new_tasks(job: Job) -> list[tuple[JobId, int, str, bytes]]:
@@ -121,9 +124,13 @@ def _record(job: Job) -> bytes:
 
 
 def _new_job(job: Job, row: JobRow) -> tuple[object, ...]:
+    return _encoded_job(job, row.name, _pack(row))
+
+
+def _encoded_job(job: Job, name: str, row: bytes) -> tuple[object, ...]:
     return (
-        job.id, job.seq, job.terms.spec.project, row.name, str(job.state), _is_live(job), job.created_at_ms,
-        job.finished_at_ms, _pack(job.spec), _record(job), _pack(row),
+        job.id, job.seq, job.terms.spec.project, name, str(job.state), _is_live(job), job.created_at_ms,
+        job.finished_at_ms, _pack(job.spec), _record(job), row,
         job.submitted_by,
     )  # fmt: skip
 

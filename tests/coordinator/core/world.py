@@ -66,7 +66,7 @@ class World:
     def turn(self) -> None:
         """Schedule, commit, release: once or until nothing changes any more."""
         turns = 0
-        while self.reactor.must_schedule or self.reactor.is_dirty:
+        while self.reactor.must_schedule or self.reactor.is_dirty or self.reactor.has_jobs_to_tell:
             turns += 1
             assert turns < 50, f"it never comes to rest: {self.events[-6:]}"
             self.commit()

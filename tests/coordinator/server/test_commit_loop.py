@@ -146,7 +146,8 @@ async def test_the_memory_of_a_large_batch_is_given_back(
     monkeypatch.setattr(commit_loop.database, "give_back_memory", count)
     await submit(commit_loop)
     many = [
-        Submission(job_id(number), JobSpec(command=("true", str(number)))) for number in range(journal.JOBS_AT_ONCE + 1)
+        Submission(job_id(number), JobSpec(command=("true", str(number))))
+        for number in range(journal.SMALL_BATCH_JOBS + 1)
     ]
     commit_loop.reactor.on_submit(many, {}, "ana", commit_loop.clock.now_ms())
     await commit_loop.committed()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from opsconsole_coordinator.server.commit_loop import ToldRows
 from opsconsole_coordinator.store import journal
 from opsconsole_protocol import api, link
 from opsconsole_protocol.ids import AttemptId, JobId
@@ -85,8 +86,8 @@ class Recorder:
     def __init__(self) -> None:
         self.rows: list[api.JobRow] = []
 
-    def publish(self, jobs: dict[JobId, api.JobRow], *_: object) -> None:
-        self.rows += jobs.values()
+    def publish(self, jobs: ToldRows, *_: object) -> None:
+        self.rows += (row for row in jobs.values() if isinstance(row, api.JobRow))
 
 
 async def test_nothing_is_shown_that_is_not_committed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,18 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from opsconsole_coordinator import giving_way
 from opsconsole_coordinator.core import view
 from opsconsole_coordinator.core.batch import Batch
+from opsconsole_coordinator.core.model import Job
 from opsconsole_coordinator.store import journal
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol.api import JobRow, TemplateRow
+from opsconsole_protocol.ids import JobId
 from tests.coordinator.core.world import World
 
 TABLES = ("jobs", "tasks", "attempts", "workers", "events", "meta")
@@ -174,26 +178,36 @@ async def test_what_is_encoded_is_as_it_was_when_the_commit_began(path: Path) ->
     await database.close()
 
 
-async def test_others_have_their_turn_while_many_new_jobs_are_encoded_as_they_were(path: Path) -> None:
+async def test_others_have_their_turn_while_many_new_jobs_are_encoded_as_they_were(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving_way, "TURN_S", 0.0)
     database, world = await opened(path), World()
-    jobs = [world.submit(turn=False) for _ in range(5 * journal.JOBS_AT_ONCE)]
+    jobs = [world.submit(turn=False) for _ in range(5 * journal.SMALL_BATCH_JOBS)]
     batch = world.reactor.take_batch(world.now_ms)
     calm = batch.take_calm()
     rows = {str(job.id): view.job_row(world.fleet, job) for job in batch.jobs if job.id not in calm}
     assert len(rows) <= 1, "the first was looked at task by task"
-    committing = asyncio.create_task(journal.commit(database, batch, rows, lambda job: view.job_row(world.fleet, job)))
+    made: list[JobId] = []
+
+    def make_row(job: Job) -> JobRow:
+        made.append(job.id)
+        return view.job_row(world.fleet, job)
+
+    committing = asyncio.create_task(journal.commit(database, batch, rows, make_row))
     await asyncio.sleep(0)
-    assert len(rows) < len(jobs)
+    assert len(made) < len(calm)
     world.act("cancel", jobs[-1])
     turns = 0
-    while len(rows) < len(jobs):
+    while len(made) < len(calm):
         await asyncio.sleep(0)
         turns += 1
     assert turns > 3
-    await committing
+    told = await committing
+    assert told.keys() == calm
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall() == [("pending", len(jobs))]
     assert connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall() == [("pending", len(jobs))]
-    assert rows[jobs[-1].id].state == "pending"
+    assert msgspec.msgpack.decode(told[jobs[-1].id], type=JobRow).state == "pending"
     connection.close()
     await database.close()

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from opsconsole_coordinator.core import view
+from opsconsole_coordinator.core import schedule, telling, view
+from opsconsole_coordinator.core.batch import Batch
 from opsconsole_coordinator.core.estimate import errors, estimate
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Job, Project, Worker
@@ -21,8 +22,9 @@ from opsconsole_coordinator.store import rebuild
 from opsconsole_coordinator.store.database import Database
 from opsconsole_coordinator.store.schema import VERSION
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord
-from opsconsole_protocol.api import Submission, TemplateRow
+from opsconsole_protocol.api import JobRow, Submission, TemplateRow
 from opsconsole_protocol.event_kind import EventKind
+from opsconsole_protocol.ids import JobId, WorkerId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import AttemptState, TaskState
 from tests.coordinator.core import invariant
@@ -182,6 +184,37 @@ def test_work_goes_on_after_a_restart_in_the_middle(seed: int) -> None:
     assert store.connection.execute("SELECT count(*) FROM jobs WHERE is_live = 1").fetchone() == (0,)
     assert store.connection.execute("SELECT count(*) FROM attempts WHERE is_open = 1").fetchone() == (0,)
     store.connection.close()
+
+
+def test_a_large_group_is_told_over_several_batches_why_it_waits_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row costs, and a hundred thousand may wait."""
+    monkeypatch.setattr(telling, "TOLD_AT_ONCE", 5)
+    monkeypatch.setattr(schedule, "TOLD_MAX", 3)
+    world, store = World(), Direct()
+    world.on_commit = store.commit
+    jobs = [world.submit(name="same", turn=False).id for _ in range(40)]
+    world.turn()
+    before = {world.rows[job_id].reason for job_id in jobs}
+    assert before == {"no worker has joined yet (opsconsole invite prints the line that joins one)"}
+    worker = Worker(id=WorkerId("w1"), name="w1", maintenance=True)
+    world.fleet.workers[worker.id] = worker
+    world.fleet.touch_worker(worker)
+    sizes: list[int] = []
+
+    def note(batch: Batch, rows: dict[JobId, JobRow]) -> None:
+        store.commit(batch, rows)
+        sizes.append(len(rows))
+
+    world.reactor = Reactor(rebuild.load(store.connection, world.random.getrandbits, "lab", world.now_ms))
+    world.fleet.workers[worker.id] = worker
+    world.on_commit = note
+    world.turn()
+    assert max(sizes) <= 3 + 5
+    assert sum(sizes) == 40
+    after = {world.rows[job_id].reason for job_id in jobs}
+    assert len(after) == 1
+    assert after != before
+    assert {world.fleet.jobs[job_id].reason for job_id in jobs} == after
 
 
 def test_a_restart_counts_workers_as_heard_of_now() -> None:
