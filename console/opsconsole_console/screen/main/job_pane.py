@@ -46,7 +46,6 @@ class JobPane(TablePane[JobRow], JobActions):
         self._source = source
         self._older_jobs = OlderJobs(source, model)
         self._is_searched = False
-        self._is_all_found = False
         self._matched = 0
         """How many of all jobs the coordinator found to match, as far as it has looked."""
         super().__init__(number=2, title="Jobs", id="jobs")
@@ -121,7 +120,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         super().set_filter(text, inverted=inverted)
-        self._is_searched = self._is_all_found = False
+        self._is_searched = False
         self._matched = 0
         self._model.forget_found(self.table.marked)
         self._update_coverage()
@@ -137,6 +136,18 @@ class JobPane(TablePane[JobRow], JobActions):
             self.set_coverage(ALL)
         elif self.filter.empty or not self._is_searched:
             self.set_coverage(Coverage(Extent.PART, looking=not self.filter.empty))
+        else:
+            note = f"the newest {self._shown_max:,} of {self._matched:,} that match are shown"
+            self.set_coverage(Coverage(Extent.PART, note=note))
+
+    @property
+    def _shown_max(self) -> int:
+        """How many of those that match are shown at least, if there are as many: all that live are here, and so many of the others."""
+        return max(_FOUND_MAX, self.table.shown)
+
+    @property
+    def _is_all_found(self) -> bool:
+        return self._is_searched and self._matched <= self._shown_max
 
     def count_text(self) -> str:
         total = max(self._model.fleet.jobs_total, self.table.total)
@@ -166,12 +177,7 @@ class JobPane(TablePane[JobRow], JobActions):
             more, request = answer.more, next_page(request, answer)
             self.show_state()
         self._is_searched = True
-        self._is_all_found = self._matched <= _FOUND_MAX
-        if self._is_all_found:
-            self._update_coverage()
-        else:
-            note = f"the newest {_FOUND_MAX:,} of {self._matched:,} that match are shown"
-            self.set_coverage(Coverage(Extent.PART, note=note))
+        self._update_coverage()
         self.subject = self._missing_text()
 
     def _missing_text(self) -> str:
