@@ -33,6 +33,8 @@ PAUSE_S = 0.3
 _AGAIN_S = 2.0
 _NEAR_END_ROWS = 20
 _PAGE_JOBS = 500
+_OFFERED_FOR = 100
+"""How many of the marked jobs the footer looks at, which it does with each key."""
 
 
 class JobPane(TablePane[JobRow], JobActions):
@@ -77,7 +79,13 @@ class JobPane(TablePane[JobRow], JobActions):
         return sorted(job_filter.FIELDS)
 
     def selected_jobs(self) -> Sequence[JobRow]:
-        ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
+        return self._jobs(self.table.marked)
+
+    def offered_jobs(self) -> Sequence[JobRow]:
+        return self._jobs(self.table.some_marked(_OFFERED_FOR))
+
+    def _jobs(self, marked: Sequence[str]) -> Sequence[JobRow]:
+        ids = marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]
 
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
