@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
-from opsconsole.ask import ask
+from opsconsole.ask import act, ask
 from opsconsole.queue_moves import moves_of
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.model.model import Model
@@ -12,7 +12,6 @@ from opsconsole_console.model.plan import Plan
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import (
     Act,
-    ActResult,
     Done,
     JobRow,
     SetParallel,
@@ -40,6 +39,8 @@ class OperatorDialog(Protocol):
 
 
 _AT_ONCE = 50
+_ACTED_AT_ONCE = 1_000
+"""For how many jobs a verb is asked for in one request: so the coordinator has time for others between them."""
 _PAUSES = {"freeze": PauseBy.FREEZE, "checkpoint": PauseBy.CHECKPOINT}
 
 
@@ -178,7 +179,7 @@ class Operations:
             return False
 
         async def change() -> str:
-            answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids, by=plan.by), ActResult)
+            answer = await act(self._source, Act(verb=plan.verb, ids=plan.ids, by=plan.by), _ACTED_AT_ONCE)
             return verbs.outcome(plan.verb, answer, self._names(plan.ids), plan.left_out)
 
         return await self._do_and_say(change)
