@@ -39,7 +39,7 @@ class OperatorDialog(Protocol):
 
 
 _AT_ONCE = 50
-_ACTED_AT_ONCE = 1_000
+_ACTED_AT_ONCE = 5_000
 """For how many jobs a verb is asked for in one request: so the coordinator has time for others between them."""
 _PAUSES = {"freeze": PauseBy.FREEZE, "checkpoint": PauseBy.CHECKPOINT}
 
