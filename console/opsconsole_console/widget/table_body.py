@@ -238,7 +238,7 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         return [row_id for row_id in self._order if row_id in self._marks]
 
     def some_marked(self, limit: int) -> list[IdT]:
-        """Some of these, so many at most, whichever: for what is asked with each key."""
+        """At most `limit` of the marked rows that are shown, whichever: for what is asked with each key."""
         return list(islice((row_id for row_id in self._marks if row_id in self._order), limit))
 
     def set_unknown(self, text: str) -> None:
