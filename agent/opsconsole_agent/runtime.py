@@ -56,6 +56,8 @@ from opsconsole_protocol.log import Source
 
 STOP_TIMEOUT_S = 60.0
 _FORGET_TIMEOUT_S = 5.0
+_CUT_OFF_S = 60.0
+"""How long one that leaves waits for the coordinator to come back and hear what ended here: else that would be run again elsewhere."""
 _SWEEP_EVERY_S = 24 * 3600.0
 _POLL_S = 0.02
 _LEAVE_POLL_S = 0.2
@@ -198,6 +200,7 @@ class _Service:
         caches = (transfers.contents, self._setups)
         leaving_answerer = LeavingAnswerer(state, config.outputs, config.output_days, caches, say)
         self._departure = Departure(config.state_dir)
+        self._cut_off_since_s: float | None = None
         self._message_handler = MessageHandler(
             description,
             self._core_runner,
@@ -398,9 +401,17 @@ class _Service:
         await asyncio.Event().wait()  # that this has been said ends nothing by itself
 
     def _has_left(self) -> bool:
-        """Whether nothing runs here, and the coordinator, if it can be told, knows of that and assigns nothing more."""
-        is_known = not self._link.is_up or (self._departure.is_known and not self._reactor.observed())
-        return is_known and not self._reactor.expected()
+        """Whether nothing runs here, and the coordinator knows of that and assigns nothing more, or can't be told for long."""
+        if self._link.is_up or self._reactor.expected():
+            self._cut_off_since_s = None
+            return self._departure.is_known and not self._reactor.observed()
+        if not self._reactor.observed():
+            return True
+        now_s = time.monotonic()
+        if self._cut_off_since_s is None:
+            self._cut_off_since_s = now_s
+            self._say("what ended here isn't reported yet: waits for the coordinator")
+        return now_s - self._cut_off_since_s >= _CUT_OFF_S
 
     async def _stop_tasks(self) -> None:
         """End all tasks, and wait a while for the coordinator to hear of it."""

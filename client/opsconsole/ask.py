@@ -2,7 +2,11 @@
 
 from typing import Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from opsconsole_protocol.api import (
+    Act,
+    ActResult,
     Answered,
     AnyAnswer,
     AnyRequest,
@@ -13,7 +17,8 @@ from opsconsole_protocol.api import (
     SetPriority,
     Where,
 )
-from opsconsole_protocol.error import ProtocolError
+from opsconsole_protocol.api.request_base import IDS_MAX
+from opsconsole_protocol.error import Conflict, ProtocolError
 
 AnswerT = TypeVar("AnswerT", bound=Answered)
 
@@ -32,6 +37,28 @@ async def ask(requester: Requester, request: AnyRequest, kind: type[AnswerT]) ->
     if not isinstance(answer, kind):
         raise ProtocolError(f"{type(answer).__name__} came where {kind.__name__} is due: upgrade the older side")
     return answer
+
+
+async def act(requester: Requester, request: Act, at_once: int = IDS_MAX) -> ActResult:
+    """Have a verb carried out on however many ids, `at_once` in each request. Raises where nothing was done for any, as one request does.
+
+    Where an id of a later request is no job's, what the earlier ones were for is done.
+    """
+    results: list[tuple[str, str]] = []
+    refused: list[str] = []
+    failure: Conflict | None = None
+    for place in range(0, max(1, len(request.ids)), at_once):
+        ids = request.ids[place : place + at_once]
+        try:
+            answer = await ask(requester, replace(request, ids=ids), ActResult)
+        except Conflict as error:  # all of these were refused
+            failure = failure or error
+            answer = ActResult(results=tuple((one, error.message) for one in ids), refused=ids)
+        results += answer.results
+        refused += answer.refused
+    if failure is not None and len(refused) == len(request.ids):
+        raise failure
+    return ActResult(results=tuple(results), refused=tuple(refused))
 
 
 def is_repeatable(request: AnyRequest) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from opsconsole import points
-from opsconsole.ask import is_repeatable
+from opsconsole.ask import act, is_repeatable
 from opsconsole.call import CALLS_FILE
 from opsconsole.connection import Connection
 from opsconsole.dialer import ConnectionSource, Dialer
@@ -256,7 +256,7 @@ class Client(FunctionRequests, SweepRequests, TemplateRequests, QueueRequests, P
     ) -> list[tuple[str, str]]:
         """Pause, resume, cancel, retry, hold or release jobs or tasks: `(id, what happened)` for each id. `by`: how to pause."""
         request = api.Act(verb=verb, ids=tuple(ids), reason=reason, by=by)
-        return list((await self._ask(request, api.ActResult)).results)
+        return list((await act(self, request)).results)
 
     async def pause(self, *ids: str, reason: str = "", by: PauseBy | None = None) -> list[tuple[str, str]]:
         """Pause running jobs or tasks, and return `(id, what happened)` for each, as all six verbs do.

@@ -92,6 +92,8 @@ class Fleet:
         self.jobs: dict[str, JobRow] = {}
         self.projects: dict[str, ProjectRow] = {}
         self.events: deque[EventRow] = deque(maxlen=events_max)
+        self._begun_seq = -1
+        """The snapshot's: updates of that number bring the rest of it."""
         self.jobs_total = 0
         """Jobs that the coordinator knows of, finished ones that aren't here included, as of the snapshot."""
         self._finished_max = finished_max
@@ -103,7 +105,7 @@ class Fleet:
     def reset(self, snapshot: Snapshot) -> Change:
         """Start anew from a snapshot."""
         self.coordinator = snapshot.coordinator
-        self.seq = snapshot.seq
+        self.seq = self._begun_seq = snapshot.seq
         self.workers.clear()
         self.jobs.clear()
         self.events.clear()
@@ -131,7 +133,8 @@ class Fleet:
         jobs = {row.id for row in update.jobs if self._put_job(row)}
         dropped = self._drop_finished()
         events = self._add_events(update.events)
-        self.jobs_total += len(jobs - before - dropped)
+        if update.seq > self._begun_seq:
+            self.jobs_total += len(jobs - before - dropped)
         if workers or removed or jobs:
             self._counts = None
         return Change(

@@ -1,6 +1,8 @@
 """The error tree. Every error is one line that says what to do; on the wire an error is its `code` and that line."""
 
-from collections.abc import Mapping
+import copyreg
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class OpsconsoleError(Exception):
@@ -12,6 +14,10 @@ class OpsconsoleError(Exception):
     def message(self) -> str:
         """The line for people."""
         return str(self.args[0]) if self.args else self.code
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """To another process it goes as what it holds: what it is made of is more than its line."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined] # known to pickle
 
 
 class InvalidRequest(OpsconsoleError):

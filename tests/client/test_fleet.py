@@ -124,6 +124,17 @@ def test_the_oldest_finished_jobs_are_dropped_first() -> None:
     assert fleet.jobs_total == 3
 
 
+def test_the_rest_of_a_snapshot_is_counted_once_and_what_comes_after_it_as_well() -> None:
+    """Live jobs that don't fit the first frame come as updates of the snapshot's number."""
+    fleet = Fleet()
+    fleet.reset(snapshot(job_row("a"), seq=7, jobs_total=5))
+    fleet.fold(Update(seq=7, jobs=(job_row("b"), job_row("c"))))
+    assert fleet.jobs_total == 5
+    fleet.fold(Update(seq=8, jobs=(job_row("d"),)))
+    fleet.fold(Update(seq=8, jobs=(job_row("e"),)))
+    assert fleet.jobs_total == 7
+
+
 def test_a_retried_job_counts_again_and_is_no_longer_dropped() -> None:
     fleet = Fleet(finished_max=1)
     fleet.reset(snapshot(job_row("a", state="failed", task_counts={"failed": 1}, finished_at_ms=NOW_MS)))

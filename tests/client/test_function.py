@@ -3,13 +3,14 @@
 import functools
 import json
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from opsconsole import JobSpec, PythonFunction, Resources, TaskError
+from opsconsole import JobSpec, NoWorkersAcceptedError, OpsconsoleError, PythonFunction, Resources, TaskError
 from opsconsole.call import CALLS, PICKLE_FILE, RESULT_BYTES_MAX, RESULT_FILE
 from opsconsole.function import CALLS_IN_ENVIRONMENT_MAX, Call, function_name
 from opsconsole.result import read_result
@@ -201,3 +202,19 @@ async def test_a_task_that_lost_its_worker_may_be_tried_again() -> None:
 
 def test_the_files_of_a_result_are_what_is_collected() -> None:
     assert all(one.startswith("opsconsole-result.") for one in (RESULT_FILE, PICKLE_FILE))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TaskError("job/task-2", "ValueError", "too much", "Traceback: …"),
+        JobFailedError("failed", "killed", recoverable=True, job="job", exit_code=143),
+        NoWorkersAcceptedError("none takes it", {"gpu-a": "busy"}),
+        NotFound("there is no such job"),
+    ],
+)
+def test_an_error_passes_from_one_process_to_another_with_all_that_it_holds(error: OpsconsoleError) -> None:
+    """As from a pool of processes, which waits for ever where an error can't be read there."""
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert type(back) is type(error)
+    assert (back.args, vars(back), back.message) == (error.args, vars(error), error.message)

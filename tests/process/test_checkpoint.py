@@ -59,6 +59,32 @@ def test_a_signal_asks_for_the_checkpoint_as_well_and_reaches_the_first_process_
     house.wait_state(job_id, "killed")
 
 
+LATE = """
+import opsconsole, signal, sys, time
+print("starts", flush=True)
+while not opsconsole.should_pause():
+    time.sleep(0.02)
+time.sleep(0.5)  # it still imports what it needs
+def save(number, frame):
+    print("saved", flush=True)
+    sys.exit(opsconsole.PAUSED_EXIT_CODE)
+signal.signal(signal.SIGUSR1, save)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_task_that_is_asked_by_a_signal_before_it_catches_it_saves_once_it_does(house: Lab) -> None:
+    """Who has just begun to import what it needs isn't ended by that signal."""
+    job_id = house.give([sys.executable, "-c", LATE], pause_by=PauseBy.CHECKPOINT, pause_signal="USR1")
+    house.wait_lines(job_id, "starts")
+    house.act("pause", job_id)
+    house.wait_state(job_id, "paused")
+    house.wait_lines(job_id, "starts", "saved")
+    house.act("cancel", job_id)
+    house.wait_state(job_id, "killed")
+
+
 def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_the_first(lab: Lab) -> None:
     lab.serve()
     lab.agent("gpu-a", slots=1)

@@ -73,3 +73,31 @@ def test_an_agent_leaves_when_nothing_of_its_project_waits(lab: Lab) -> None:
 def status(client: SyncClient) -> str:
     (row,) = client.workers()
     return row.status
+
+
+def test_one_that_is_told_to_leave_while_the_coordinator_is_away_waits_to_tell_it_what_ended(lab: Lab) -> None:
+    """Else that would be run again elsewhere."""
+    lab.serve()
+    port = lab.port
+    lab.ask(lambda client: client.set_project("pose"))
+    once = 'echo once >>"$LAB/ran"; while [ ! -e "$LAB/end" ]; do sleep 0.05; done; echo over >>"$LAB/ran"'
+    job_id = lab.give(once, project="pose")
+    process = start(lab, "forever")
+    assert process.stdout is not None
+    try:
+        lab.wait((lab.folder / "ran").exists, "the task")
+        lab.kill(lab.processes["serve"])
+        process.send_signal(signal.SIGTERM)
+        (lab.folder / "end").touch()
+        said = ""
+        while "isn't reported yet" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        lab.serve(listen=f"127.0.0.1:{port}")
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert said.endswith("done\n"), said
+    assert lab.wait_state(job_id, "succeeded")["tasks"][0]["attempt"] == 0
+    assert (lab.folder / "ran").read_text() == "once\nover\n"

@@ -73,7 +73,8 @@ class Engine(Protocol):
         """Let the attempt go on where it was paused. Emits Resumed or PauseFailed."""
 
     def ask_to_save(self, attempt_id: AttemptId, signal: str) -> None:
-        """Let the attempt see that it is to save a checkpoint and to end, and send its leader a signal, if one is named. Emits nothing."""
+        """Let the attempt see that it is to save a checkpoint and to end, and send its leader a signal, if one is named, as soon
+        as that wouldn't just end it. Emits nothing."""
 
     def withdraw_ask(self, attempt_id: AttemptId) -> None:
         """It needn't any more. Emits nothing."""

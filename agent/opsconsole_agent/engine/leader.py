@@ -1,7 +1,9 @@
-"""Which of the processes of an attempt is its first."""
+"""Which of the processes of an attempt is its first, and whether it minds a signal."""
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
+from signal import Signals
 
 import psutil
 
@@ -23,3 +25,16 @@ def leader_of(pids: Iterable[int]) -> psutil.Process | None:
         except (psutil.Error, OSError):
             continue  # it has just ended
     return min(found, key=lambda one: one[:3])[3] if found else None
+
+
+def minds(pid: int, signal: Signals) -> bool:
+    """Whether a process has said what is to come of a signal: it catches, blocks or ignores it. Else the signal may end it.
+
+    True where that can't be known.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return True
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigBlk:", "SigIgn:", "SigCgt:"))]
+    return not masks or any(mask >> (signal - 1) & 1 for mask in masks)

@@ -28,7 +28,7 @@ from opsconsole_agent.core.event import (
 from opsconsole_agent.core.intent import PROCESS, Intent
 from opsconsole_agent.engine.build import Build, has_build, run_at_once
 from opsconsole_agent.engine.engine import Emit, Settled, StepProgress
-from opsconsole_agent.engine.leader import leader_of
+from opsconsole_agent.engine.leader import leader_of, minds
 from opsconsole_agent.engine.port import PortTaken, allocate_ports, is_listened_on
 from opsconsole_agent.engine.setup import SetupFailed
 from opsconsole_agent.engine.side_process import SideProcesses, attempt_of
@@ -60,6 +60,7 @@ _CAUSES: Mapping[type, EndCause] = {
 _MOMENTARY = (PortTaken, ContentAway, DiskFull, NoRoom, CheckpointGone)
 """Only the moment is to blame, so the attempt is to be tried again at no cost."""
 
+_SIGNAL_AGAIN_S = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -275,14 +276,21 @@ class ProcessEngine:
             self._spawn(self._signal_leader(attempt_id, signal))
 
     async def _signal_leader(self, attempt_id: AttemptId, name: str) -> None:
+        """As soon as the leader minds the signal, which would end it before: while it still imports what it needs, say."""
         try:
             pids = (await self.pids()).get(attempt_id, [])
         except OpsconsoleError as error:
             _log.info("a signal was not sent: %s", error)
             return
         with contextlib.suppress(psutil.Error):
-            if (leader := leader_of(pids)) is not None:
-                leader.send_signal(Signals[f"SIG{name}"])
+            leader, signal = leader_of(pids), Signals[f"SIG{name}"]
+            while (
+                leader is not None and leader.is_running() and pause_flag.is_up(self._staging.state.folder(attempt_id))
+            ):
+                if minds(leader.pid, signal):
+                    leader.send_signal(signal)
+                    return
+                await asyncio.sleep(_SIGNAL_AGAIN_S)
 
     def withdraw_ask(self, attempt_id: AttemptId) -> None:
         """See Engine."""

@@ -1,6 +1,7 @@
 """The flag by which an attempt sees that it is to save a checkpoint and to end: a file in its folder."""
 
 import contextlib
+import os
 
 from opsconsole_agent.keeper import state_file
 
@@ -19,3 +20,8 @@ def put_up(folder: str) -> None:
 def take_down(folder: str) -> None:
     """Take the flag down, if it is up."""
     state_file.clear(path_in(folder))
+
+
+def is_up(folder: str) -> bool:
+    """Whether the flag is up."""
+    return os.path.lexists(path_in(folder))

@@ -193,8 +193,8 @@ def _ids(jobs: Sequence[JobRow], states: AbstractSet[str]) -> tuple[str, ...]:
 
 
 def _plan(verb: str, ids: tuple[str, ...], jobs: Sequence[JobRow]) -> Plan:
-    rest = [job for job in jobs if job.id not in set(ids)]
-    return Plan(verb, ids, left_out=_standing(rest))
+    meant = set(ids)
+    return Plan(verb, ids, left_out=_standing([job for job in jobs if job.id not in meant]))
 
 
 def _refusal(jobs: Sequence[JobRow], advice: Mapping[_Kind, str]) -> str:

@@ -1,9 +1,10 @@
 """Doing what an operator asked for: confirm what destroys, ask the coordinator, say what was done."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
-from opsconsole.ask import ask
+from opsconsole.ask import act, ask
 from opsconsole.queue_moves import moves_of
 from opsconsole_console.model import plan as verbs
 from opsconsole_console.model.model import Model
@@ -11,7 +12,6 @@ from opsconsole_console.model.plan import Plan
 from opsconsole_console.service.source import FleetSource
 from opsconsole_protocol.api import (
     Act,
-    ActResult,
     Done,
     JobRow,
     SetParallel,
@@ -38,6 +38,9 @@ class OperatorDialog(Protocol):
         """Show a toast."""
 
 
+_AT_ONCE = 50
+_ACTED_AT_ONCE = 5_000
+"""For how many jobs a verb is asked for in one request: so the coordinator has time for others between them."""
 _PAUSES = {"freeze": PauseBy.FREEZE, "checkpoint": PauseBy.CHECKPOINT}
 
 
@@ -68,7 +71,8 @@ class Operations:
         """Cancel after a question that names what would end."""
         plan = verbs.plan_cancel(jobs)
         if plan.ids:
-            doomed = [job for job in jobs if job.id in plan.ids]
+            meant = set(plan.ids)
+            doomed = [job for job in jobs if job.id in meant]
             detail = verbs.cancel_detail(doomed, plan.left_out)
             if not await self._dialog.confirm(verbs.cancel_question(doomed), detail, "Cancel it"):
                 return False
@@ -105,10 +109,7 @@ class Operations:
             return False
 
         async def change() -> str:
-            notices = [
-                (await ask(self._source, SetPriority(id=job_id, priority=by, relative=True), Done)).text
-                for job_id in plan.ids
-            ]
+            notices = await self._change_priorities(plan.ids, by)
             notice = notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(notices)} jobs"
             return notice + (f"; {plan.left_out}" if plan.left_out else "")
 
@@ -121,13 +122,19 @@ class Operations:
             return False
 
         async def change() -> str:
-            notices = [
-                (await ask(self._source, SetPriority(id=f"{job_id}/{span}", priority=by, relative=True), Done)).text
-                for span in spans_of(indices)
-            ]
+            notices = await self._change_priorities([f"{job_id}/{span}" for span in spans_of(indices)], by)
             return notices[0] if len(notices) == 1 else f"priority {by:+d} for {len(indices)} tasks"
 
         return await self._do_and_say(change)
+
+    async def _change_priorities(self, ids: Sequence[str], by: int) -> list[str]:
+        """What came of each, several at a time, which the coordinator stores at once. Raises what the first that failed raised."""
+        notices: list[str] = []
+        for place in range(0, len(ids), _AT_ONCE):
+            requests = (SetPriority(id=one, priority=by, relative=True) for one in ids[place : place + _AT_ONCE])
+            answers = await asyncio.gather(*(ask(self._source, one, Done) for one in requests))
+            notices += [answer.text for answer in answers]
+        return notices
 
     async def move(self, jobs: Sequence[JobRow], where: Where) -> bool:
         """Move waiting jobs one place earlier or later: those of one person, project and priority together, in their order."""
@@ -172,7 +179,7 @@ class Operations:
             return False
 
         async def change() -> str:
-            answer = await ask(self._source, Act(verb=plan.verb, ids=plan.ids, by=plan.by), ActResult)
+            answer = await act(self._source, Act(verb=plan.verb, ids=plan.ids, by=plan.by), _ACTED_AT_ONCE)
             return verbs.outcome(plan.verb, answer, self._names(plan.ids), plan.left_out)
 
         return await self._do_and_say(change)

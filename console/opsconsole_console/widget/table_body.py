@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from textual.geometry import Region
@@ -235,6 +236,10 @@ class TableBody(VirtualView, Generic[IdT, RowT]):
         if not self._marks:
             return []
         return [row_id for row_id in self._order if row_id in self._marks]
+
+    def some_marked(self, limit: int) -> list[IdT]:
+        """At most `limit` of the marked rows that are shown, whichever: for what is asked with each key."""
+        return list(islice((row_id for row_id in self._marks if row_id in self._order), limit))
 
     def set_unknown(self, text: str) -> None:
         """Say this where there are no rows, for as long as nobody knows whether there are; empty once it is known."""

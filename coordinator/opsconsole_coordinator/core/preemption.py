@@ -75,7 +75,7 @@ class Preemption:
                 chosen += units
                 before = len(trial.claims)
                 trial.leave_out(attempt for unit in units for attempt in unit.attempts)
-                trial.claim(1)
+                trial.claim(count - before)
                 if len(trial.claims) == before:
                     break
             if job.spec.gang and len(trial.claims) < count:

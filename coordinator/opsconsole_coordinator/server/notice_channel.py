@@ -5,10 +5,14 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import h11
@@ -17,12 +21,16 @@ import msgspec
 from opsconsole_coordinator.notice.rule import Command, Notice, Webhook, signature
 from opsconsole_protocol.error import InvalidRequest, OpsconsoleError
 
+T = TypeVar("T")
+
 log = logging.getLogger("opsconsole.coordinator.notices")
 
 WEBHOOK_S = 15.0
 COMMAND_S = 60.0
 OUTPUT_BYTES = 2_000
 """How much of what a program prints goes into the log."""
+ANSWER_BYTES = 65_536
+"""How much a webhook may send before its status is known: one that only ever says *continue* keeps nobody busy."""
 _READ_BYTES = 65_536
 _AGAIN = frozenset({408, 429})
 
@@ -75,7 +83,7 @@ async def deliver(channel: Webhook | Command, notice: Notice) -> None:
     if isinstance(channel, Command):
         await _run(channel, notice)
         return
-    secret = await asyncio.to_thread(secret_of, channel)
+    secret = await _aside(lambda: secret_of(channel))
     try:
         async with asyncio.timeout(WEBHOOK_S):
             status = await _post(_address(channel.url), notice, secret)
@@ -133,21 +141,67 @@ async def _post(parts: SplitResult, notice: Notice, secret: bytes | None) -> int
     data = exchange.send(h11.Request(method="POST", target=target, headers=headers)) or b""
     data += exchange.send(h11.Data(data=body)) or b""
     data += exchange.send(h11.EndOfMessage()) or b""
-    context = await asyncio.to_thread(ssl.create_default_context) if is_tls else None
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if is_tls else 80), ssl=context)
+    context = await _aside(ssl.create_default_context) if is_tls else None
+    host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
+    sock = await _connect(host, port)
+    try:
+        reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host if is_tls else None)
+    except BaseException:
+        sock.close()
+        raise
     try:
         writer.write(data)
         await writer.drain()
+        left = ANSWER_BYTES
         while True:
             event = exchange.next_event()
             if isinstance(event, h11.Response):
                 return event.status_code
             if event is h11.NEED_DATA:
-                exchange.receive_data(await reader.read(_READ_BYTES))
+                if not left:
+                    raise NotDelivered(f"its answer has no status within {ANSWER_BYTES} bytes")
+                received = await reader.read(left)
+                left -= len(received)
+                exchange.receive_data(received)
             elif isinstance(event, h11.ConnectionClosed):
                 raise ConnectionResetError(0, "it hung up without an answer")
     finally:
         writer.transport.abort()
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a name that can be reached. Raises OSError and UnicodeError."""
+    found = await _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    failure = OSError(0, "the name has no address")
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Wait for what may hang (a resolver, a disk of the network) in a thread of its own: whoever comes next doesn't queue behind it, and no end waits for it."""
+    found: Future[T] = Future()
+    found.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="notice", daemon=True).start()
+    return await asyncio.wrap_future(found)
 
 
 async def _run(channel: Command, notice: Notice) -> None:

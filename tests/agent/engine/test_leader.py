@@ -2,13 +2,15 @@
 
 import itertools
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from opsconsole_agent.engine.leader import leader_of
+from opsconsole_agent.engine.leader import leader_of, minds
 
 SHELL = "sleep 60 & setsid sleep 60 & echo up; wait"
 
@@ -43,3 +45,28 @@ def test_there_is_none_where_it_has_ended(pids: list[int]) -> None:
     """What it has left in its session doesn't take its place."""
     assert leader_of([pid for pid in pids[1:] if os.getsid(pid) == pids[0]]) is None
     assert leader_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "is_minded"),
+    [
+        ("", False),
+        ("signal.signal(signal.SIGUSR1, print)", True),
+        ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", True),
+        ("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])", True),
+        ("signal.signal(signal.SIGUSR2, print)", False),
+    ],
+)
+def test_a_process_minds_a_signal_once_it_has_said_what_comes_of_it(said: str, is_minded: bool) -> None:
+    script = f"import signal, time\n{said}\nprint('up', flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert minds(process.pid, signal.SIGUSR1) is is_minded
+        process.kill()
+
+
+def test_one_that_is_gone_counts_as_if_it_minded() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    assert minds(process.pid, signal.SIGUSR1)

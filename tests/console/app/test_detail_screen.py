@@ -134,6 +134,22 @@ async def test_the_log_of_the_task_under_the_cursor_is_shown(source: RecordedSou
         assert there.screen_name == "MainScreen"
 
 
+async def test_of_very_many_tasks_a_small_terminal_shows_rows_too(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocks, one for some tasks each, leave the table its place."""
+    detail = recorded.DETAILS["train-lr3"]
+    many = tuple(replace(detail.tasks[0], id=f"{detail.job.id}/task-{at}", index=at, attempts=()) for at in range(900))
+    monkeypatch.setitem(recorded.DETAILS, "train-lr3", replace(detail, tasks=many))
+    source.enlarge("42f", len(many))
+    async with stage(source, SMALL) as there:
+        screen = await opened_job(there, "42f")
+        await there.settle()
+        assert screen.query_one(TaskPane).table.total > 2
+        assert "task 0 " in there.text()
+        assert "task 1 " in there.text()
+
+
 async def test_a_failed_task_is_shown_at_its_traceback(source: RecordedSource) -> None:
     source.log.say("Traceback (most recent call last):", *(f'  File "train.py", line {n}' for n in range(60)),
                    "ValueError: loss is NaN", *("cleaning up" for _ in range(60)))  # fmt: skip

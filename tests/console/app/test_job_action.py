@@ -1,5 +1,6 @@
 """Verbs: each key asks the coordinator for the right thing and says what was done."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,17 @@ from textual.widgets import Input
 
 from opsconsole.transfer import fetch_memory
 from opsconsole.transfer.pending import PendingFetch
-from opsconsole_protocol.api import Act, ListJobs, SetPriority, SetWorker, ShowJob, SubmitJobs
+from opsconsole_protocol.api import (
+    Act,
+    AnyAnswer,
+    AnyRequest,
+    JobRow,
+    ListJobs,
+    SetPriority,
+    SetWorker,
+    ShowJob,
+    SubmitJobs,
+)
 from opsconsole_protocol.error import Conflict
 from opsconsole_protocol.ids import JobId
 from tests.console.app.source import RecordedSource
@@ -209,3 +220,52 @@ async def test_again_fills_the_dialog_from_the_job(
         assert "'clips of may.h5'" in there.text()
         assert there.app.screen.query_one("#field-fetch", Input).value == "'models/*:/home/ana/out'"
         assert not source.asked(ListJobs)
+
+
+async def test_a_key_with_many_marked_costs_no_more_than_with_some(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The footer is told anew with each key what to offer, and looks at some of the marked jobs."""
+    row = next(one for one in source.snapshot.jobs if one.id == "6a0rj8w5te")
+    source.snapshot = replace(
+        source.snapshot, jobs=(*source.snapshot.jobs, *(replace(row, id=f"{index:010}") for index in range(2_000)))
+    )
+    looked: list[str] = []
+    async with stage(source) as there:
+        await there.press("asterisk")
+        assert "marked" in there.text()
+        look_up = there.app.model.job
+
+        def noted(job_id: str) -> JobRow | None:
+            looked.append(job_id)
+            return look_up(job_id)
+
+        monkeypatch.setattr(there.app.model, "job", noted)
+        await there.press("down")
+        assert "Hold" in there.text()
+    assert len(looked) < 2_000
+
+
+async def test_priorities_of_many_are_changed_several_at_a_time(
+    source: RecordedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = next(one for one in source.snapshot.jobs if one.id == "6a0rj8w5te")
+    many = tuple(replace(row, id=f"{index:010}") for index in range(120))
+    source.snapshot = replace(source.snapshot, jobs=many)
+    under_way, most, answer = 0, 0, source.request
+
+    async def request(asked: AnyRequest) -> AnyAnswer:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return await answer(asked)
+
+    monkeypatch.setattr(source, "request", request)
+    async with stage(source) as there:
+        await there.press("asterisk", "plus")
+        await there.until(lambda: there.toasts)
+        assert there.toasts[-1] == "priority +1 for 120 jobs"
+        assert {one.id for one in asked(there) if isinstance(one, SetPriority)} == {one.id for one in many}
+    assert 10 < most < 64

@@ -116,6 +116,16 @@ async def test_matches_beyond_what_is_shown_are_counted_and_let_go_again(monkeyp
         await there.until(lambda: pane.table.total == before + 1)
 
 
+async def test_live_jobs_that_match_are_all_shown_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_pane, "_FOUND_MAX", 1)
+    async with stage(with_older()) as there:
+        pane = there.app.main.job_pane
+        pane.set_filter("state in running,pending", inverted=False)
+        await there.until(lambda: pane.coverage == ALL)
+        assert pane.table.shown > 1
+        assert pane._matched == pane.table.shown
+
+
 async def test_a_filter_on_events_looks_at_all_of_them() -> None:
     source = RecordedSource()
     first = recorded.EVENTS[-1].seq

@@ -1,9 +1,12 @@
 """What a key means for a selection of jobs."""
 
+from collections.abc import Callable, Sequence
+
 import pytest
 from msgspec.structs import replace
 
 from opsconsole_console.model import plan as verbs
+from opsconsole_console.model.plan import Plan
 from opsconsole_protocol.api import ActResult, JobRow
 from tests.console.app import recorded
 
@@ -108,3 +111,32 @@ def test_what_was_done_is_said_in_a_line() -> None:
     assert outcome("pause", ("a", "paused"), ("b", "it has just ended"), refused=("b",)) == (
         "1 job paused; 1 not: it has just ended"
     )
+
+
+class CountedId(str):
+    """An id that counts how often it is looked up or compared."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __hash__(self) -> int:
+        CountedId.looks += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        CountedId.looks += 1
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("plan", [verbs.plan_hold, verbs.plan_cancel, verbs.plan_retry, verbs.plan_priority])
+def test_what_is_planned_for_ten_times_as_many_takes_ten_times_as_long(
+    plan: Callable[[Sequence[JobRow]], Plan],
+) -> None:
+    def looks(number: int) -> int:
+        waits = replace(ROWS["eval"], state="blocked" if plan is verbs.plan_retry else "pending")
+        many = [replace(waits, id=CountedId(index)) for index in range(number)]
+        CountedId.looks = 0
+        assert len(plan(many).ids) == number
+        return CountedId.looks
+
+    assert looks(1_000) <= 11 * looks(100)

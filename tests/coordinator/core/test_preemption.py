@@ -256,6 +256,31 @@ def test_all_a_gang_needs_makes_way_or_nothing(world: World) -> None:
     assert {worker.started().job_id for worker in workers} == {gang.id}
 
 
+def test_a_gang_makes_way_for_a_gang(world: World) -> None:
+    workers = [world.worker(name) for name in ("w1", "w2")]
+    low = world.submit(gang=True, num_tasks=2)
+    attempts = [worker.started() for worker in workers]
+    gang = world.submit(priority=URGENT, gang=True, num_tasks=2)
+    for worker, attempt in zip(workers, attempts, strict=True):
+        way(worker, attempt, link.Mode.STOP)
+        worker.killed(attempt)
+    assert {worker.started().job_id for worker in workers} == {gang.id}
+    assert state(low) == "pending"
+
+
+def test_no_more_make_way_than_it_takes_where_one_gives_room_for_several_tasks(world: World) -> None:
+    worker = world.worker(slots=4, gpus=gpus(4))
+    _, first = run(world, worker, gpus=2)
+    world.pass_ms(1_000)
+    _, second = run(world, worker, gpus=2)
+    urgent = world.submit(priority=URGENT, gpus=1, num_tasks=2)
+    world.pass_ms(1_000)
+    way(worker, second, link.Mode.STOP)
+    assert first.want.mode is link.Mode.RUN
+    worker.killed(second)
+    assert [worker.started().job_id for _ in urgent.tasks] == [urgent.id] * 2
+
+
 def test_after_others_have_made_way_in_vain_no_more_do_for_a_while(world: World) -> None:
     worker = world.worker(slots=2, gpus=gpus(1))
     _, attempt = run(world, worker, gpus=1)

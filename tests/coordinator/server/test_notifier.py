@@ -1,9 +1,13 @@
 """Notices leave a real coordinator: to a real HTTP server that behaves, fails or lies, and to programs."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -301,3 +305,48 @@ async def test_what_rules_that_are_gone_left_is_not_delivered(tmp_path: Path, re
 async def test_a_host_that_cannot_be_is_one_line() -> None:
     with pytest.raises(NotDelivered, match="can't be reached"):
         await deliver(Webhook("http://a..b/"), trial("lab", "1", 1))
+
+
+async def test_names_that_a_resolver_never_answers_for_hold_up_no_other_rule(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than threads that all share."""
+    real, go_on, asked = socket.getaddrinfo, threading.Event(), list[str]()
+
+    def resolve(host: str, *rest: object, **named: object) -> object:
+        if host.endswith(".lab"):
+            asked.append(host)
+            go_on.wait()
+            raise OSError(0, "no answer")
+        return real(host, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    many = 2 * min(32, (os.cpu_count() or 1) + 4)
+    channels = [Webhook(f"http://hooks-{index}.lab/") for index in range(many)]
+    hanging = [asyncio.create_task(deliver(channel, trial("lab", "1", 1))) for channel in channels]
+    try:
+        await until(lambda: len(asked) >= min(32, (os.cpu_count() or 1) + 4))
+        await deliver(hook(receiver, tmp_path=tmp_path).channel, trial("lab", "1", 1))
+        assert len(receiver.told) == 1
+        await until(lambda: len(asked) == many)
+    finally:
+        go_on.set()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_a_receiver_that_only_ever_says_go_on_is_hung_up_on() -> None:
+    closed = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+                await writer.drain()
+        closed.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(NotDelivered, match="no status within 65536 bytes"):
+        await deliver(Webhook(f"http://127.0.0.1:{port}/"), trial("lab", "1", 1))
+    await closed.wait()
+    server.close()

@@ -123,11 +123,11 @@ def label_of(line: Line) -> str:
     return line.left.spans[0][0].strip()
 
 
-def task_grid(tasks: Sequence[TaskRow], cells: int) -> list[Line]:
+def task_grid(tasks: Sequence[TaskRow], cells: int, lines_max: int = _GRID_LINES_MAX) -> list[Line]:
     """One block a task, coloured by its state; several tasks a block where there are very many."""
     if len(tasks) < 2 or cells < 4:
         return []
-    room = cells * _GRID_LINES_MAX
+    room = cells * min(lines_max, _GRID_LINES_MAX)
     step = -(-len(tasks) // room)
     shown = [_worst(tasks[at : at + step]) for at in range(0, len(tasks), step)]
     lines = []

@@ -21,6 +21,8 @@ from opsconsole_protocol.task_selection import task_properties
 
 _FRAME_LINES = 3
 """Edges and header."""
+_ROWS_MIN = 3
+"""Rows that the table has first: on a small screen there are more tasks to a block, and fewer lines of them."""
 _HOTKEYS = {"task": "K", "state": "S", "where": "W", "time": "I", "memory": "M"}
 
 
@@ -74,7 +76,8 @@ class TaskPane(TablePane[TaskLine]):
         self._show_grid()
 
     def _show_grid(self) -> None:
-        self._grid.show(task_grid(self._tasks, self.size.width - 4))
+        lines = self.size.height - _FRAME_LINES - _ROWS_MIN
+        self._grid.show(task_grid(self._tasks, self.size.width - 4, max(1, lines)))
 
     @property
     def wanted_lines(self) -> int:

@@ -33,6 +33,8 @@ PAUSE_S = 0.3
 _AGAIN_S = 2.0
 _NEAR_END_ROWS = 20
 _PAGE_JOBS = 500
+_OFFERED_FOR = 100
+"""How many of the marked jobs the footer looks at, which it does with each key."""
 
 
 class JobPane(TablePane[JobRow], JobActions):
@@ -46,7 +48,6 @@ class JobPane(TablePane[JobRow], JobActions):
         self._source = source
         self._older_jobs = OlderJobs(source, model)
         self._is_searched = False
-        self._is_all_found = False
         self._matched = 0
         """How many of all jobs the coordinator found to match, as far as it has looked."""
         super().__init__(number=2, title="Jobs", id="jobs")
@@ -78,7 +79,13 @@ class JobPane(TablePane[JobRow], JobActions):
         return sorted(job_filter.FIELDS)
 
     def selected_jobs(self) -> Sequence[JobRow]:
-        ids = self.table.marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
+        return self._jobs(self.table.marked)
+
+    def offered_jobs(self) -> Sequence[JobRow]:
+        return self._jobs(self.table.some_marked(_OFFERED_FOR))
+
+    def _jobs(self, marked: Sequence[str]) -> Sequence[JobRow]:
+        ids = marked or ([self.table.cursor_id] if self.table.cursor_id is not None else [])
         return [row for row in map(self._model.job, ids) if row is not None]
 
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
@@ -121,7 +128,7 @@ class JobPane(TablePane[JobRow], JobActions):
 
     def set_filter(self, text: str, *, inverted: bool | None = None) -> None:
         super().set_filter(text, inverted=inverted)
-        self._is_searched = self._is_all_found = False
+        self._is_searched = False
         self._matched = 0
         self._model.forget_found(self.table.marked)
         self._update_coverage()
@@ -137,6 +144,18 @@ class JobPane(TablePane[JobRow], JobActions):
             self.set_coverage(ALL)
         elif self.filter.empty or not self._is_searched:
             self.set_coverage(Coverage(Extent.PART, looking=not self.filter.empty))
+        else:
+            note = f"the newest {self._shown_max:,} of {self._matched:,} that match are shown"
+            self.set_coverage(Coverage(Extent.PART, note=note))
+
+    @property
+    def _shown_max(self) -> int:
+        """How many of those that match are shown at least, if there are as many: all that live are here, and so many of the others."""
+        return max(_FOUND_MAX, self.table.shown)
+
+    @property
+    def _is_all_found(self) -> bool:
+        return self._is_searched and self._matched <= self._shown_max
 
     def count_text(self) -> str:
         total = max(self._model.fleet.jobs_total, self.table.total)
@@ -166,12 +185,7 @@ class JobPane(TablePane[JobRow], JobActions):
             more, request = answer.more, next_page(request, answer)
             self.show_state()
         self._is_searched = True
-        self._is_all_found = self._matched <= _FOUND_MAX
-        if self._is_all_found:
-            self._update_coverage()
-        else:
-            note = f"the newest {_FOUND_MAX:,} of {self._matched:,} that match are shown"
-            self.set_coverage(Coverage(Extent.PART, note=note))
+        self._update_coverage()
         self.subject = self._missing_text()
 
     def _missing_text(self) -> str:

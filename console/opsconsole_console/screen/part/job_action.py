@@ -90,6 +90,10 @@ class JobActions(Widget):
         """The marked jobs, or else the one under the cursor."""
         raise NotImplementedError
 
+    def offered_jobs(self) -> Sequence[JobRow]:
+        """Those of them, all or some, by which the footer is told what to offer."""
+        return self.selected_jobs()
+
     def unmark_jobs(self, job_ids: Collection[str]) -> None:
         """Take the marks off jobs that something was done with."""
 
@@ -101,7 +105,7 @@ class JobActions(Widget):
         verb = action.removeprefix("job_")
         if verb not in _OFFERED:
             return None
-        jobs = self.selected_jobs()
+        jobs = self.offered_jobs()
         return verb in verbs.fitting_verbs(jobs) if jobs else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

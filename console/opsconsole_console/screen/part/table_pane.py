@@ -112,7 +112,7 @@ class TablePane(Pane, Generic[RowT]):
         parts = [self.filter.label] if not self.filter.empty else []
         marked = len(self.table.marked)
         if marked:
-            parts.insert(0, f"{marked} marked")
+            parts.insert(0, f"{marked:,} marked")
         if not self.filter.empty:
             parts.append(self.count_text())
         self.state = self._unreadable or "  ".join(parts)
@@ -125,7 +125,7 @@ class TablePane(Pane, Generic[RowT]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Let escape bubble up where there is nothing to undo here."""
         if action == "back":
-            return self.zoomed or bool(self.table.marked) or not self.filter.empty
+            return self.zoomed or bool(self.table.some_marked(1)) or not self.filter.empty
         return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
