@@ -21,10 +21,10 @@ from typing import Any
 from bench.deployment import Deployment, wait_for
 from bench.process_usage import read_cpu_s, read_memory_mb
 from bench.row import Row
+from bench.scheduler import KINDS
 from bench.simulation import Simulation, serve
 from opsconsole import Client, JobSpec, SyncClient
 from opsconsole_coordinator.store.schema import prepare
-from opsconsole_protocol.spec import Resources
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -38,10 +38,6 @@ ROUNDS = 3
 ASK_EVERY_S = 0.01
 SETTLE_S = 2.0
 TIMEOUT_S = 120.0
-_KINDS = (
-    Resources(), Resources(cpus=1), Resources(cpus=4, memory_mb=8_000), Resources(gpus=1), Resources(gpus=1, gpu_memory_mb=20_000),
-    Resources(gpus=2), Resources(gpus=4), Resources(gpus=8), Resources(gpus=1, cpus=8, memory_mb=64_000), Resources(gpus=2, cpus=16),
-)  # fmt: skip
 
 
 def run(base: Path, jobs: int = JOBS, at_once: int = AT_ONCE) -> Iterator[Row]:
@@ -149,7 +145,7 @@ class Submitter:
     def _make(self) -> JobSpec:
         self._number += 1
         command = ("python", "train.py", "--config", "configs/large.yaml", "--seed", str(self._number))
-        return JobSpec(command=command, resources=self._random.choice(_KINDS), project=f"p{self._number % 5}")
+        return JobSpec(command=command, resources=self._random.choice(KINDS), project=f"p{self._number % 5}")
 
 
 if __name__ == "__main__":

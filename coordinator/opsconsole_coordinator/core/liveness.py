@@ -9,7 +9,8 @@ from opsconsole_coordinator.core.leaving import watch_leaving
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, ProjectStatus, Worker
 from opsconsole_coordinator.core.offering import watch_offers
 from opsconsole_coordinator.core.reserving import watch_reservations
-from opsconsole_coordinator.core.schedule import retract_waiting, schedule
+from opsconsole_coordinator.core.retraction import retract_waiting
+from opsconsole_coordinator.core.schedule import schedule
 from opsconsole_coordinator.core.skew import note_clock
 from opsconsole_coordinator.core.time_limit import watch_limits, watch_saving
 from opsconsole_coordinator.core.trouble import note_troubles

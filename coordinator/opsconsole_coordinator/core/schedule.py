@@ -7,9 +7,7 @@ from msgspec.structs import replace
 
 from opsconsole_coordinator.core import checkpointing, gang_placement, reservation
 from opsconsole_coordinator.core.assignment import assign
-from opsconsole_coordinator.core.capacity import has_room
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of, is_particular
-from opsconsole_coordinator.core.desired import set_want
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.judgement import Offer
 from opsconsole_coordinator.core.market import Market, Room
@@ -34,13 +32,8 @@ from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation import put_reservation
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.turns import Turns
-from opsconsole_protocol import link
 from opsconsole_protocol.ids import JobId, WorkerId
-from opsconsole_protocol.state import AttemptState, WorkerConnection
-
-RETRACT_AFTER_MS = 2_000
-"""An attempt that waits for a slot for longer than this may move to a free worker."""
-
+from opsconsole_protocol.state import WorkerConnection
 
 JUDGED_A_TICK = 2_000
 """How many offers are looked at in a tick, to say anew why jobs wait: some groups' after the other where that is less than all.
@@ -482,31 +475,3 @@ def _wait_for_confirmation(fleet: Fleet) -> None:
     for group in fleet.order.groups:
         for _, job_id in group.jobs[:TOLD_MAX]:
             fleet.note_reason(fleet.jobs[job_id], "the store was restored from a backup: an admin has to confirm that")
-
-
-def retract_waiting(fleet: Fleet, now_ms: int) -> None:
-    """Take back attempts that wait behind others on a worker while another worker could start them."""
-    taken: dict[WorkerId, int] = {}
-    for worker in fleet.workers.values():
-        if worker.slots_left() >= 0:
-            continue
-        for attempt in list(worker.live.values()):
-            if attempt.state is not AttemptState.ASSIGNED or now_ms - attempt.assigned_at_ms < RETRACT_AFTER_MS:
-                continue
-            job = fleet.jobs.get(attempt.job_id)
-            if job is None or job.spec.gang or job.fault or attempt.want.mode is not link.Mode.RUN:
-                continue
-            demand = Demand(job.spec, job.requirements, person=job.submitted_by)
-            others = (
-                collect_offer(fleet, other, demand, now_ms)
-                for other in fleet.workers.values()
-                if other is not worker and has_room(other, demand.gpus, demand.capacities, demand.share_mb)
-            )
-            best = Ranking(fleet, job.spec, job.id).choose(others)
-            if best is None:
-                break
-            room = best.worker.slots_left()
-            if taken.get(best.worker.id, 0) >= room:
-                break
-            taken[best.worker.id] = taken.get(best.worker.id, 0) + 1
-            set_want(fleet, attempt, link.Want(mode=link.Mode.RETRACT, reason="moves to a free worker"))

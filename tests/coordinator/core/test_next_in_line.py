@@ -149,3 +149,25 @@ def test_it_waits_for_nobody_who_started_after_it_was_next(first: int) -> None:
 def test_without_a_kept_place_it_would_starve() -> None:
     with mock.patch.object(schedule, "reserve_room", return_value=None):
         assert not all(stream(seed)[0] for seed in range(20))
+
+
+@pytest.mark.parametrize("judged", [0, schedule.JUDGED_A_TICK])
+def test_what_was_kept_for_one_that_starts_elsewhere_is_kept_for_the_next(world: World, judged: int) -> None:
+    one, two = (world.worker(name, slots=2, properties={"cpus": 2}) for name in ("w1", "w2"))
+    world.submit(num_tasks=4, resources=Resources(cpus=1))
+    running = [two.started(), two.started()]
+    one.started(), one.started()
+    heads = [world.submit(priority=1, resources=Resources(cpus=2)) for _ in range(3)]
+    assert one.record.reserved is not None
+    assert one.record.reserved.job_id == heads[0].id
+    end(two, running[0])
+    with mock.patch.object(schedule, "JUDGED_A_TICK", judged), mock.patch.object(
+        schedule, "collect_offers", side_effect=schedule.collect_offers
+    ) as looked:  # fmt: skip
+        end(two, running[1])
+    assert two.started().job_id == heads[0].id
+    assert one.record.reserved is not None
+    assert one.record.reserved.job_id == heads[1].id, "it is kept for the next, who needs as much"
+    if not judged:
+        assert not looked.called, "nobody had to be looked at for that"
+    world.check()

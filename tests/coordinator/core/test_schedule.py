@@ -2,9 +2,9 @@
 
 import pytest
 
-from opsconsole_coordinator.core import schedule
 from opsconsole_coordinator.core.demand import PREFETCH_MAX, SHORT_TASK_MS
 from opsconsole_coordinator.core.model import Job
+from opsconsole_coordinator.core.retraction import RETRACT_AFTER_MS
 from opsconsole_protocol import link
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import Resources
@@ -113,7 +113,7 @@ def test_what_waits_behind_others_is_taken_back_when_another_worker_is_free(worl
     running = one.assigned()
     one.run(running)
     waiting = [one.assigned() for _ in range(4)]
-    world.pass_ms(schedule.RETRACT_AFTER_MS + 500)
+    world.pass_ms(RETRACT_AFTER_MS + 500)
     assert not one.inbox, "nobody else could start them"
     two = world.worker("w2", slots=2)
     world.pass_ms(500)
@@ -134,7 +134,7 @@ def test_what_has_started_meanwhile_is_not_taken_back(world: World) -> None:
     one.started()
     second = one.assigned()
     world.worker("w2")
-    world.pass_ms(schedule.RETRACT_AFTER_MS + 500)
+    world.pass_ms(RETRACT_AFTER_MS + 500)
     assert one.take(link.SetWant).want.mode is Mode.RETRACT
     one.run(second)
     assert one.take(link.SetWant).want.mode is Mode.RUN
@@ -146,7 +146,7 @@ def test_a_retraction_that_is_lost_with_its_worker_costs_nothing(world: World) -
     one.started()
     second = one.assigned()
     two = world.worker("w2")
-    world.pass_ms(schedule.RETRACT_AFTER_MS + 500)
+    world.pass_ms(RETRACT_AFTER_MS + 500)
     one.take(link.SetWant)
     one.disconnect()
     world.pass_ms(61_000)
