@@ -7,6 +7,7 @@ import pytest
 
 from opsconsole_coordinator.core import schedule, view
 from opsconsole_coordinator.core.model import Attempt, Job
+from opsconsole_coordinator.core.offer import collect_offers
 from opsconsole_protocol.spec import Resources
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.core.world import FakeWorker, World, gpus, state
@@ -162,7 +163,7 @@ def test_what_was_kept_for_one_that_starts_elsewhere_is_kept_for_the_next(world:
     assert one.record.reserved.job_id == heads[0].id
     end(two, running[0])
     with mock.patch.object(schedule, "JUDGED_A_TICK", judged), mock.patch.object(
-        schedule, "collect_offers", side_effect=schedule.collect_offers
+        schedule, "collect_offers", side_effect=collect_offers
     ) as looked:  # fmt: skip
         end(two, running[1])
     assert two.started().job_id == heads[0].id
