@@ -83,7 +83,8 @@ class _Pass:
         self._preemption = Preemption(fleet, now_ms)
         self._standings = Standings(fleet, now_ms)
         self._visited: set[JobId] = set()
-        self._statuses: dict[str, ProjectStatus] = {}
+        self._active: set[str] = set()
+        """Projects of which tasks may start, as far as they were looked at."""
         self._is_small = fleet.order.count_groups() * len(fleet.workers) <= JUDGED_A_TICK
         self._open = self._open_sizes()
         self._before: dict[WorkerId, Reserved] = {}
@@ -140,10 +141,10 @@ class _Pass:
                     self._turns.add(group)
 
     def _standing(self, line: Line) -> Standing | None:
-        status = self._statuses.get(line.project)
-        if status is None:
-            status = self._statuses[line.project] = self._fleet.project_status(line.project)
-        if status is ProjectStatus.ACTIVE:
+        if line.project in self._active:
+            return self._standings.of(line.project, line.person)
+        if self._fleet.project_status(line.project) is ProjectStatus.ACTIVE:
+            self._active.add(line.project)
             return self._standings.of(line.project, line.person)
         if not line.is_told:
             line.is_told = True

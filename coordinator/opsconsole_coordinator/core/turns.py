@@ -72,16 +72,17 @@ class Turns:
 
     def next(self) -> Group | None:
         """The group whose turn it is; None at the end. Without `pass_by` it has the next turn of its line, too."""
-        while self._heap:
-            first = self._heap[0]
+        heap = self._heap
+        while heap:
+            first = heap[0]
             line = first[4]
             number = self._first_of(line)
             standing = None if number is None else self._standing(line)
             if number is None or standing is None:
-                heappop(self._heap)
+                heappop(heap)
                 del self._lines[line]
             elif number != first[2] or standing != first[1]:
-                heapreplace(self._heap, (first[0], standing, number, first[3], line))
+                heapreplace(heap, (first[0], standing, number, first[3], line))
             else:
                 return self._groups[line][0][2]
         return None
@@ -94,7 +95,7 @@ class Turns:
             groups = self._groups[line] = [
                 (one.jobs[0][0], place, one)
                 for place, one in enumerate(line.groups)
-                if (one.ask.size in sizes or one in others or one in added) and one.jobs and one not in passed
+                if (one.ask.size in sizes or one in others or one in added) and one not in passed and one.jobs
             ]
             self._count += len(line.groups)
             heapify(groups)
