@@ -54,6 +54,9 @@ FENCE_AFTER_MIN_MS = 10_000
 REPEAT = "repeat"
 """The parameter that tells the repeats of one point from each other. It needs no place in the command: tasks find it in their environment."""
 
+DEFAULT_PROJECT = "default"
+"""That of jobs that name none."""
+
 PAUSE_SIGNALS = ("USR1", "USR2", "HUP", "INT", "TERM")
 
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
@@ -111,7 +114,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
     """Of a sweep: with `{name}` where the values of its parameters go, so that tasks can be added."""
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
-    project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = "default"
+    project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = DEFAULT_PROJECT
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     worker: str | None = None

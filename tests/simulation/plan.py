@@ -23,6 +23,7 @@ SAVES = "SAVES"
 """In its environment: each of its tasks saves checkpoints, or the `first` one for all."""
 """In the environment of a job whose tasks save a checkpoint at every step."""
 FAULTS_AT_ONCE_MAX = 10
+PEOPLE = ("ana", "ben", "cleo")
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ def _with_shares(plan: Plan) -> Plan:
         return _with_contest(plan, rng)
     if not 0.5 <= chance < 0.57:
         return plan
-    people = ("ana", "ben", "cleo")[: rng.randrange(1, 4)]
+    people = PEOPLE[: rng.randrange(1, 4)]
     jobs = tuple(replace(job, person=rng.choice(people)) for job in plan.jobs)
     jobs = tuple(
         replace(job, spec=msgspec.structs.replace(job.spec, num_tasks=max(job.spec.num_tasks, 3))) for job in jobs

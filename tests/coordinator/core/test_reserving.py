@@ -249,7 +249,6 @@ def test_what_can_not_be_is_refused_in_one_line(world: World) -> None:
     assert f"for ben from {spell_moment(first.from_ms)}" in refused(world, "w1", begins_in_ms=HOUR_MS + 1)
     assert first.id in refused(world, "w1", begins_in_ms=HOUR_MS - 1, maintenance=True)
     assert "no worker w9" in refused(world, "w1", "w9")
-    assert "no project vizion" in refused(world, "w1", project="vizion")
     assert "in one way" in refused(world, "w1", person="ben", project="default")
     assert "in one way" in refused(world, "w1", person="")
     assert "has 2 GPUs, not 3" in refused(world, "w1", gpus=3)

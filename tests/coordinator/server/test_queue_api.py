@@ -39,7 +39,7 @@ async def test_jobs_are_moved_popped_and_cleared(site: Site) -> None:
         assert (popped.job.id, popped.job.state, popped.spec.name) == (third.id, "killed", "c")
         held = await operator.call(api.PopJob(project="default", hold=True))
         assert (held.job.id, held.job.state) == (first.id, "held")
-        with pytest.raises(NotFound, match="no job waits of project vision"):
+        with pytest.raises(NotFound, match="there is no project vision"):
             await operator.call(api.PopJob(project="vision"))
         with pytest.raises(InvalidRequest, match="is a task: name the whole job"):
             await operator.call(api.MoveJob(id=f"{second.id}/task-0", where="first"))
