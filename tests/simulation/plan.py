@@ -301,7 +301,7 @@ def _with_shared_gpus(plan: Plan) -> Plan:
 
 
 def _shared(rng: random.Random, spec: JobSpec) -> JobSpec:
-    gpus = spec.resources.gpus or (0 if spec.gang or spec.worker else 1)
+    gpus = spec.resources.gpus_asked or (0 if spec.gang or spec.worker else 1)
     if not gpus or rng.random() < 0.3:
         return spec
     part = rng.choice((0.2, 0.4, 0.6))
@@ -423,7 +423,7 @@ def _with_uploads(
 
 def room_for(hosts: Sequence[HostPlan], spec: JobSpec) -> int:
     """How many tasks of a job run at once where nothing else does."""
-    gpus = spec.resources.gpus
+    gpus = spec.resources.gpus_asked
     allowed = [host for host in hosts if spec.worker in {None, host.name}]
     return sum(min(host.slots, len(host.gpus) // gpus if gpus else host.slots) for host in allowed)
 

@@ -61,7 +61,7 @@ class Draft:
     name: str = ""
     project: str = ""
     tasks: str = "1"
-    gpus: str = "0"
+    gpus: str = ""
     cpus: str = ""
     memory: str = ""
     gpu_memory: str = ""
@@ -126,7 +126,7 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         name=spec.name,
         project=spec.project,
         tasks=str(spec.num_tasks),
-        gpus=str(resources.gpus),
+        gpus="" if resources.gpus is None else str(resources.gpus),
         cpus=f"{resources.cpus:g}" if resources.cpus else "",
         memory=_spell_mb(resources.memory_mb),
         gpu_memory=_spell_mb(resources.gpu_memory_mb),
@@ -282,7 +282,7 @@ def _sweep_fields(
 def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
     read = reader.read
     resources = Resources(
-        gpus=read("gpus", lambda: _whole(draft.gpus, 0, GPUS_OF_TASK_MAX), 0),
+        gpus=read("gpus", lambda: _gpus(draft), None),
         cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
         memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
         gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
@@ -329,6 +329,15 @@ def _pause_by(text: str) -> PauseBy:
         return PauseBy(text.strip().lower() or PauseBy.FREEZE)
     except ValueError:
         raise InvalidRequest("freeze or checkpoint") from None
+
+
+def _gpus(draft: Draft) -> int | None:
+    if not draft.gpus.strip():
+        return None
+    gpus = _whole(draft.gpus, 0, GPUS_OF_TASK_MAX)
+    if not gpus and (draft.gpu_memory.strip() or draft.share.strip().lower() == "yes"):
+        raise InvalidRequest("0 is no GPU: clear this, or GPU mem and share")
+    return gpus
 
 
 def _share(draft: Draft) -> bool:

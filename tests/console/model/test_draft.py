@@ -85,6 +85,15 @@ def test_each_field_complains_for_itself(field: str, text: str, said: str) -> No
     assert said in checked.errors[field]
 
 
+@pytest.mark.parametrize("asked", [{"gpu_memory": "6G"}, {"share": "yes"}, {"gpu_memory": "6G", "share": "yes"}])
+def test_no_gpu_and_some_of_one_is_said_at_the_field(asked: dict[str, str]) -> None:
+    checked = drafts.check(replace(Draft(command="true", gpus="0"), **asked))  # type: ignore[arg-type]
+    assert checked.errors["gpus"] == "0 is no GPU: clear this, or GPU mem and share"
+    untouched = drafts.check(replace(Draft(command="true", gpu_memory="6G"), share=asked.get("share", "")))
+    assert untouched.spec is not None
+    assert untouched.spec.resources.gpus_asked == 1
+
+
 def test_all_errors_come_at_once_and_workers_can_still_be_asked() -> None:
     checked = drafts.check(Draft(command="", tasks="x", gpus="2"))
     assert set(checked.errors) == {"command", "tasks"}
