@@ -24,7 +24,7 @@ from opsconsole_coordinator.core.offering import without_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed, standstill
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
-from opsconsole_coordinator.core.ready import task_waits_for
+from opsconsole_coordinator.core.ready import task_waits_for, waiting_since_ms
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation_view import possible_start, reservation_row
 from opsconsole_coordinator.core.task import Task
@@ -163,6 +163,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         output_bytes=job.output_bytes,
         save_late=_save_late(fleet, job),
         place=job.number,
+        waiting_since_ms=waiting_since_ms(job),
     )
 
 

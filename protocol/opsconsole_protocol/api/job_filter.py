@@ -33,7 +33,7 @@ _STATES = tuple(map(str, TaskState))
 _NUMBERS = frozenset(
     {
         "priority", "num_tasks", "progress", "place", "created_at_ms", "started_at_ms", "finished_at_ms",
-        "duration_ms_estimate", "output_files", "output_bytes", "save_late",
+        "duration_ms_estimate", "output_files", "output_bytes", "save_late", "waiting_since_ms",
     }
 )  # fmt: skip
 _ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})

@@ -242,6 +242,25 @@ async def test_a_wait_counts_from_when_the_job_was_let_go(
     assert [one["job"] for one in receiver.notices] == [free.id, before.id, last.id]
 
 
+async def test_a_wait_counts_from_when_what_it_waited_for_had_ended(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for another job isn't told of, however long; once that has ended, it is told of in its own time."""
+    monkeypatch.setattr(notifier, "LOOK_EVERY_S", 0.02)
+    rule = NoticeRule(Webhook(receiver.url), frozenset({Occasion.WAIT}), wait_ms=300)
+    async with peer.site(tmp_path / "data", notices=(rule,)) as site, await site.operator() as operator:
+        first = await operator.submit(held=True)
+        after = await operator.submit(after_any=(first.id,))
+        free = await operator.submit()
+        await until(lambda: len(receiver.told) >= 1)  # `after` has been there for as long
+        await operator.call(api.Act(verb="cancel", ids=(first.id,)))
+        await until(lambda: len(receiver.told) >= 2)
+        row = (await operator.call(api.ShowJob(id=after.id))).detail.job
+    assert [one["job"] for one in receiver.notices] == [free.id, after.id]
+    assert row.waiting_since_ms is not None
+    assert row.waiting_since_ms >= row.created_at_ms + 300
+
+
 async def test_a_command_gets_variables_and_no_secret_and_says_why_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
