@@ -70,7 +70,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
     def explain(self, properties: Mapping[str, Any]) -> str:
         """Why `properties` don't meet this condition, in a few words."""
-        return f"needs {self}; {self.finding(properties)}"
+        return f"doesn't meet {self}: {self.finding(properties)}"
 
     def finding(self, properties: Mapping[str, Any]) -> str:
         """What `properties` have for this condition's key, in a few words."""

@@ -37,7 +37,9 @@ REQUESTS: dict[str, Any] = {
     "jobs_sorted": api.ListJobs(sort="name", ascending=True, cursor="c"),
     "submit_template_version": api.SubmitJobs(submissions=(api.Submission(JOB, SPEC),)),
 }
+SAID = api.Verdict(worker_id="w", worker="gpu-a", accepted=False, reason="is full", said=True)
 ANSWERS: dict[str, Any] = {
+    "why_said": api.WhyAnswer(job=WAITING_ROW, text="gpu-a is full", verdicts=(SAID,)),
     "template_list_more": api.TemplateList(templates=(TEMPLATE,), more=True),
     "templates_set": api.TemplatesSet(changes=(api.TemplateChange(name="fit", change="changed", version=3),)),
     "popped": api.Popped(job=JOB_ROW, spec=SPEC),

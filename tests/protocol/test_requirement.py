@@ -99,9 +99,11 @@ def test_a_refusal_points_at_the_first_word_not_understood(text: str, words: str
 
 
 def test_a_refusal_says_what_is_needed_and_what_there_is() -> None:
-    assert parse("gpu_memory_mb>=40000")[0].explain(WORKER) == "needs gpu_memory_mb>=40000; gpu_memory_mb is 24000"
-    assert parse("zone2=a")[0].explain(WORKER) == "needs zone2=a; zone2 is not set"
-    assert parse("tags=slow")[0].explain(WORKER) == "needs tags=slow; tags is fast,lab=3"
+    assert (
+        parse("gpu_memory_mb>=40000")[0].explain(WORKER) == "doesn't meet gpu_memory_mb>=40000: gpu_memory_mb is 24000"
+    )
+    assert parse("zone2=a")[0].explain(WORKER) == "doesn't meet zone2=a: zone2 is not set"
+    assert parse("tags=slow")[0].explain(WORKER) == "doesn't meet tags=slow: tags is fast,lab=3"
 
 
 @given(REQUIREMENTS, st.dictionaries(KEYS, PLAIN, max_size=3))

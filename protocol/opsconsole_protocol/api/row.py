@@ -434,6 +434,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """How much of what the job brings along the worker would be sent; null where it has all of it, or that is nothing."""
     supply: str = ""
     """How far the worker has that already, in words; empty where the job brings nothing along."""
+    said: bool = False
+    """The words of the answer that it comes with have its reason already."""
 
 
 class NeedRow(Row, frozen=True, kw_only=True):

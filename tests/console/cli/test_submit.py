@@ -52,7 +52,7 @@ def test_the_id_alone_is_on_stdout_and_the_story_on_stderr(run: Run, server: Fak
     assert check_job_id(job_id) in server.jobs
     assert ran.err.splitlines() == [
         "Found 1 available worker:",
-        "  - gpu-a (80GB, A100-80GB, estimate: 42m 00s)",
+        "  - gpu-a (80GB, A100-80GB, takes 42m 00s)",
         "  - gpu-b declined: busy",
         "Selected gpu-a (faster estimate), reserved for it",
         "  Filesystem: vast",

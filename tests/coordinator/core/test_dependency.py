@@ -22,7 +22,7 @@ def test_a_job_runs_only_when_all_that_it_comes_after_have_succeeded(world: Worl
     third = world.submit(after=(first, second))
     one, two = worker.started(), worker.started()
     assert third.state is TaskState.PENDING
-    assert world.why(third) == f"waits for {first.id}, {second.id}"
+    assert world.why(third) == f"waits for true ({first.id}, running) and true ({second.id}, running)"
     worker.succeed(one)
     assert not worker.inbox
     worker.report(two, two.state.SUCCEEDED, exit_code=0)
@@ -208,7 +208,7 @@ def test_a_job_after_a_failure_starts_only_then(world: World) -> None:
     worker = world.worker()
     first = world.submit()
     second = world.submit(after_failure=(first,))
-    assert world.why(second) == f"waits for {first.id}"
+    assert world.why(second) == f"waits for true ({first.id}, assigned)"
     worker.fail(worker.started())
     worker.succeed(worker.started())
     assert (state(first), state(second)) == ("failed", "succeeded")

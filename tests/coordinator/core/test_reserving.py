@@ -191,7 +191,7 @@ def test_in_maintenance_nothing_runs_and_it_comes_back_by_itself(world: World) -
     for attempt in (one, two, three):
         worker.killed(attempt)
     assert [state(job) for job in (plain, once, frozen)] == ["pending", "killed", "held"]
-    assert "is in maintenance: a new driver until" in world.why(plain)
+    assert "is in maintenance until" in world.why(plain)
     row = view.worker_row(world.fleet, worker.record, world.now_ms)
     assert row.reservation is not None
     assert (row.reservation.maintenance, row.reservation.in_force) == (True, True)
