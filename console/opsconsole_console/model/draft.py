@@ -11,12 +11,14 @@ import msgspec
 from opsconsole.sweep import Point, unfold
 from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
+from opsconsole_console.model.draft_fault import faults
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.api.parameter import read_value
 from opsconsole_protocol.api.template import check_template, fill, with_datasets, with_repeat
 from opsconsole_protocol.api.template_default import DEFAULTS
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
@@ -33,7 +35,6 @@ from opsconsole_protocol.spec import (
     Place,
     Resources,
     check_metric_pattern,
-    check_spec,
 )
 
 ValueT = TypeVar("ValueT")
@@ -41,6 +42,8 @@ ValueT = TypeVar("ValueT")
 PARAMETER_PREFIX = "parameter."
 """Errors of a template's parameter `lr` are under `parameter.lr`."""
 
+_SHOWN = 40
+"""Characters of a wrong value that its error repeats."""
 _STAND_IN = ("true",)
 _CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
 """Stands for the code in a folder until that has been looked at."""
@@ -210,7 +213,7 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     likely = msgspec.structs.replace(spec, command=spec.command if command else _STAND_IN, datasets=there)
     if not reader.errors:
         whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
-        reader.read("command", lambda: check_spec(whole), None)
+        reader.errors.update(faults(whole))
     return Checked(
         None if reader.errors else spec,
         reader.errors,
@@ -391,7 +394,7 @@ def _whole(text: str, lowest: int, highest: int, empty: int = 0) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise InvalidRequest(f"a whole number, not {text!r}") from None
+        raise InvalidRequest(f"a whole number, not {cut(text, _SHOWN)!r}") from None
     if not lowest <= value <= highest:
         raise InvalidRequest(f"from {lowest:,} to {highest:,}")
     return value
@@ -404,7 +407,7 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InvalidRequest(f"a number, not {text!r}") from None
+        raise InvalidRequest(f"a number, not {cut(text, _SHOWN)!r}") from None
     if not 0 <= value <= CPUS_MAX:
         raise InvalidRequest(f"from 0 to {CPUS_MAX:,}")
     return value
@@ -425,7 +428,7 @@ def _duration_ms(text: str) -> int | None:
 def _yes(text: str) -> bool:
     answer = text.strip().lower()
     if answer not in {"", "n", "no", "y", "yes"}:
-        raise InvalidRequest(f"yes or no, not {text!r}")
+        raise InvalidRequest(f"yes or no, not {cut(text, _SHOWN)!r}")
     return answer.startswith("y")
 
 
@@ -433,7 +436,7 @@ def _ports(text: str) -> tuple[str, ...]:
     names = tuple(text.replace(",", " ").split())
     for name in names:
         if not name.isascii() or not name.isidentifier():
-            raise InvalidRequest(f"{name!r} is no name for a port: letters, digits and _, such as master")
+            raise InvalidRequest(f"{cut(name, _SHOWN)!r} is no name for a port: letters, digits and _, such as master")
     return names
 
 
@@ -453,7 +456,7 @@ def _environment(text: str) -> dict[str, str]:
     for word in _words(text):
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise InvalidRequest(f"{word!r} is not KEY=VALUE")
+            raise InvalidRequest(f"{cut(word, _SHOWN)!r} is not KEY=VALUE")
         found[key] = value
     return found
 
