@@ -211,9 +211,10 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     spec = msgspec.structs.replace(base, **changed)
     there = tuple(one for one in spec.datasets if not wished.brings(one.where))
     likely = msgspec.structs.replace(spec, command=spec.command if command else _STAND_IN, datasets=there)
-    if not reader.errors:
-        whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
-        reader.errors.update(faults(whole))
+    whole = msgspec.structs.replace(likely, datasets=spec.datasets)
+    if wished.bundle:
+        whole = msgspec.structs.replace(whole, bundle=_CODE_TO_COME)
+    reader.errors = {**faults(whole), **reader.errors}
     return Checked(
         None if reader.errors else spec,
         reader.errors,

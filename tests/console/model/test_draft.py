@@ -107,6 +107,8 @@ def test_whatever_is_typed_into_a_field_is_taken_or_refused_there_in_one_short_l
 def test_two_fields_that_are_wrong_are_both_told() -> None:
     checked = drafts.check(Draft(command="true", setup="uv sync", after="/", timeout="0", gang="yes"))
     assert set(checked.errors) == {"setup", "after", "timeout"}
+    unread = drafts.check(Draft(command="", setup="uv sync", inputs="/", tasks="many"))
+    assert set(unread.errors) == {"command", "setup", "inputs", "tasks"}
     assert not drafts.check(Draft(command="true", setup="uv sync", bundle=".")).errors
 
 
