@@ -8,6 +8,7 @@ from opsconsole_coordinator.store import query
 from opsconsole_protocol.error import NotFound
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.near_name import did_you_mean
+from opsconsole_protocol.spec import DEFAULT_PROJECT
 
 
 async def check_project(commit_loop: CommitLoop, name: str) -> None:
@@ -17,7 +18,7 @@ async def check_project(commit_loop: CommitLoop, name: str) -> None:
         return
     names = await commit_loop.database.read(query.project_names)
     if name not in names:
-        near = did_you_mean(name, sorted(names.union(commit_loop.fleet.projects)))
+        near = did_you_mean(name, sorted(names.union(commit_loop.fleet.projects, (DEFAULT_PROJECT,))))
         there = "" if near else "opsconsole projects lists them; "
         raise NotFound(f"there is no project {name}{near} ({there}`opsconsole project set {name} --create` makes it)")
 
