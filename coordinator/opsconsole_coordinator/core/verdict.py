@@ -59,7 +59,7 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
         yield "a slot", left > 0, f"{slots - left} of {slots} taken"
     named = demand.named
     if named:
-        yield " or ".join(named), is_named(worker, named), worker.name
+        yield f"named {' or '.join(named)}", is_named(worker, named), worker.name
     count = demand.gpus
     if count and demand.share_mb:
         room = sum(left_mb(worker, gpu) >= demand.share_mb for gpu in worker.gpus)
