@@ -19,10 +19,13 @@ class Explanation(NamedTuple):
     told: Collection[WorkerId] = ()
 
 
-def explain(offers: list[Offer], demand: Demand, holders: Callable[[Offer], str] = lambda _: "") -> Explanation:
+def explain(
+    offers: list[Offer], demand: Demand, holders: Callable[[Offer], str] = lambda _: "", *, guesses: bool = False
+) -> Explanation:  # fmt: skip
     """Why no worker accepts: the reasons, counted, of those workers that might accept later.
 
-    `holders`: says of a worker that stands alone who holds what it is short of.
+    `holders`: says of a worker that stands alone who holds what it is short of. `guesses`: look among all names for the one that was
+    meant by one that no worker has, which takes too long for each job that waits.
     """
     if not offers:
         return Explanation("no worker has joined yet (opsconsole invite prints the line that joins one)")
@@ -33,7 +36,7 @@ def explain(offers: list[Offer], demand: Demand, holders: Callable[[Offer], str]
     if names:
         offers = [one for one in offers if is_named(one.worker, names)]
         if not offers:
-            near = did_you_mean(names[0], [one.worker.name for one in everybody])
+            near = did_you_mean(names[0], [one.worker.name for one in everybody]) if guesses else ""
             return Explanation(f"no worker is named {' or '.join(names)}{near}", _ids(everybody))
         if len(offers) == 1:
             return Explanation(f"{offers[0].worker.name} {offers[0].reason}{holders(offers[0])}", _ids(everybody))

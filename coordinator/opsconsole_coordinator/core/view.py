@@ -474,7 +474,7 @@ def _verdicts(
     rows = tuple(verdict(fleet, one, demand, ranking.known.on(one.worker), starts.get(one.worker.id)) for one in offers)
     best = ranking.choose(offers)
     if best is None:
-        text, told = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
+        text, told = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0), guesses=True)
         rows = tuple(msgspec.structs.replace(one, said=one.worker_id in told) for one in rows)
         return Candidates(verdicts=rows, text=text + possible_start(fleet, offers, demand, now_ms))
     accepted = sum(offer.accepted for offer in offers)

@@ -238,6 +238,15 @@ def test_the_estimate_of_a_kind_of_job_is_shown_with_the_next(world: World) -> N
     worker.started()
 
 
+def test_a_misspelt_worker_is_guessed_for_whoever_asks_and_not_for_each_job_that_waits(world: World) -> None:
+    world.worker("gpu-a")
+    job = world.submit(worker="gpuu-a")
+    assert world.rows[job.id].reason == "no worker is named gpuu-a"
+    text, (found,) = view.why(world.fleet, job, world.now_ms)
+    assert text == "no worker is named gpuu-a: did you mean gpu-a?"
+    assert found.said
+
+
 def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     world.worker("a")
     asked = spec(resources=Resources(gpus=2, cpus=4), worker="b")
@@ -246,7 +255,7 @@ def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     assert checks["up"] == (True, "connected")
     assert checks["a slot"] == (True, "0 of 1 taken")
     assert checks["2 GPUs"] == (False, "0 of 0 free")
-    assert checks["b"] == (False, "a")
+    assert checks["named b"] == (False, "a")
     assert not checks["4 CPUs"][0]
 
 
