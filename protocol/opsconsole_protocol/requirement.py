@@ -129,7 +129,7 @@ def _read(text: str) -> tuple[Requirement, ...]:
         match = _WORD.match(text, place)
         if match is None:
             raise InvalidRequest(
-                f"can't read {text[place:].strip()[:60]!r}: write for example gpu_memory_mb>=20000, zone=a, "
+                f"can't read {text[place:].strip()[:60]!r}: write for example gpu_memory_mb>=20000 zone=a, "
                 "gpu_model~A100, status in available,busy or !key"
             )
         found.append(_requirement(match))
