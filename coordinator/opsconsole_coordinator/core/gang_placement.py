@@ -202,7 +202,7 @@ def _demand(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> Deman
 def _why_not(offers: Sequence[Offer], demand: Demand, count: int, claims: Sequence[Offer], fitting: int) -> str:
     """How many of the gang's tasks fit, and why the other workers refuse."""
     if len(claims) < count:
-        fits = f"at most {len(claims)} would fit once what runs has ended" if claims else "none fits"
+        fits = f"at most {len(claims)} would fit if nothing else ran" if claims else "none fits"
     else:
         fits = f"{fitting or 'none'} fit{'' if fitting > 1 else 's'} now"
     used = {claim.worker.id for claim in claims[:fitting]}

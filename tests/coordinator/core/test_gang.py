@@ -57,7 +57,7 @@ def test_why_says_how_many_fit_and_what_the_others_say(world: World) -> None:
 def test_a_gang_that_no_fleet_has_room_for_says_so(world: World) -> None:
     world.worker("w1", slots=2)
     job = gang(world, 3)
-    assert world.why(job) == "gang of 3: at most 2 would fit once what runs has ended"
+    assert world.why(job) == "gang of 3: at most 2 would fit if nothing else ran"
     far = gang(world, 2, requirements=("zone=b",))
     assert world.why(far) == "gang of 2: none fits; no worker fits: w1 doesn't meet zone=b: zone is not set"
 
