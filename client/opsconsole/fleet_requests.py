@@ -96,21 +96,22 @@ class FleetRequests(ClientPart):
     async def set_project(
         self, name: str, *, description: str | None = None, status: str | None = None, share: ShareChange | None = None,
         preemptible: bool | None = None,
-        place: str | None = None,
+        place: str | None = None, create: bool = False,
     ) -> str:  # fmt: skip
-        """Create or change a project, and return in one line what happened. `status` is active, paused or archived.
+        """Change a project, and return in one line what happened. `status` is active, paused or archived.
 
         `share` says how much of the fleet it may have at a time, and what it weighs; for admins. Raises InvalidRequest for
-        what can't be. `preemptible`: its tasks make way for jobs of a higher priority band.
+        what can't be, and NotFound where there is no such project, unless `create` makes it. `preemptible`: its tasks make way for jobs of a higher priority band.
         `place`: where tasks of its new jobs go that don't say, `pack` or `spread`; empty: nobody says.
         """
         request = api.SetProject(
-            name=name, description=description, status=status, share=share, preemptible=preemptible, place=place
-        )
+            name=name, description=description, status=status, share=share, preemptible=preemptible, place=place,
+            create=create,
+        )  # fmt: skip
         return (await self._ask(request, api.Done)).text
 
     async def set_person(self, name: str, share: ShareChange) -> str:
-        """Change how much of the fleet a person may have, and return in one line what happened. Raises InvalidRequest."""
+        """Change how much of the fleet a person may have, and return in one line what happened. Raises InvalidRequest, or NotFound."""
         return (await self._ask(api.SetPerson(name=name, share=share), api.Done)).text
 
     async def usage(self, days: int = 7) -> api.UsageAnswer:

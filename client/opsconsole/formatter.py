@@ -12,7 +12,7 @@ import shlex
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -42,12 +42,27 @@ _LEFT_OUT = {
     "priority": "its priority",
     "held": "that it is held",
     "resume_from": "what it goes on from",
+    "max_retries_preemption": "how often it may be lost",
+    "max_task_failures": "how many of its tasks may fail",
+    "scheduling_timeout_ms": "how long it waits for a worker",
+    "job_timeout_ms": "its limit over all tasks and retries",
+    "grace_ms": "its grace period",
+    "lost_after_ms": "when its worker counts as lost",
+    "fence_after_ms": "that it is stopped without contact",
+    "place": "where its tasks go first",
+    "pause_by": "how it is paused",
+    "pause_signal": "the signal that tells it to save a checkpoint",
+    "save_within_ms": "how long it may take to save one",
+    "metric_pattern": "how its metrics are found",
 }
 """What none of these systems is told, by its field."""
 
 
 class Formatter(ABC):
     """Makes the text by which another system runs a task, and hands it over."""
+
+    left_out: ClassVar[Mapping[str, str]] = _LEFT_OUT
+    """What the system isn't told, by its field, in words."""
 
     @abstractmethod
     def text(self, spec: JobSpec) -> str:
@@ -75,6 +90,16 @@ class Formatter(ABC):
         check_spec(spec)
         return self.text(spec)
 
+    def _comments(self, spec: JobSpec) -> list[str]:
+        """What isn't told to the other system."""
+        default = JobSpec(command=spec.command)
+        names = [words for name, words in self.left_out.items() if getattr(spec, name) != getattr(default, name)]
+        if spec.resources.share:
+            names.append("sharing a GPU (--share)")
+        elif spec.resources.gpu_memory_mb:
+            names.append("how much memory its GPUs have")
+        return [f"# left out, see to it yourself: {', '.join(names)}"] if names else []
+
 
 class CommandLine(Formatter):
     """One line for a shell: `env K=V … CMD`. `execute` runs it here, without a shell."""
@@ -99,16 +124,19 @@ class Slurm(Formatter):
     submitted in.
     """
 
+    left_out: ClassVar[Mapping[str, str]] = {**_LEFT_OUT, "project": "its project"}
+
     def text(self, spec: JobSpec) -> str:
         """See Formatter."""
         resources = spec.resources
         options = [f"--job-name={_plain_name(spec)}"]
-        options += [f"--array=0-{spec.num_tasks - 1}"] if spec.num_tasks > 1 else []
+        most = f"%{spec.max_parallel}" if spec.max_parallel is not None else ""
+        options += [f"--array=0-{spec.num_tasks - 1}{most}"] if spec.num_tasks > 1 else []
         options += [f"--gpus-per-node={resources.gpus_asked}"] if resources.gpus_asked else []
         options += [f"--cpus-per-task={-int(-resources.cpus // 1)}"] if resources.cpus else []
         options += [f"--mem={resources.memory_mb}M"] if resources.memory_mb else []
         options += [f"--time={-(-spec.timeout_ms // 60_000)}"] if spec.timeout_ms else []
-        lines = ["#!/bin/sh", *(f"#SBATCH {option}" for option in options), *_comments(spec), "set -eu"]
+        lines = ["#!/bin/sh", *(f"#SBATCH {option}" for option in options), *self._comments(spec), "set -eu"]
         for key, value in spec.environment.items():
             if not key.isascii() or not key.isidentifier():
                 raise InvalidRequest(f"{key[:40]!r} can't be set by a script: give the variable a plain name")
@@ -141,6 +169,8 @@ class RunAI(Formatter):
     `execute` only submits: the exit code says whether Run:ai took the workload, not how that ended.
     """
 
+    left_out: ClassVar[Mapping[str, str]] = {**_LEFT_OUT, "timeout_ms": "its time-out"}
+
     def __init__(self, image: str) -> None:
         if not image or image.startswith("-") or any(sign.isspace() for sign in image):
             raise InvalidRequest(f"{image[:60]!r} is no container image: give one, as in pytorch/pytorch:latest")
@@ -167,7 +197,7 @@ class RunAI(Formatter):
         for key, value in spec.environment.items():
             words += ["-e", f"{key}={value}"]
         line = shlex.join((*words, "--command", "--", *spec.command_of(0)))
-        return "\n".join((*_comments(spec), line)) + "\n"
+        return "\n".join((*self._comments(spec), line)) + "\n"
 
     def execute(self, command: str) -> int:
         """See Formatter."""
@@ -200,14 +230,6 @@ def _env(environment: Mapping[str, str]) -> tuple[str, ...]:
 def _plain_name(spec: JobSpec) -> str:
     """The job's title in signs that no system minds."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.title).strip("-.")[:_NAME_CHARACTERS_MAX] or "job"
-
-
-def _comments(spec: JobSpec) -> list[str]:
-    """What isn't told to the other system."""
-    default = JobSpec(command=spec.command)
-    names = [words for name, words in _LEFT_OUT.items() if getattr(spec, name) != getattr(default, name)]
-    names += ["sharing a GPU (--share)"] if spec.resources.share else []
-    return [f"# left out, see to it yourself: {', '.join(names)}"] if names else []
 
 
 def _exit_code(returncode: int) -> int:

@@ -126,10 +126,8 @@ def resources(wanted: Resources) -> str:
         parts.append(
             f"{gpu_memory} of {plural(wanted.gpus_asked, 'GPU') if wanted.gpus_asked > 1 else 'a GPU'}, shared"
         )
-    elif wanted.gpus:
-        parts.append(plural(wanted.gpus, "GPU") + (f" with {gpu_memory}" if gpu_memory else ""))
-    elif gpu_memory:
-        parts.append(f"GPU memory {gpu_memory}")
+    elif wanted.gpus_asked:
+        parts.append(plural(wanted.gpus_asked, "GPU") + (f" with {gpu_memory}" if gpu_memory else ""))
     if wanted.cpus:
         parts.append(f"{wanted.cpus:g} CPU{'' if wanted.cpus == 1 else 's'}")
     if wanted.memory_mb:

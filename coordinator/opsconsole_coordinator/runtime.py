@@ -162,7 +162,7 @@ class Coordinator:
             commit_loop, log_service, identities, worker_row_cache, cleaning, streams.api, lambda: join_url
         )
         identities.person_joined = operator_api.person_joined
-        notifier = self._notifier = Notifier(commit_loop, config.notices, store_id)
+        notifier = self._notifier = Notifier(commit_loop, identities, config.notices, store_id)
         commit_loop.commit_listeners.append(notifier)
         self._web = web.Web(commit_loop, broadcaster, operator_api, log_service, identities, _version(), streams)
         loops = (

@@ -94,7 +94,7 @@ def parse(
     for match in _TOKEN.finditer(text):
         word = match["word"]
         if word is None:
-            conditions.append(check(requirement.condition(match)))
+            conditions.append(check(requirement.checked(requirement.condition(match))))
             continue
         if (unfinished := _UNFINISHED.fullmatch(word)) is not None:
             raise InvalidRequest(f"{word[:60]} what? Write a value after it, such as {unfinished['key'][:60]}=x")

@@ -3,19 +3,20 @@
 A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
 Several requirements in one line are separated by spaces and must all hold. Keys reach into nested properties with dots
 (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything else as text
-without regard to case. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a job at most
+without regard to case. What every agent measures as a number (NUMBERS) is compared with numbers only. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a job at most
 CONDITIONS_MAX conditions, since they are matched against every worker again and again.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.pattern import compile_pattern
+from opsconsole_protocol.quantity import size_mb
 
 LINE_CHARACTERS_MAX = 4_000
 CONDITIONS_MAX = 100
@@ -24,6 +25,9 @@ VALUE = r'"(?:[^"\\]|\\.)*"|[^\s"=<>]\S*'
 CONDITION = rf"""(?P<key>{KEY})
     (?:\s*(?P<op>>=|<=|!=|==|=|>|<|~|:)\s*(?P<value>{VALUE})|\s+in\s+(?P<set>{VALUE}))"""
 """A part of verbose patterns."""
+NUMBERS = frozenset({"gpu_count", "gpu_memory_mb", "cpus", "cpu_count", "memory_mb", "max_concurrent_jobs"})
+"""The properties that are numbers on every worker. Of others one worker may have a number and another one a text."""
+_ORDERED = frozenset({"=", "!=", ">", ">=", "<", "<=", "in"})
 _WORD = re.compile(rf"\s*(?P<absent>!)?(?:{CONDITION}|(?P<flag>{KEY}))(?=\s|$)", re.VERBOSE | re.DOTALL)
 _REST = re.compile(r"\s*\Z")
 _SHOWN_MAX = 100
@@ -66,7 +70,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
     def explain(self, properties: Mapping[str, Any]) -> str:
         """Why `properties` don't meet this condition, in a few words."""
-        return f"needs {self}; {self.finding(properties)}"
+        return f"doesn't meet {self}: {self.finding(properties)}"
 
     def finding(self, properties: Mapping[str, Any]) -> str:
         """What `properties` have for this condition's key, in a few words."""
@@ -86,8 +90,38 @@ def look_up(properties: Mapping[str, Any], key: str) -> Any:
     return here
 
 
+def is_number(key: str, rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a key is a number wherever it has a value, and has one anywhere."""
+    found = [value for value in (look_up(properties, key) for properties in rows) if value not in (None, _MISSING)]
+    return bool(found) and all(type(value) in {int, float} for value in found)
+
+
 def parse(text: str) -> tuple[Requirement, ...]:
     """Parse one line of requirements. Raises InvalidRequest that points at the first word not understood."""
+    return tuple(map(checked, _read(text)))
+
+
+def checked(one: Requirement, numbers: Container[str] = NUMBERS) -> Requirement:
+    """The same, if what it compares with `numbers` is a number. Raises InvalidRequest: no text would ever meet it."""
+    if one.key not in numbers or one.op not in _ORDERED:
+        return one
+    for value in one.value.split(",") if one.op == "in" else (one.value,):
+        if _number(value) is None:
+            raise InvalidRequest(f"{one.key} is a number, and {value[:60]!r} is none{_in_mb(one, value)}")
+    return one
+
+
+def _in_mb(one: Requirement, value: str) -> str:
+    """`: write gpu_memory_mb>=20480`, for who wrote 20G."""
+    if not one.key.endswith("_mb") or one.op == "in":
+        return ""
+    try:
+        return f": write {one.key}{one.op}{size_mb(value)}"
+    except InvalidRequest:
+        return ""
+
+
+def _read(text: str) -> tuple[Requirement, ...]:
     found: list[Requirement] = []
     place = 0
     check_length(text)
@@ -95,7 +129,7 @@ def parse(text: str) -> tuple[Requirement, ...]:
         match = _WORD.match(text, place)
         if match is None:
             raise InvalidRequest(
-                f"can't read {text[place:].strip()[:60]!r}: write for example gpu_memory_mb>=20000, zone=a, "
+                f"can't read {text[place:].strip()[:60]!r}: write for example gpu_memory_mb>=20000 zone=a, "
                 "gpu_model~A100, status in available,busy or !key"
             )
         found.append(_requirement(match))
@@ -119,8 +153,8 @@ def counted(found: list[Requirement]) -> tuple[Requirement, ...]:
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Requirement, ...]:
-    """Parse several lines: all of their requirements must hold. Raises InvalidRequest."""
-    return counted([requirement for line in lines for requirement in parse(line)])
+    """Parse several lines of a spec that was checked: all of their requirements must hold. Raises InvalidRequest."""
+    return counted([requirement for line in lines for requirement in _read(line)])
 
 
 def _requirement(match: re.Match[str]) -> Requirement:

@@ -54,6 +54,9 @@ FENCE_AFTER_MIN_MS = 10_000
 REPEAT = "repeat"
 """The parameter that tells the repeats of one point from each other. It needs no place in the command: tasks find it in their environment."""
 
+DEFAULT_PROJECT = "default"
+"""That of jobs that name none."""
+
 PAUSE_SIGNALS = ("USR1", "USR2", "HUP", "INT", "TERM")
 
 Count = Annotated[int, Meta(ge=0, le=RETRIES_MAX)]
@@ -85,7 +88,8 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     task, and `gpu_memory_mb` is what it must have at least.
     """
 
-    gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] = 0
+    gpus: Annotated[int, Meta(ge=0, le=GPUS_OF_TASK_MAX)] | None = None
+    """None: one where GPU memory is asked for, else none."""
     cpus: Annotated[float, Meta(ge=0, le=CPUS_MAX)] = 0
     memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
     gpu_memory_mb: Annotated[int, Meta(ge=0, le=MEMORY_MB_MAX)] = 0
@@ -94,7 +98,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def gpus_asked(self) -> int:
         """How many GPUs a task gets: asking for GPU memory is asking for a GPU."""
-        return self.gpus or (1 if self.gpu_memory_mb else 0)
+        return self.gpus if self.gpus is not None else 1 if self.gpu_memory_mb else 0
 
     @property
     def share_mb(self) -> int:
@@ -111,7 +115,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=COMMAND_WORDS_MAX)]
     """Of a sweep: with `{name}` where the values of its parameters go, so that tasks can be added."""
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
-    project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = "default"
+    project: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)] = DEFAULT_PROJECT
     num_tasks: Annotated[int, Meta(ge=1, le=NUM_TASKS_MAX)] = 1
     priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     worker: str | None = None
@@ -304,7 +308,7 @@ def check_spec(spec: JobSpec) -> None:
     if not all(spec.named_workers):
         raise InvalidRequest("--worker is empty: name a worker, or leave it out")
     _check_time_limits(spec)
-    _check_share(spec.resources)
+    check_resources(spec.resources)
     _check_after(spec)
     _check_pause(spec)
     if len(set(spec.ports)) != len(spec.ports):
@@ -343,7 +347,11 @@ def _check_time_limits(spec: JobSpec) -> None:
         )
 
 
-def _check_share(resources: Resources) -> None:
+def check_resources(resources: Resources) -> None:
+    """Raise InvalidRequest for what is asked of GPUs and contradicts itself."""
+    if resources.gpus == 0 and (resources.gpu_memory_mb or resources.share):
+        what = "--gpu-memory" if resources.gpu_memory_mb else "--share"
+        raise InvalidRequest(f"--gpus 0 is no GPU, and {what} is of one: leave one of them out")
     if resources.share and not resources.gpu_memory_mb:
         raise InvalidRequest("--share is sharing a GPU by its memory: say how much a task takes of it, --gpu-memory 6G")
 

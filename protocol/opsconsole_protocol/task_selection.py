@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from opsconsole_protocol import requirement
 from opsconsole_protocol.error import InvalidRequest, NotFound
 from opsconsole_protocol.ids import ALPHABET, JOB_ID_LENGTH, task_range
+from opsconsole_protocol.near_name import did_you_mean
 from opsconsole_protocol.requirement import Requirement
 from opsconsole_protocol.state import TaskState
 
@@ -120,7 +121,8 @@ def read_selection(text: str) -> TaskSelection:
         raise InvalidRequest(f"{text[:60]!r} says no tasks: {_EXAMPLES}") from error
     for one in conditions:
         if one.op in ("exists", "absent"):
-            raise InvalidRequest(f"{text[:60]!r} says no tasks: {_EXAMPLES}; states are {', '.join(_STATES)}")
+            near = did_you_mean(text, _STATES) or f": {_EXAMPLES}; states are {', '.join(_STATES)}"
+            raise InvalidRequest(f"{text[:60]!r} says no tasks{near}")
     if not conditions:
         raise InvalidRequest(f"no task is named behind the slash: {_EXAMPLES}")
     return TaskSelection(conditions=conditions)

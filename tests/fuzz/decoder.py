@@ -112,7 +112,7 @@ def _words() -> Iterator[Decoder]:
             "requirements",
             requirement,
             requirement.parse,
-            (b"gpu_memory_mb>=20000, zone=a, !b", b"status in a,b or x~y"),
+            (b"gpu_memory_mb>=20000 zone=a, !b", b"status in a,b or x~y"),
         ),
         (
             "job filter",

@@ -74,8 +74,8 @@ def test_a_gang_meets_and_starts_over_together(house: Lab) -> None:
     assert ends == [["preempted", "succeeded"], ["failed", "succeeded"], ["preempted", "succeeded"]]
     assert job["tasks"][0]["attempts"][0]["error"] == "task-1 of its gang failed: exit code 3"
     big = house.submit("--gang", "--tasks", "9", *words("true"))
-    house.wait(lambda: "at most 4 fit" in house.job(big)["reason"], "the gang says why it waits")
-    assert "at most 4 fit" in house.run("why", big).stdout
+    house.wait(lambda: "at most 4 would fit" in house.job(big)["reason"], "the gang says why it waits")
+    assert "at most 4 would fit" in house.run("why", big).stdout
     house.run("cancel", big)
 
 

@@ -68,9 +68,9 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     lab.wait(lambda: "GPU" in lab.job(third)["reason"], "a reason")
     reason = lab.job(third)["reason"]
     assert f"GPU {free[0]} is lost" in reason
-    assert re.search(rf"GPU {free[1]} is used by pid 1 \(.*, 9G\), not by opsconsole", reason), reason
+    assert re.search(rf"GPU {free[1]} is used by pid 1 \(.*, 9G\), which opsconsole didn't start", reason), reason
     too_many = lab.give("true", resources={"gpus": 8})
-    lab.wait(lambda: "needs 8 GPUs; it has 4" in lab.job(too_many)["reason"], "a reason")
+    lab.wait(lambda: "has 4 of the 8 GPUs needed" in lab.job(too_many)["reason"], "a reason")
     lab.act("cancel", too_many)
     gpus.recover(free[0])
     assert shown(lab, third, 0, "gpus") == gpus.gpus[free[0]].uuid

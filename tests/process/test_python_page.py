@@ -29,7 +29,7 @@ def test_every_example_runs(lab: Lab) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "no worker has so many GPUs" in done.stdout
-    assert "gpu-a needs" in done.stdout
+    assert "gpu-a has 2 of the" in done.stdout
 
 
 def test_every_public_name_is_told_of() -> None:

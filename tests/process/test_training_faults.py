@@ -123,7 +123,7 @@ def test_fault_9_no_more_run_at_once_than_may(house: Lab, tmp_path: Path) -> Non
     )
     assert [task["state"] for task in house.job(further)["tasks"]] == ["pending", "pending"]
     why = house.run("why", further).stdout
-    assert f"busy: {SLOTS} of {SLOTS} slots taken" in why
+    assert f"is full: {SLOTS} of {SLOTS} slots taken" in why
     assert f"({job_id}, {SLOTS} tasks)" in why, "who holds them is named"
     (tmp_path / "go").touch()
     house.wait_state(further, "succeeded")

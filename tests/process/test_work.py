@@ -30,7 +30,7 @@ def start(lab: Lab, how: str) -> "subprocess.Popen[str]":
 def test_it_leaves_when_nothing_waits_and_finishes_its_task_when_told_to_leave(lab: Lab) -> None:
     lab.serve()
     client = lab.ask(lambda client: client)
-    client.set_project("pose")
+    client.set_project("pose", create=True)
     jobs = client.submit([JobSpec(command=("true",), project="pose") for _ in range(3)])
     said, _ = start(lab, "until-empty").communicate(timeout=60)
     assert said.endswith("done\n"), said
@@ -60,7 +60,7 @@ def test_it_leaves_when_nothing_waits_and_finishes_its_task_when_told_to_leave(l
 def test_an_agent_leaves_when_nothing_of_its_project_waits(lab: Lab) -> None:
     lab.serve()
     client = lab.ask(lambda client: client)
-    client.set_project("pose")
+    client.set_project("pose", create=True)
     mine = client.submit([JobSpec(command=("true",), project="pose") for _ in range(3)])
     (others,) = client.submit([JobSpec(command=("true",))])
     state_dir = str(lab.state_dir("gpu-a"))

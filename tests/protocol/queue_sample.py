@@ -24,6 +24,7 @@ JOB_ROW = api.JobRow(
     task_counts={"killed": 1}, worker=None, output_path=None, submitted_by="ana", created_at_ms=AT,
     started_at_ms=None, finished_at_ms=AT + 2, place=7,
 )  # fmt: skip
+WAITING_ROW = msgspec.structs.replace(JOB_ROW, state="pending", finished_at_ms=None, waiting_since_ms=AT + 1)
 REQUESTS: dict[str, Any] = {
     "templates_versions": api.ListTemplates(name="fit", version=2, before=3, limit=7),
     "set_template_version": api.SetTemplate(template=TEMPLATE),
@@ -36,11 +37,14 @@ REQUESTS: dict[str, Any] = {
     "jobs_sorted": api.ListJobs(sort="name", ascending=True, cursor="c"),
     "submit_template_version": api.SubmitJobs(submissions=(api.Submission(JOB, SPEC),)),
 }
+SAID = api.Verdict(worker_id="w", worker="gpu-a", accepted=False, reason="is full", said=True)
 ANSWERS: dict[str, Any] = {
+    "why_said": api.WhyAnswer(job=WAITING_ROW, text="gpu-a is full", verdicts=(SAID,)),
     "template_list_more": api.TemplateList(templates=(TEMPLATE,), more=True),
     "templates_set": api.TemplatesSet(changes=(api.TemplateChange(name="fit", change="changed", version=3),)),
     "popped": api.Popped(job=JOB_ROW, spec=SPEC),
     "cleared": api.Cleared(ids=(JOB,), more=True),
+    "job_list_waiting": api.JobList(jobs=(WAITING_ROW,)),
     "job_list_sorted": api.JobList(jobs=(JOB_ROW,), more=True, cursor="c"),
 }
 CLIENT: dict[str, msgspec.Struct] = {f"client_call_{tag}_1": api.Call(1, one) for tag, one in REQUESTS.items()}

@@ -897,6 +897,7 @@ SHARE = JobSpec(
     command=("true",), place=Place.PACK, resources=Resources(gpus=1, gpu_memory_mb=6_144, share=True)
 )  # fmt: skip
 SHARING: dict[str, msgspec.Struct] = {
+    "client_call_set_project_create_1": api.Call(1, api.SetProject(name="vision", create=True)),
     "client_call_submit_share_1": api.Call(1, api.SubmitJobs(submissions=(api.Submission(JOB, SHARE),))),
     "client_call_set_project_place_1": api.Call(1, api.SetProject(name="vision", place="pack")),
     "server_answer_project_list_place_1": api.Answer(

@@ -1,5 +1,8 @@
 """Filtering jobs: every field is known by name, times are ages or dates, and what isn't known is said (hard use 27, 53)."""
 
+from types import NoneType
+from typing import get_args, get_type_hints
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +57,11 @@ def test_fields_and_times(text: str, expected: bool) -> None:
         ("state=pending,held", "a job has one state: write state in pending,held"),
         ("state in pending,hled", "no job is 'hled': did you mean held?"),
         ("priority>high", "priority is a number, and 'high' is none"),
+        ("priority in 1,high", "priority is a number, and 'high' is none"),
+        ("output_bytes>=1G", "output_bytes is a number, and '1G' is none"),
+        ("finished_at_ms>today", "finished_at_ms is a number, and 'today' is none"),
+        ("tasks.failed>some", "tasks.failed is a number, and 'some' is none"),
+        ("tasks.fialed>0", "no task is 'fialed': did you mean failed?"),
         ("lr priority>", "priority> what? Write a value after it, such as priority=x"),
         ("name=", "name= what?"),
         ("tasks>3", "tasks has parts: write tasks.failed>0"),
@@ -67,6 +75,14 @@ def test_what_cannot_be_a_filter_is_refused_in_one_line(text: str, words: str) -
         job_filter.parse(text)
     assert words in error.value.message
     assert "\n" not in error.value.message
+
+
+def test_every_field_that_is_a_number_takes_numbers_only() -> None:
+    for name, hint in get_type_hints(type(JOB_ROW)).items():
+        kinds = set(get_args(hint)) - {NoneType, Ellipsis} or {hint}
+        if kinds <= {int, float}:
+            with pytest.raises(InvalidRequest, match=f"{name} is a number, and 'x' is none"):
+                job_filter.parse(f"{name}>=x")
 
 
 KEYS = st.sampled_from([*job_filter.FIELDS, "tasks.running", "bogus"])

@@ -53,7 +53,7 @@ def test_whatever_is_typed_is_read_and_written_alike_or_refused_in_one_line(text
         ("gpu_memory_mb>=20000", True), ("gpu_memory_mb >= 24000", True), ("gpu_memory_mb>24000", False),
         ("gpu_memory_mb<24000.5", True), ("gpu_memory_mb<=24000", True), ("gpu_memory_mb!=24000", False),
         ("gpu_memory_mb=24e3", True), ("gpu_memory_mb==24000", True), ("gpu_memory_mb:24000", True),
-        ("gpu_memory_mb=nan", False), ("gpu_memory_mb>=lots", False),
+        ("load=nan", False), ("load>=lots", False), ("zone>=9", False), ("gpu_memory_mb~^24", True),
         ("gpu_model~a100", True), ("gpu_model~^A100", False), ('gpu_model="nvidia a100-sxm4"', True),
         ("cuda_version>=12.4", True), ("cuda_version<12.9", False), ("cuda_version=12.10", True),
         ("cuda_version=12.1", False), ("cuda_version>12", True), ("cuda_version<13", True),
@@ -84,6 +84,11 @@ def test_matching(text: str, expected: bool) -> None:
         ("!a=3", "write a!=3 instead"),
         ('a="b', "can't read"),
         ("a&b", "can't read 'a&b'"),
+        ("gpu_count>=x", "gpu_count is a number, and 'x' is none"),
+        ("zone=a cpus!=many", "cpus is a number, and 'many' is none"),
+        ("gpu_count in 4,all", "gpu_count is a number, and 'all' is none"),
+        ("memory_mb>nan", "memory_mb is a number, and 'nan' is none"),
+        ("gpu_memory_mb>=40G", "gpu_memory_mb is a number, and '40G' is none: write gpu_memory_mb>=40960"),
     ],
 )
 def test_a_refusal_points_at_the_first_word_not_understood(text: str, words: str) -> None:
@@ -94,9 +99,11 @@ def test_a_refusal_points_at_the_first_word_not_understood(text: str, words: str
 
 
 def test_a_refusal_says_what_is_needed_and_what_there_is() -> None:
-    assert parse("gpu_memory_mb>=40000")[0].explain(WORKER) == "needs gpu_memory_mb>=40000; gpu_memory_mb is 24000"
-    assert parse("zone2=a")[0].explain(WORKER) == "needs zone2=a; zone2 is not set"
-    assert parse("tags=slow")[0].explain(WORKER) == "needs tags=slow; tags is fast,lab=3"
+    assert (
+        parse("gpu_memory_mb>=40000")[0].explain(WORKER) == "doesn't meet gpu_memory_mb>=40000: gpu_memory_mb is 24000"
+    )
+    assert parse("zone2=a")[0].explain(WORKER) == "doesn't meet zone2=a: zone2 is not set"
+    assert parse("tags=slow")[0].explain(WORKER) == "doesn't meet tags=slow: tags is fast,lab=3"
 
 
 @given(REQUIREMENTS, st.dictionaries(KEYS, PLAIN, max_size=3))

@@ -109,7 +109,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert plain.max_task_failures is None
     assert plain.grace_ms == 5_000
     assert plain.lost_after_ms == 60_000
-    assert plain.resources == Resources(gpus=0)
+    assert plain.resources == Resources()
 
 
 def test_a_value_that_is_out_of_its_limits_is_refused_by_its_name() -> None:

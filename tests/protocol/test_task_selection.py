@@ -40,7 +40,7 @@ def test_tasks_that_are_meant(text: str, indices: list[int]) -> None:
     ("text", "message"),
     [
         ("", "no task is named behind the slash"),
-        ("faild", "'faild' says no tasks: write JOB/3.*states are pending"),
+        ("faild", "'faild' says no tasks: did you mean failed"),
         ("!failed", "says no tasks"),
         ("3,", "says no tasks"),
         ("3-", "says no tasks"),

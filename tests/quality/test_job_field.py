@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from opsconsole.formatter import Formatter, RunAI, Slurm
 from opsconsole_console.cli.job_option import _fields, add_job_options
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.screen.part.spec_text import spec_lines
 from opsconsole_protocol.dataset import JobDataset
+from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
 from opsconsole_protocol.job_content import Bundle, Upload
 from opsconsole_protocol.spec import JobSpec, PauseBy, Place, Resources
@@ -68,6 +70,9 @@ KEPT_BY_FORM = {"parameters", "template", "template_version"}
 SHOWN_WITH_COMMANDS = {"parameters"}
 """A sweep's values are shown in its commands."""
 
+MEANS_NOTHING_ELSEWHERE = {"template", "template_version", "parameters"}
+"""What a job was made from: another system is told what came of it."""
+
 
 def text(spec: JobSpec) -> str:
     return "\n".join(line.left.text + (line.right.text if line.right else "") for line in spec_lines(spec, 100))
@@ -90,6 +95,28 @@ def test_the_console_shows_every_field(name: str) -> None:
     fields = SET[name]
     without = {other: value for other, value in fields.items() if other != name}
     assert text(JobSpec(**{"command": ("true",), **fields})) != text(JobSpec(**{"command": ("true",), **without}))
+
+
+@pytest.mark.parametrize("formatter", [Slurm(), RunAI("image")])
+@pytest.mark.parametrize("name", sorted(SET.keys() - MEANS_NOTHING_ELSEWHERE))
+def test_other_systems_are_told_every_field_or_it_is_named_as_left_out(name: str, formatter: Formatter) -> None:
+    fields = {"command": ("true",), **SET[name]}
+    if name == "max_parallel":
+        fields["num_tasks"] = 3
+    if isinstance(formatter, RunAI) and ("num_tasks" in fields or name == "num_tasks"):
+        with pytest.raises(InvalidRequest, match="choose one of them"):
+            formatter.text(JobSpec(**fields))
+        return
+    without = {other: value for other, value in fields.items() if other != name} | {"command": ("true",)}
+    assert formatter.text(JobSpec(**fields)) != formatter.text(JobSpec(**without))
+
+
+@pytest.mark.parametrize("formatter", [Slurm(), RunAI("image")])
+@pytest.mark.parametrize("fields", [{"gpus": 2}, {"cpus": 2}, {"memory_mb": 9}, {"gpu_memory_mb": 9, "gpus": 1}])
+def test_other_systems_are_told_what_each_task_needs(formatter: Formatter, fields: dict[str, Any]) -> None:
+    needs, base = Resources(**fields), Resources(gpus=fields.get("gpus") if "gpu_memory_mb" in fields else None)
+    texts = [formatter.text(JobSpec(command=("true",), resources=one)) for one in (needs, base)]
+    assert texts[0] != texts[1]
 
 
 @pytest.mark.parametrize("name", sorted(SET.keys() - KEPT_BY_FORM))

@@ -18,6 +18,7 @@ from opsconsole_protocol.error import OpsconsoleError, Unavailable
 from opsconsole_protocol.ids import SessionId, WorkerId
 from opsconsole_protocol.link import LogChunk
 from tests.simulation.network import Connection, Network
+from tests.simulation.plan import PEOPLE
 from tests.simulation.store import Disk, MemoryDatabase, MemoryLogs, NotingJournal
 from tests.simulation.virtual import Aio, Loop, Queue
 
@@ -56,6 +57,19 @@ class _Socket:
         self._end.send(frame)
 
 
+class _People:
+    """Everybody of whom a plan knows has come in; nobody else is invited."""
+
+    local = Caller("root", Role.ADMIN)
+
+    def people(self) -> tuple[str, ...]:
+        return PEOPLE
+
+    def invitations(self, now_ms: int) -> tuple[()]:
+        del now_ms
+        return ()
+
+
 class Life:
     """A coordinator from its start to its end."""
 
@@ -75,7 +89,7 @@ class Life:
         tidy = cleaning.Cleaning(self.commit_loop, self.logs, retention)  # type: ignore[arg-type]
         rows = WorkerRowCache(self.commit_loop)
         moves = Streams(self.commit_loop, None, Path("nowhere"), TransferPolicy())
-        parts: Any = (self.commit_loop, self.logs, None, rows, tidy, moves.api, lambda: "")
+        parts: Any = (self.commit_loop, self.logs, _People(), rows, tidy, moves.api, lambda: "")
         self.operator_api = operator_api.OperatorApi(*parts)
         self.is_serving = False
         self._rng = rng

@@ -23,6 +23,7 @@ SAVES = "SAVES"
 """In its environment: each of its tasks saves checkpoints, or the `first` one for all."""
 """In the environment of a job whose tasks save a checkpoint at every step."""
 FAULTS_AT_ONCE_MAX = 10
+PEOPLE = ("ana", "ben", "cleo")
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ def _with_shared_gpus(plan: Plan) -> Plan:
 
 
 def _shared(rng: random.Random, spec: JobSpec) -> JobSpec:
-    gpus = spec.resources.gpus or (0 if spec.gang or spec.worker else 1)
+    gpus = spec.resources.gpus_asked or (0 if spec.gang or spec.worker else 1)
     if not gpus or rng.random() < 0.3:
         return spec
     part = rng.choice((0.2, 0.4, 0.6))
@@ -333,7 +334,7 @@ def _with_shares(plan: Plan) -> Plan:
         return _with_contest(plan, rng)
     if not 0.5 <= chance < 0.57:
         return plan
-    people = ("ana", "ben", "cleo")[: rng.randrange(1, 4)]
+    people = PEOPLE[: rng.randrange(1, 4)]
     jobs = tuple(replace(job, person=rng.choice(people)) for job in plan.jobs)
     jobs = tuple(
         replace(job, spec=msgspec.structs.replace(job.spec, num_tasks=max(job.spec.num_tasks, 3))) for job in jobs
@@ -422,7 +423,7 @@ def _with_uploads(
 
 def room_for(hosts: Sequence[HostPlan], spec: JobSpec) -> int:
     """How many tasks of a job run at once where nothing else does."""
-    gpus = spec.resources.gpus
+    gpus = spec.resources.gpus_asked
     allowed = [host for host in hosts if spec.worker in {None, host.name}]
     return sum(min(host.slots, len(host.gpus) // gpus if gpus else host.slots) for host in allowed)
 

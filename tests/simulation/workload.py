@@ -102,7 +102,7 @@ class Operators:
             project="" if maintenance else "nightly",
         )  # fmt: skip
         then = lambda _: self.ask(request, f"reserve {worker}", lambda _: self._checker.bookings.acknowledged(known))  # noqa: E731
-        self.ask(api.SetProject(name="nightly"), "set project nightly", then)
+        self.ask(api.SetProject(name="nightly", create=True), "set project nightly", then)
 
     def look(self) -> None:
         """Look again and again at what goes on where nothing may."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from opsconsole_protocol.api import WorkerRow
-from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, cut
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.input_name import MOUNT_LABEL
 from opsconsole_protocol.mount import INPUT, Mount, find_mount, knows_mounts, mounts_of
+from opsconsole_protocol.near_name import near_names
 from opsconsole_protocol.stream.message import FileRoot, RootKind
 
 _SHOWN_CHARACTERS = 100
@@ -109,8 +109,8 @@ def _plain(text: str) -> bytes:
 
 def _workers_words(workers: Sequence[WorkerRow], name: str) -> str:
     names = [worker.name for worker in workers]
-    if near := difflib.get_close_matches(name[:NAME_CHARACTERS_MAX], names, 1):
-        return f"did you mean {near[0]}?"
+    if near := near_names(name, names):
+        return f"did you mean {' or '.join(near)}?"
     if not names:
         return "no worker has joined yet"
     more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""

@@ -20,6 +20,7 @@ from msgspec import Meta
 from opsconsole_protocol.bound import NAME_CHARACTERS_MAX, WHOLE_MAX
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.link.from_agent import KEEP_DAYS_MAX, SLOTS_MAX
+from opsconsole_protocol.requirement import NUMBERS
 from opsconsole_protocol.stream.message import ICE_SERVERS_MAX
 
 CONFIG_FILE = "config.toml"
@@ -170,11 +171,16 @@ def parse_config(text: str, where: str = CONFIG_FILE) -> Config:
         raise ConfigError(f"{where}: {_spoken(str(error))}") from None
     _check_keys(tree, Config, (), text, where)
     try:
-        return msgspec.convert(tree, Config)
+        config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         keys = tuple(re.findall(r"[A-Za-z_]\w*", path))
         raise ConfigError(f"{_place(text, keys, where)}: {_name(keys)}: {reason}") from None
+    for name, value in config.worker.properties.items():
+        if name in NUMBERS and type(value) not in {int, float}:
+            keys = ("worker", "properties", name)
+            raise ConfigError(f"{_place(text, keys, where)}: {_name(keys)} is a number, and {value!r} is none")
+    return config
 
 
 def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> list[str]:

@@ -22,6 +22,7 @@ def add(group: Group) -> None:
     parser = group.verb("project", set_project)
     parser.add_argument("action", choices=("set",), metavar="set", help="the only action there is")
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--create", action="store_true", help="make it, where there is none")
     parser.add_argument("--description", metavar="TEXT", help="what it is for")
     parser.add_argument("--status", choices=("active", "paused", "archived"), help="paused: start nothing of it")
     parser.add_argument(
@@ -80,7 +81,7 @@ def set_project(args: argparse.Namespace) -> int:
         place = "" if args.place == "none" else args.place
         return await client.set_project(
             args.name, description=args.description, status=args.status, share=_share(args), preemptible=preemptible,
-            place=place,
+            place=place, create=args.create,
         )  # fmt: skip
 
     put(with_client(args, work) or f"{args.name} is set")

@@ -66,7 +66,7 @@ def wait(args: argparse.Namespace) -> int:
 
 def why(args: argparse.Namespace) -> int:
     """`opsconsole why`."""
-    from opsconsole_console.model.expected import wait_words
+    from opsconsole_console.model.expected import unsaid, wait_words
 
     async def work(client: Client) -> tuple[WhyAnswer, Ending | None]:
         answer = await client.why(args.id)
@@ -84,7 +84,7 @@ def why(args: argparse.Namespace) -> int:
         return 0
     put(f"{answer.job.id}  {answer.job.state}: {answer.text}", *(f"  {one}" for one in wait_words(answer)))
     _put_choices(answer.job)
-    put_verdicts(answer.verdicts)
+    put_verdicts(answer.verdicts, unsaid(answer))
     if ending is not None:
         _put_ending(*ending)
     return 0
@@ -137,30 +137,36 @@ def _put_ending(detail: JobDetail, lines: Sequence[LogLine]) -> None:
     put(f"opsconsole clone {detail.job.id}")
 
 
-def put_verdicts(verdicts: tuple[Verdict, ...]) -> None:
-    """What each worker says, in a table."""
-    if verdicts:
-        put_table(("WORKER", "", "REASON"), (_cells(verdict) for verdict in verdicts))
+def put_verdicts(verdicts: tuple[Verdict, ...], shown: Sequence[Verdict] | None = None) -> None:
+    """How long the job is expected to take, where that is the same everywhere; and what workers say, in a table: all, or those `shown`."""
+    from opsconsole_console.model.expected import shared_takes, takes_words
+
+    takes = shared_takes(verdicts)
+    if takes is not None:
+        put(f"  takes {takes_words(takes)}")
+    rows = verdicts if shown is None else shown
+    if rows:
+        put_table(("WORKER", "", "REASON"), (_cells(verdict, with_takes=takes is None) for verdict in rows))
 
 
-def _cells(verdict: Verdict) -> tuple[str, str, str]:
+def _cells(verdict: Verdict, *, with_takes: bool) -> tuple[str, str, str]:
     failed = [f"{words} ({has})" if has else words for words, met, has in verdict.checks if not met]
     reason = verdict.reason or "; ".join(failed)
     is_said = verdict.lacks_file and len(verdict.inputs) <= 1  # what it is refused for is said once
     files = "" if is_said else verdict.input
-    parts = [part for part in (reason, files, verdict.supply, estimate(verdict)) if part]
+    parts = [part for part in (reason, files, verdict.supply, estimate(verdict, with_takes=with_takes)) if part]
     return verdict.worker, "yes" if verdict.accepted else "no", "; ".join(parts)
 
 
-def estimate(verdict: Verdict) -> str:
+def estimate(verdict: Verdict, *, with_takes: bool = True) -> str:
     """When a worker could start, and for how long it would take."""
     from opsconsole_console.model.expected import takes_words, verdict_start
 
     parts: list[str] = []
     if (start := verdict_start(verdict)) not in {"", "now"}:
         parts.append(f"could start {start}")
-    if verdict.takes is not None:
-        parts.append(f"estimate: {takes_words(verdict.takes)}")
-    elif verdict.estimated_duration_ms is not None:
-        parts.append(f"estimate: {fmt.duration(verdict.estimated_duration_ms, figures=2)}")
+    if with_takes and verdict.takes is not None:
+        parts.append(f"takes {takes_words(verdict.takes)}")
+    elif with_takes and verdict.estimated_duration_ms is not None:
+        parts.append(f"takes {fmt.duration(verdict.estimated_duration_ms, figures=2)}")
     return ", ".join(parts)

@@ -85,13 +85,9 @@ def of_waits(telling: Telling, jobs: Iterable[JobRow], since_ms: int, now_ms: in
     if "wait" not in telling.on or telling.wait_ms is None:
         return
     for job in jobs:
-        is_due = since_ms < job.created_at_ms + telling.wait_ms <= now_ms
-        if (
-            is_due
-            and job.state == TaskState.PENDING
-            and job.started_at_ms is None
-            and _is_asked(telling, job, own_name)
-        ):
+        if job.waiting_since_ms is None or job.state != TaskState.PENDING or not _is_asked(telling, job, own_name):
+            continue
+        if since_ms < job.waiting_since_ms + telling.wait_ms <= now_ms:
             yield News("wait", job)
 
 

@@ -11,12 +11,14 @@ import msgspec
 from opsconsole.sweep import Point, unfold
 from opsconsole_console.model import draft_sweep as sweeps
 from opsconsole_console.model.draft_again import again, shown_command
+from opsconsole_console.model.draft_fault import faults
 from opsconsole_console.model.draft_wish import NOTHING, Wished
 from opsconsole_protocol import quantity, requirement
 from opsconsole_protocol.api import TemplateRow
 from opsconsole_protocol.api.parameter import read_value
 from opsconsole_protocol.api.template import check_template, fill, with_datasets, with_repeat
 from opsconsole_protocol.api.template_default import DEFAULTS
+from opsconsole_protocol.bound import cut
 from opsconsole_protocol.dataset import JobDataset, read_dataset
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import ContentId
@@ -33,7 +35,6 @@ from opsconsole_protocol.spec import (
     Place,
     Resources,
     check_metric_pattern,
-    check_spec,
 )
 
 ValueT = TypeVar("ValueT")
@@ -41,6 +42,8 @@ ValueT = TypeVar("ValueT")
 PARAMETER_PREFIX = "parameter."
 """Errors of a template's parameter `lr` are under `parameter.lr`."""
 
+_SHOWN = 40
+"""Characters of a wrong value that its error repeats."""
 _STAND_IN = ("true",)
 _CODE_TO_COME = Bundle(content_id=ContentId("0" * 64), size_bytes=0, files=0)
 """Stands for the code in a folder until that has been looked at."""
@@ -61,7 +64,7 @@ class Draft:
     name: str = ""
     project: str = ""
     tasks: str = "1"
-    gpus: str = "0"
+    gpus: str = ""
     cpus: str = ""
     memory: str = ""
     gpu_memory: str = ""
@@ -126,7 +129,7 @@ def from_spec(spec: JobSpec, fetches: Iterable[str] = ()) -> Draft:
         name=spec.name,
         project=spec.project,
         tasks=str(spec.num_tasks),
-        gpus=str(resources.gpus),
+        gpus="" if resources.gpus is None else str(resources.gpus),
         cpus=f"{resources.cpus:g}" if resources.cpus else "",
         memory=_spell_mb(resources.memory_mb),
         gpu_memory=_spell_mb(resources.gpu_memory_mb),
@@ -208,9 +211,10 @@ def check(draft: Draft, template: TemplateRow | None = None) -> Checked:
     spec = msgspec.structs.replace(base, **changed)
     there = tuple(one for one in spec.datasets if not wished.brings(one.where))
     likely = msgspec.structs.replace(spec, command=spec.command if command else _STAND_IN, datasets=there)
-    if not reader.errors:
-        whole = msgspec.structs.replace(spec, bundle=_CODE_TO_COME) if wished.bundle else spec
-        reader.read("command", lambda: check_spec(whole), None)
+    whole = msgspec.structs.replace(likely, datasets=spec.datasets)
+    if wished.bundle:
+        whole = msgspec.structs.replace(whole, bundle=_CODE_TO_COME)
+    reader.errors = {**faults(whole), **reader.errors}
     return Checked(
         None if reader.errors else spec,
         reader.errors,
@@ -282,7 +286,7 @@ def _sweep_fields(
 def _fields(draft: Draft, reader: _Reader, command: tuple[str, ...]) -> dict[str, Any]:
     read = reader.read
     resources = Resources(
-        gpus=read("gpus", lambda: _whole(draft.gpus, 0, GPUS_OF_TASK_MAX), 0),
+        gpus=read("gpus", lambda: _gpus(draft), None),
         cpus=read("cpus", lambda: _number(draft.cpus), 0.0),
         memory_mb=read("memory", lambda: _size_mb(draft.memory), 0),
         gpu_memory_mb=read("gpu_memory", lambda: _size_mb(draft.gpu_memory), 0),
@@ -329,6 +333,15 @@ def _pause_by(text: str) -> PauseBy:
         return PauseBy(text.strip().lower() or PauseBy.FREEZE)
     except ValueError:
         raise InvalidRequest("freeze or checkpoint") from None
+
+
+def _gpus(draft: Draft) -> int | None:
+    if not draft.gpus.strip():
+        return None
+    gpus = _whole(draft.gpus, 0, GPUS_OF_TASK_MAX)
+    if not gpus and (draft.gpu_memory.strip() or draft.share.strip().lower() == "yes"):
+        raise InvalidRequest("0 is no GPU: clear this, or GPU mem and share")
+    return gpus
 
 
 def _share(draft: Draft) -> bool:
@@ -382,7 +395,7 @@ def _whole(text: str, lowest: int, highest: int, empty: int = 0) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise InvalidRequest(f"a whole number, not {text!r}") from None
+        raise InvalidRequest(f"a whole number, not {cut(text, _SHOWN)!r}") from None
     if not lowest <= value <= highest:
         raise InvalidRequest(f"from {lowest:,} to {highest:,}")
     return value
@@ -395,7 +408,7 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InvalidRequest(f"a number, not {text!r}") from None
+        raise InvalidRequest(f"a number, not {cut(text, _SHOWN)!r}") from None
     if not 0 <= value <= CPUS_MAX:
         raise InvalidRequest(f"from 0 to {CPUS_MAX:,}")
     return value
@@ -416,7 +429,7 @@ def _duration_ms(text: str) -> int | None:
 def _yes(text: str) -> bool:
     answer = text.strip().lower()
     if answer not in {"", "n", "no", "y", "yes"}:
-        raise InvalidRequest(f"yes or no, not {text!r}")
+        raise InvalidRequest(f"yes or no, not {cut(text, _SHOWN)!r}")
     return answer.startswith("y")
 
 
@@ -424,7 +437,7 @@ def _ports(text: str) -> tuple[str, ...]:
     names = tuple(text.replace(",", " ").split())
     for name in names:
         if not name.isascii() or not name.isidentifier():
-            raise InvalidRequest(f"{name!r} is no name for a port: letters, digits and _, such as master")
+            raise InvalidRequest(f"{cut(name, _SHOWN)!r} is no name for a port: letters, digits and _, such as master")
     return names
 
 
@@ -444,7 +457,7 @@ def _environment(text: str) -> dict[str, str]:
     for word in _words(text):
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise InvalidRequest(f"{word!r} is not KEY=VALUE")
+            raise InvalidRequest(f"{cut(word, _SHOWN)!r} is not KEY=VALUE")
         found[key] = value
     return found
 

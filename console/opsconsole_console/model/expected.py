@@ -52,6 +52,23 @@ def first_start(verdicts: Sequence[Verdict]) -> Verdict | None:
     )
 
 
+def shared_takes(verdicts: Sequence[Verdict]) -> Estimate | None:
+    """How long a job is expected to take, where it is the same range on all workers of which that is known."""
+    known = [one.takes for one in verdicts if one.takes is not None]
+    return known[0] if len({range_text(one) for one in known}) == 1 else None
+
+
+def unsaid(answer: WhyAnswer) -> list[Verdict]:
+    """The verdicts that say more than the answer's own words, or all where they differ in how long the job would take."""
+    if shared_takes(answer.verdicts) is None and any(one.takes is not None for one in answer.verdicts):
+        return list(answer.verdicts)
+    first = first_start(answer.verdicts)
+    return [
+        one for one in answer.verdicts
+        if not one.said or one.supply or len(one.inputs) > 1 or (one is not first and verdict_start(one))
+    ]  # fmt: skip
+
+
 def wait_words(answer: WhyAnswer) -> list[str]:
     """Who is ahead of a job that waits, and when it is expected to start, each in a line."""
     if not answer.verdicts:
@@ -60,9 +77,8 @@ def wait_words(answer: WhyAnswer) -> list[str]:
     if answer.ahead:
         more = answer.ahead - len(answer.ahead_jobs)
         names = ", ".join(answer.ahead_jobs) + (f" and {more:,} more" if more > 0 else "")
-        found.append(
-            f"ahead of it, as things stand: {fmt.count(answer.ahead)} job{'s' if answer.ahead > 1 else ''} ({names})"
-        )
+        are = "jobs are" if answer.ahead > 1 else "job is"
+        found.append(f"{fmt.count(answer.ahead)} {are} ahead of it, as things stand: {names}")
     first = first_start(answer.verdicts)
     if first is not None and first.start is not None and first.start.high_ms > 0:
         found.append(f"expected to start {start_text(first.start)}, on {first.worker}")

@@ -98,13 +98,16 @@ def decide(reservation: Reservation, asker: Asker, taken: Taken, now_ms: int) ->
         kept = taken.total.get(lacks, 0) * _part(reservation.gpus or 0, taken)
         what += f", with {kept:g} of its {taken.total.get(lacks, 0):g} {_LABELS[lacks]},"
     until = spell_moment(reservation.until_ms)
+    why = f" ({reservation.reason})" if reservation.reason else ""
     if now_ms >= reservation.from_ms:
         if reservation.maintenance:
-            return Decision(f"is in {reservation.whose.removeprefix('for ')} until {until}", reservation.until_ms)
+            return Decision(f"is in maintenance until {until}{why}", reservation.until_ms)
         return Decision(f"{what} reserved {reservation.whose} until {until}", reservation.until_ms)
     if asker.ends_ms is None or asker.ends_ms <= reservation.from_ms:
         return ALLOWED
     times = f"from {spell_moment(reservation.from_ms)} until {until}"
+    if reservation.maintenance:
+        return Decision(f"will be in maintenance {times}{why}, and this may run into that", reservation.until_ms)
     return Decision(f"{what} reserved {reservation.whose} {times}, and this may run into that", reservation.until_ms)
 
 

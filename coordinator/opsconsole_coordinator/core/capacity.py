@@ -1,6 +1,6 @@
 """What a worker has of GPUs, CPUs, memory and folders, and what of it is free."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from opsconsole_coordinator.core.model import Worker
 from opsconsole_coordinator.core.reserved_offer import ReservedOffer
@@ -29,10 +29,26 @@ def free_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
     return [gpu for gpu in worker.gpus if is_free(gpu.uuid) and _is_usable(gpu, memory_mb)]
 
 
-def gpu_refusals(worker: Worker, memory_mb: int = 0) -> list[str]:
-    """For each GPU that a task couldn't have for itself now why not."""
+def gpu_refusals(worker: Worker, memory_mb: int = 0) -> list[tuple[int, str]]:
+    """The index of each GPU that a task couldn't have for itself now, and why not."""
     found = ((gpu.index, _gpu_refusal(worker, gpu, memory_mb)) for gpu in worker.gpus)
-    return [f"GPU {index} {reason}" for index, reason in found if reason is not None]
+    return [(index, reason) for index, reason in found if reason is not None]
+
+
+def gpus_words(worker: Worker, reasons: Iterable[tuple[int, str]]) -> str:
+    """What is to say of GPUs, each thing once: `GPU 0 is lost; each of GPUs 1 and 2 has a task`; `each has a task`."""
+    indices: dict[str, list[int]] = {}
+    for index, reason in reasons:
+        indices.setdefault(reason, []).append(index)
+    return "; ".join(f"{_which(worker, those)} {reason}" for reason, those in indices.items())
+
+
+def _which(worker: Worker, indices: Sequence[int]) -> str:
+    if len(indices) == 1:
+        return f"GPU {indices[0]}"
+    if len(indices) == len(worker.gpus):
+        return "each"
+    return f"each of GPUs {', '.join(map(str, indices[:-1]))} and {indices[-1]}"
 
 
 def fit_gpus(worker: Worker, memory_mb: int = 0) -> list[Gpu]:
@@ -58,8 +74,22 @@ def _gpu_refusal(worker: Worker, gpu: Gpu, memory_mb: int) -> str | None:
     if is_used_by_others(gpu):
         return f"is used by {foreign_words(gpu)}"
     if memory_mb and (gpu.memory_total_mb or 0) < memory_mb:
-        return f"has {gpu.memory_total_mb or 0} MB of the {memory_mb} MB needed"
+        return f"has {memory_words(gpu.memory_total_mb or 0)} of the {memory_words(memory_mb)} needed"
     return None
+
+
+def amount_words(key: str, amount: float, *, with_noun: bool = True) -> str:
+    """An amount of a capacity: `4 CPUs`, `32G of memory`; `4`, `32G` without its noun."""
+    if key == "memory_mb":
+        return memory_words(amount) + (" of memory" if with_noun else "")
+    return f"{amount:g}" + (f" CPU{'' if amount == 1 else 's'}" if with_noun else "")
+
+
+def slots_words(worker: Worker, taken: int, *, with_gpus: bool) -> str:
+    """That all slots are taken; where there are GPUs beyond them, what limits that."""
+    limit = worker.max_concurrent_jobs
+    why = " (max_concurrent_jobs)" if with_gpus and len(worker.gpus) > limit else ""
+    return f"is full{why}: {taken} of {limit} slot{'s' if limit > 1 else ''} taken"
 
 
 def offer_words(offer: ReservedOffer) -> str:
@@ -74,13 +104,13 @@ def state_words(gpu: Gpu) -> str:
 
 
 def foreign_words(gpu: Gpu) -> str:
-    """`pid 4711 (python, 11G), not by opsconsole`: of foreign processes the largest."""
+    """`pid 4711 (python, 11G), which opsconsole didn't start`: of foreign processes the largest."""
     foreign = [user for user in gpu.processes if not user.attempt_id]
     largest = max(foreign, key=lambda user: (user.memory_mb or 0, user.is_compute))
     parts = (largest.name, "" if largest.memory_mb is None else memory_words(_rounded(largest.memory_mb)))
     about = ", ".join(part for part in parts if part)
     others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-    return f"pid {largest.pid}{f' ({about})' if about else ''}{others}, not by opsconsole"
+    return f"pid {largest.pid}{f' ({about})' if about else ''}{others}, which opsconsole didn't start"
 
 
 def _rounded(memory_mb: int) -> int:

@@ -19,6 +19,7 @@ from opsconsole_protocol.end_cause import EndCause
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.near_name import did_you_mean
 from opsconsole_protocol.quantity import spell_duration
 from opsconsole_protocol.spec import PauseBy
 from opsconsole_protocol.state import AttemptState, TaskState, is_task_finished, is_task_live
@@ -290,7 +291,8 @@ def find_worker(fleet: Fleet, name: str) -> Worker:
 def _called(fleet: Fleet, name: str) -> list[Worker]:
     found = [one for one in fleet.workers.values() if name in {one.name, one.id}]
     if not found:
-        raise NotFound(f"there is no worker {name} (opsconsole workers lists them)")
+        near = did_you_mean(name, (one.name for one in fleet.workers.values()))
+        raise NotFound(f"there is no worker {name}{near or ' (opsconsole workers lists them)'}")
     return found
 
 

@@ -256,12 +256,26 @@ def _settle(fleet: Fleet, job: Job, change: _Change, now_ms: int) -> None:
             task.pending_since_ms = now_ms
             add_ready(job, task.index)
     job.reason = reason
+    is_met = _note_met(job, now_ms)
     if blocked:
         fleet.audit(now_ms, SYSTEM, EventKind.BLOCKED, reason or f"task by task: {why}", job.id)
-    if unblocked:
-        words = "dependencies are met" if met else "can start again once what it waits for has ended as asked"
+    if unblocked or is_met:
+        words = "dependencies are met" if met or is_met else "can start again once what it waits for has ended as asked"
         fleet.audit(now_ms, SYSTEM, EventKind.UNBLOCKED, words, job.id)
     if job.ready or (job.elements and TaskState.PENDING in job.counts):
         fleet.queue(job)
         fleet.must_schedule = True
     fleet.touch_job(job)
+
+
+def _note_met(job: Job, now_ms: int) -> bool:
+    """Note since when nothing of other jobs keeps a job from beginning; return whether that is new, and the job isn't."""
+    if job.started_at_ms is not None or not job.needs:
+        return False
+    is_free = not job.waiting_on and not job.blocked_by
+    if is_free and job.elements:
+        is_free = not all(map(job.is_task_waiting, range(job.num_tasks)))
+    is_met = is_free and not job.met_ms
+    if is_met or not is_free:
+        job.met_ms = now_ms if is_free else 0
+    return is_met and job.created_at_ms < now_ms

@@ -73,6 +73,8 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_bytes: int | None = None
     handed: dict[str, Upload] = {}
     """The results that it was given of tasks of other jobs."""
+    met_ms: int = 0
+    """Since when a task of it waits for no other job any more; 0 where it never waited for one, or still does."""
     place: int = 0
     """Where somebody moved it to among jobs like it, as the number that it would have come in with; 0: nobody did."""
 

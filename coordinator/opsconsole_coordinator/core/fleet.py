@@ -406,7 +406,8 @@ class Fleet:
             return job.fault or f"waits for {some_names({*job.waiting_on, *job.blocked_by})}"
         most = job.terms.spec.max_parallel
         if most is not None and (count := sum(not one.lost for one in self.live_attempts(job))) >= most:
-            return f"{count} of at most {most} tasks of it run at a time (--max-parallel)"
+            run = "task runs" if count == 1 else "tasks run"
+            return f"{count} {run}, and no more than {most} of it may at a time (--max-parallel)"
         return ""
 
     def look_again(self, job: Job) -> None:

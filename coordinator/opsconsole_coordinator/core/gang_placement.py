@@ -202,12 +202,12 @@ def _demand(fleet: Fleet, job: Job, tasks: Sequence[Task], now_ms: int) -> Deman
 def _why_not(offers: Sequence[Offer], demand: Demand, count: int, claims: Sequence[Offer], fitting: int) -> str:
     """How many of the gang's tasks fit, and why the other workers refuse."""
     if len(claims) < count:
-        fits = f"at most {len(claims)} fit on the workers that are here" if claims else "none fits"
+        fits = f"at most {len(claims)} would fit if nothing else ran" if claims else "none fits"
     else:
         fits = f"{fitting or 'none'} fit{'' if fitting > 1 else 's'} now"
     used = {claim.worker.id for claim in claims[:fitting]}
     others = [offer for offer in offers if offer.worker.id not in used and not (claims and offer.permanent)]
-    return f"gang of {count}: {fits}" + (f"; {explain(others, demand)}" if others or not offers else "")
+    return f"gang of {count}: {fits}" + (f"; {explain(others, demand).text}" if others or not offers else "")
 
 
 def note_port(fleet: Fleet, worker: Worker, message: link.PortFound, now_ms: int) -> None:

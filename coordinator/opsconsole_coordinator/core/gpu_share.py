@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from opsconsole_coordinator.core.capacity import foreign_mb, foreign_words, state_words
+from opsconsole_coordinator.core.capacity import foreign_mb, foreign_words, gpus_words, slots_words, state_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Attempt, Reserved, Worker
@@ -80,9 +80,8 @@ def choose_shares(worker: Worker, demand: Demand, kept: Reserved | None) -> tupl
         chosen = tuple(gpu.uuid for gpu, _ in those[: demand.gpus])
         if len(chosen) == demand.gpus and load.slots_with(chosen) - load.slots <= more_slots:
             return chosen, ""
-    slots = worker.max_concurrent_jobs
     whom = f", and what is free {kept_words(kept)}" if kept is not None else ""
-    return None, f"busy: {load.slots} of {slots} slots taken by tasks with GPUs (max_concurrent_jobs){whom}"
+    return None, f"{slots_words(worker, load.slots, with_gpus=True)}{whom}"
 
 
 def _left_beside(worker: Worker, gpu: Gpu, kept: Reserved | None) -> int:
@@ -111,8 +110,10 @@ def _refusal(
 ) -> str:
     wanted = f"{demand.gpus} GPUs" if demand.gpus > 1 else "a GPU"
     has = {0: "none has", 1: "one has"}.get(count, f"{count} have")
-    words = (f"GPU {gpu.index} {_left_words(worker, gpu, kept)}" for gpu, left in lefts if left < demand.share_mb)
-    return f"needs {memory_words(demand.share_mb)} of {wanted} to share, {has} that much left: {'; '.join(words)}"
+    words = gpus_words(
+        worker, ((gpu.index, _left_words(worker, gpu, kept)) for gpu, left in lefts if left < demand.share_mb)
+    )
+    return f"needs {memory_words(demand.share_mb)} of {wanted} to share, {has} that much left: {words}"
 
 
 def _left_words(worker: Worker, gpu: Gpu, kept: Reserved | None) -> str:

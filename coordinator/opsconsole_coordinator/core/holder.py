@@ -6,7 +6,7 @@ from opsconsole_coordinator.core.capacity import offer_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.judgement import GPUS, SLOTS, Offer
-from opsconsole_coordinator.core.model import Attempt
+from opsconsole_coordinator.core.model import Attempt, Job
 from opsconsole_coordinator.core.reserved_offer import ReservedOffer
 from opsconsole_protocol.bound import cut
 from opsconsole_protocol.ids import JobId
@@ -18,6 +18,11 @@ HOLDERS_MAX = 2
 HOLDER_NAME_CHARACTERS_MAX = 40
 
 
+_OF_CAPACITY = ", the rest is held by {1}"
+_LINK = {SLOTS: " by {1}", GPUS: "; the {0} of {1}"}
+"""How it goes on by what is short: `2 of 2 slots taken by …`, `GPU 0 has a task; the task is of …`."""
+
+
 class _Holder(NamedTuple):
     """Tasks of one job that hold something and stand alike."""
 
@@ -26,7 +31,9 @@ class _Holder(NamedTuple):
 
 
 def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str:
-    """`, held by a (kyxy7j9nrc) and b (kz01q8m2ta, paused by freeze, keeps its place)`; empty where nobody holds what is short.
+    """Who holds what a worker is short of, as it goes on after the offer's reason; empty where nobody does.
+
+    Such as ` by a (kyxy7j9nrc) and b (kz01q8m2ta, paused by freeze, keeps its place)`.
 
     `with_gpus`: whether who asks needs GPUs, and doesn't wait for the slots of those without. What an operator could free is named first.
     """
@@ -41,9 +48,26 @@ def holders_words(fleet: Fleet, offer: Offer, *, with_gpus: bool = False) -> str
     reserved = _reserved_words(offer, with_gpus=with_gpus)
     if not names:
         return reserved
+    told = f"{', '.join(names)} and {others} more" if others else " and ".join(names)
     return (
-        f", held by {', '.join(names)} and {others} more" if others else f", held by {' and '.join(names)}"
-    ) + reserved
+        _LINK.get(offer.taken, _OF_CAPACITY).format("tasks are" if sum(tasks.values()) > 1 else "task is", told)
+        + reserved
+    )
+
+
+def waiting_words(fleet: Fleet, job: Job) -> str:
+    """What a job waits for of others, and how that stands: `waits for train (kyxy7j9nrc, running)`."""
+    names = sorted(job.waiting_on)
+    shown = [_other(fleet, name) for name in names[:HOLDERS_MAX]]
+    more = len(names) - len(shown)
+    return "waits for " + (f"{', '.join(shown)} and {more} more" if more else " and ".join(shown))
+
+
+def _other(fleet: Fleet, name: str) -> str:
+    job = fleet.jobs.get(JobId(name))
+    if job is None:
+        return name  # a task of one, or results
+    return f"{cut(printable(job.spec.title), HOLDER_NAME_CHARACTERS_MAX)} ({name}, {job.state})"
 
 
 def _reserved_words(offer: Offer, *, with_gpus: bool) -> str:

@@ -9,7 +9,16 @@ from typing import NamedTuple
 import msgspec
 
 from opsconsole_coordinator.core.booking import booked_words
-from opsconsole_coordinator.core.capacity import free_capacity, free_gpus, gpu_refusals, lacks_folder, total
+from opsconsole_coordinator.core.capacity import (
+    amount_words,
+    free_capacity,
+    free_gpus,
+    gpu_refusals,
+    gpus_words,
+    lacks_folder,
+    slots_words,
+    total,
+)
 from opsconsole_coordinator.core.content import Content, missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.gpu_share import choose_shares, kept_words
@@ -19,7 +28,7 @@ from opsconsole_coordinator.core.trouble import blocking
 from opsconsole_protocol.dataset import DATASETS, inability
 from opsconsole_protocol.gpu_load import GPU_SHARING
 from opsconsole_protocol.link import QuestionKind
-from opsconsole_protocol.quantity import size_words
+from opsconsole_protocol.quantity import memory_words, size_words
 from opsconsole_protocol.state import WorkerConnection
 
 
@@ -178,7 +187,7 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     spec, needs = demand.spec, demand.spec.resources
     named = demand.named
     if named and not is_named(worker, named):
-        return f"the job asks for worker {' or '.join(named)}"
+        return f"isn't the worker that is asked for ({' or '.join(named)})"
     project = worker.properties.get("project")
     if project and project != spec.project:
         return f"takes jobs of project {project} only"
@@ -188,18 +197,23 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    for need, key, label in demand.capacities:
+    for need, key, _ in demand.capacities:
         if total(worker, key) < need:
-            return f"needs {need:g} {label}; it has {total(worker, key):g}"
+            return (
+                f"has {amount_words(key, total(worker, key), with_noun=False)} of the {amount_words(key, need)} needed"
+            )
     if len(worker.gpus) < demand.gpus:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
-        return f"needs {_gpus(demand.gpus)}; it has {len(worker.gpus)}{detail}"
+        few = f"{len(worker.gpus) or 'none'} of the {demand.gpus} GPUs needed" if demand.gpus > 1 else "no GPU"
+        return f"has {few}{detail}"
     for dataset in spec.datasets:
         if lacks := inability(worker.properties.get(DATASETS), dataset):
             return lacks
     least_mb = needs.gpu_memory_mb
-    if least_mb and sum((gpu.memory_total_mb or 0) >= least_mb for gpu in worker.gpus) < demand.gpus:
-        return f"needs {_gpus(demand.gpus)} of {least_mb} MB; its largest has {_largest_mb(worker)} MB"
+    large = sum((gpu.memory_total_mb or 0) >= least_mb for gpu in worker.gpus)
+    if least_mb and large < demand.gpus:
+        few = f"{large or 'none'} of the {demand.gpus} GPUs" if demand.gpus > 1 else "no GPU"
+        return f"has {few} of {memory_words(least_mb)} needed: its largest has {memory_words(_largest_mb(worker))}"
     is_too_old = demand.share_mb and not worker.properties.get(GPU_SHARING)
     return "its agent is too old to share GPUs: update opsconsole there" if is_too_old else ""
 
@@ -242,13 +256,12 @@ def _occupied(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[st
     left = worker.slots_left(with_gpus=with_gpus)
     may_join = demand.share_mb and worker.live.load.gpus.shared  # which takes no slot
     if left + demand.prefetch <= 0 and not may_join:
-        by = " by tasks with GPUs" if with_gpus else ""
-        limit = worker.max_concurrent_jobs
-        return f"busy: {limit - left} of {limit} slots taken{by} (max_concurrent_jobs)", SLOTS
-    for need, key, label in demand.capacities:
+        return slots_words(worker, worker.max_concurrent_jobs - left, with_gpus=with_gpus), SLOTS
+    for need, key, _ in demand.capacities:
         free = free_capacity(worker, key)
         if free < need:
-            return f"needs {need:g} {label}; {free:g} of {total(worker, key):g} are free", key
+            left_words, all_words = (amount_words(key, one, with_noun=False) for one in (free, total(worker, key)))
+            return f"needs {amount_words(key, need)}, {left_words} of {all_words} free", key
     return _reserved(worker, demand, kept) if kept is not None else "", ""
 
 
@@ -294,8 +307,8 @@ def _choose_gpus(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple
     if len(free) < count:
         refusals = gpu_refusals(worker, memory_mb)
         if kept is not None:
-            refusals += [f"GPU {gpu.index} {kept_words(kept)}" for gpu in unused if kept.is_of(gpu.uuid)]
-        return None, f"needs {count} free GPU{'s' if count > 1 else ''}, {len(free)} free: {'; '.join(refusals)}"
+            refusals += [(gpu.index, kept_words(kept)) for gpu in unused if kept.is_of(gpu.uuid)]
+        return None, f"needs {_gpus(count)}, {len(free)} of {len(worker.gpus)} free: {gpus_words(worker, refusals)}"
     # The smallest GPUs that suffice, so that large ones stay free for those who need them.
     free.sort(key=lambda gpu: (gpu.memory_total_mb or 0, gpu.index))
     return tuple(gpu.uuid for gpu in free[:count]), ""

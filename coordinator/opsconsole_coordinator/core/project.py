@@ -6,11 +6,11 @@ import msgspec
 
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Project, ProjectStatus
-from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
+from opsconsole_protocol.error import Conflict, InvalidRequest
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.name import check_name
 from opsconsole_protocol.share import EQUAL_SHARE, ShareChange
-from opsconsole_protocol.spec import JobSpec, Place
+from opsconsole_protocol.spec import DEFAULT_PROJECT, JobSpec, Place
 
 
 class ProjectChange(NamedTuple):
@@ -85,13 +85,18 @@ def standstill(fleet: Fleet, name: str) -> str:
     return "" if status is ProjectStatus.ACTIVE else f"project {name} is {status}"
 
 
-def check_there(fleet: Fleet, name: str) -> None:
-    """Raise NotFound where nobody has made a project, by hand or with a job."""
-    is_known = name in fleet.projects or name in fleet.usage.projects
-    if not is_known and not any(job.terms.spec.project == name for job in fleet.jobs.values()):
-        raise NotFound(
-            f"there is no project {name} (opsconsole projects lists them; `opsconsole project set {name}` makes it)"
-        )
+def knows_project(fleet: Fleet, name: str) -> bool:
+    """Whether somebody has made a project, by hand or with a job of which memory tells. There is always the default one."""
+    if name in fleet.projects or name in fleet.usage.projects or name == DEFAULT_PROJECT:
+        return True
+    return any(job.terms.spec.project == name for job in fleet.jobs.values())
+
+
+def knows_person(fleet: Fleet, name: str) -> bool:
+    """Whether somebody has submitted a job of which memory tells, or was given a share."""
+    if name in fleet.people or any(person == name for _, person in fleet.usage.people):
+        return True
+    return any(job.submitted_by == name for job in fleet.jobs.values())
 
 
 def check_takes_work(fleet: Fleet, name: str) -> None:

@@ -8,7 +8,6 @@ from opsconsole_coordinator.core.control import Order, act
 from opsconsole_coordinator.core.dependent import some_names
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.model import Job
-from opsconsole_coordinator.core.project import check_there
 from opsconsole_coordinator.core.ready import next_priority
 from opsconsole_protocol.api import Where
 from opsconsole_protocol.error import Conflict, InvalidRequest, LimitExceeded, NotFound
@@ -81,14 +80,12 @@ def clear(
 ) -> tuple[list[JobId], bool]:  # fmt: skip
     """Cancel a project's jobs of which nothing runs or has ended: at most `limit`, the last ones first.
 
-    Returns them in the order of the queue, and whether there are others. Raises NotFound where there is no such project.
+    Returns them in the order of the queue, and whether there are others.
     """
     found = sorted(
         (job for job in fleet.jobs.values() if job.terms.spec.project == project and job.counts.keys() <= _UNSTARTED),
         key=lambda job: (-next_priority(job), job.number),
     )
-    if not found:
-        check_there(fleet, project)
     cleared = found[-limit:]
     if not dry_run:
         for job in reversed(cleared):  # so none of them is first blocked by another's end

@@ -83,5 +83,5 @@ def _holders(fleet: Fleet, project: str, person: str) -> Iterator[tuple[str, Lim
 
 def _words(name: str, key: str, has: float, needs: float, most: int) -> str:
     if needs > most:
-        return f"needs {amount_words(key, needs)}; {name} may have {most} at a time"
+        return f"{name} may have {amount_words(key, most)} at a time; this needs {needs:g}"
     return f"{name} has {has:g} of the {amount_words(key, most)} that it may have at a time; this needs {needs:g}"

@@ -375,6 +375,14 @@ class Reactor:
         change = project.ProjectChange(description, status, share, preemptible, place)
         return project.set_project(self.fleet, name, change, actor, now_ms)
 
+    def knows_project(self, name: str) -> bool:
+        """Whether memory tells of a project; the store may know of more."""
+        return project.knows_project(self.fleet, name)
+
+    def knows_person(self, name: str) -> bool:
+        """Whether memory tells of somebody's jobs or share; credentials may tell of more."""
+        return project.knows_person(self.fleet, name)
+
     def on_set_person(self, name: str, share: ShareChange, actor: str, now_ms: int) -> str:
         """What a person may have of the fleet changes. Raises InvalidRequest. Returns in one line what was done."""
         return project.set_person(self.fleet, name, share, actor, now_ms)

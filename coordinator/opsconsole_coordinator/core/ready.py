@@ -50,6 +50,20 @@ def next_priority(job: Job) -> int:
     return job.priority if task is None else priority_of(job, task)
 
 
+def waiting_since_ms(job: Job) -> int | None:
+    """Since when a job could have begun that hasn't; None where it is held or waits for other jobs."""
+    if job.started_at_ms is not None or job.state is not TaskState.PENDING:
+        return None
+    if job.waiting_on or (job.elements and not job.met_ms):
+        return None
+    tasks = job.kept_tasks
+    if isinstance(tasks, Fresh):
+        since_ms = tasks.since_ms
+    else:
+        since_ms = next(one.pending_since_ms for one in tasks if one.state is TaskState.PENDING)
+    return max(job.created_at_ms, job.met_ms, since_ms)
+
+
 def drop_stale(job: Job) -> None:
     """Take out the next tasks as far as they no longer wait for a worker."""
     if job.is_fresh and not job.elements:

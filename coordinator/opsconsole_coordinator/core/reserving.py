@@ -14,7 +14,6 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import end_for_next_round, is_saving, living_attempts
 from opsconsole_coordinator.core.leaving import can_save, is_late, leave
 from opsconsole_coordinator.core.model import SYSTEM, Attempt, Worker
-from opsconsole_coordinator.core.project import check_there
 from opsconsole_coordinator.core.reservation_view import words_of
 from opsconsole_protocol.api import RESERVATIONS_MAX, RESERVE_DAYS_MAX, Reserve
 from opsconsole_protocol.end_cause import EndCause
@@ -33,7 +32,7 @@ def reserve(fleet: Fleet, request: Reserve, actor: str, now_ms: int) -> Reservat
     """Reserve workers. Raises InvalidRequest, NotFound, Conflict or LimitExceeded, and then nothing changed."""
     workers = list({one.id: one for one in (find_worker(fleet, name) for name in request.workers)}.values())
     from_ms = _checked_times(request, now_ms)
-    _check_holder(fleet, request, workers)
+    _check_holder(request, workers)
     wanted = Reservation(
         id=f"r{spell(fleet.random_bits(5 * _ID_LENGTH), _ID_LENGTH)}",
         worker_ids=tuple(one.id for one in workers),
@@ -122,13 +121,11 @@ def _checked_times(request: Reserve, now_ms: int) -> int:
     return max(request.from_ms, now_ms)
 
 
-def _check_holder(fleet: Fleet, request: Reserve, workers: Iterable[Worker]) -> None:
+def _check_holder(request: Reserve, workers: Iterable[Worker]) -> None:
     if sum((bool(request.project), bool(request.person), request.maintenance)) != 1:
         raise InvalidRequest("say for whom it is, in one way: --for-project, --for-person or --maintenance")
     if request.maintenance and request.gpus is not None:
         raise InvalidRequest("a window of maintenance is for the whole worker: leave --gpus out")
-    if request.project:
-        check_there(fleet, request.project)
     for worker in workers:
         if request.gpus is not None and request.gpus > len(worker.gpus):
             raise InvalidRequest(f"{worker.name} has {len(worker.gpus)} GPUs, not {request.gpus}")

@@ -364,7 +364,7 @@ class _Pass:
                 may_have = group.is_first_of_kin
                 worker = self._keep_room(job, demand, offers, before[0] if before else None) if may_have else None
                 kept = f"{worker.name} keeps room for it" if worker is not None else ""
-            self._tell(group, explain(offers, demand), kept)
+            self._tell(group, explain(offers, demand).text, kept)
             return
         if not group.is_first_of_kin:
             group.note_sought()
@@ -456,7 +456,7 @@ def _place_particular(fleet: Fleet, job: Job, task: Task, now_ms: int) -> Worker
         offers = collect_offers(fleet, demand, now_ms)
     best = Ranking(fleet, job.spec, job.id).choose(offers)
     if best is None:
-        reason = explain(offers, demand)
+        reason = explain(offers, demand).text
         if task.reason != reason:
             fleet.set_task(job, task, task.state, reason)
         return None

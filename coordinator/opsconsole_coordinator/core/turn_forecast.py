@@ -41,6 +41,8 @@ def ahead_of(fleet: Fleet, job: Job, now_ms: int) -> Ahead:
     own = fleet.order.group_of(job.id)
     if own is None:
         return NOBODY
+    if len(fleet.workers) <= FITS_OFFERS_MAX and not _takers(fleet, job, now_ms)[1]:
+        return NOBODY  # no turn would help it
     mine = _key(fleet, own, now_ms)[:3]
     sure: list[tuple[tuple[float, ...], JobId]] = []
     maybe: list[tuple[tuple[float, ...], JobId]] = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from opsconsole_coordinator.core.capacity import free_capacity, free_gpus
+from opsconsole_coordinator.core.capacity import amount_words, free_capacity, free_gpus
 from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_checks
@@ -59,7 +59,7 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
         yield "a slot", left > 0, f"{slots - left} of {slots} taken"
     named = demand.named
     if named:
-        yield " or ".join(named), is_named(worker, named), worker.name
+        yield f"named {' or '.join(named)}", is_named(worker, named), worker.name
     count = demand.gpus
     if count and demand.share_mb:
         room = sum(left_mb(worker, gpu) >= demand.share_mb for gpu in worker.gpus)
@@ -67,12 +67,12 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
         yield words, room >= count, f"{room} of {len(worker.gpus)} have that much left to share"
     elif count:
         memory_mb = demand.spec.resources.gpu_memory_mb
-        words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_mb} MB" if memory_mb else "")
+        words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_words(memory_mb)}" if memory_mb else "")
         free = len(free_gpus(worker, memory_mb))
         yield words, free >= count, f"{free} of {len(worker.gpus)} free"
-    for need, key, label in demand.capacities:
+    for need, key, _ in demand.capacities:
         is_left = free_capacity(worker, key)
-        yield f"{need:g} {label}", is_left >= need, f"{is_left:g} free"
+        yield amount_words(key, need), is_left >= need, f"{amount_words(key, is_left, with_noun=False)} free"
     facts = worker.facts() if demand.requirements else {}
     for one in demand.requirements:
         is_met = one.matches(facts)

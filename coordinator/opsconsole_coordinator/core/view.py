@@ -12,7 +12,6 @@ from opsconsole_coordinator.core.capacity import free_gpus
 from opsconsole_coordinator.core.checkpointing import bond_of, is_copied, is_parked
 from opsconsole_coordinator.core.content import arriving, contents_of
 from opsconsole_coordinator.core.demand import Demand, demand_of
-from opsconsole_coordinator.core.dependency import blocked_words
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.gang import is_saving
 from opsconsole_coordinator.core.gpu_share import shared_gpus
@@ -24,13 +23,14 @@ from opsconsole_coordinator.core.offering import without_offer
 from opsconsole_coordinator.core.project import check_takes_work, placed, standstill
 from opsconsole_coordinator.core.quota import refusal
 from opsconsole_coordinator.core.ranking import Ranking
-from opsconsole_coordinator.core.ready import task_waits_for
+from opsconsole_coordinator.core.ready import waiting_since_ms
 from opsconsole_coordinator.core.reason import explain
 from opsconsole_coordinator.core.reservation_view import possible_start, reservation_row
 from opsconsole_coordinator.core.task import Task
 from opsconsole_coordinator.core.trouble import blocking, holding_up, spell_trouble
 from opsconsole_coordinator.core.turn_forecast import NOBODY, Ahead, ahead_of_new, expected_starts
 from opsconsole_coordinator.core.verdict import verdict
+from opsconsole_coordinator.core.waiting import why_beside_workers
 from opsconsole_protocol import requirement
 from opsconsole_protocol.api import (
     AttemptRow,
@@ -163,6 +163,7 @@ def job_row(fleet: Fleet, job: Job) -> JobRow:
         output_bytes=job.output_bytes,
         save_late=_save_late(fleet, job),
         place=job.number,
+        waiting_since_ms=waiting_since_ms(job),
     )
 
 
@@ -448,23 +449,10 @@ def _why_it_waits(
     fleet: Fleet, job: Job, demand: Demand, task: Task | None, now_ms: int, ahead: Ahead
 ) -> tuple[str, tuple[Verdict, ...]]:
     found = _verdicts(fleet, demand, ahead, now_ms)
-    is_blocked = task is None
-    if is_blocked and job.blocked_by:
-        return blocked_words(job), found.verdicts  # what is at the root of it may have changed since
-    if is_blocked and job.elements:
-        return next((one.reason for one in job.tasks if one.state is TaskState.BLOCKED), ""), found.verdicts
-    if task is not None and (words := task_waits_for(job, task)):
-        return words, found.verdicts
-    if task is not None and not (job.waiting_on or job.fault) and (words := standstill(fleet, job.spec.project)):
-        return words, found.verdicts
-    if job.reason and (is_blocked or job.waiting_on or fleet.adopting or job.spec.gang or job.fault):
-        return job.reason, found.verdicts
-    if task is not None and task.not_before_ms > now_ms and task.reason:
-        return task.reason, found.verdicts
-    limit = fleet.waits_for(job) or refusal(fleet, job.spec.project, job.submitted_by, demand)
-    if limit:
-        return limit, found.verdicts
-    return found.text, found.verdicts
+    words = why_beside_workers(fleet, job, demand, task, now_ms)
+    if not words:
+        return found.text, found.verdicts
+    return words, tuple(msgspec.structs.replace(one, said=False) for one in found.verdicts)
 
 
 def _counts_text(job: Job) -> str:
@@ -486,7 +474,8 @@ def _verdicts(
     rows = tuple(verdict(fleet, one, demand, ranking.known.on(one.worker), starts.get(one.worker.id)) for one in offers)
     best = ranking.choose(offers)
     if best is None:
-        text = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0))
+        text, told = explain(offers, demand, partial(holders_words, fleet, with_gpus=demand.gpus > 0), guesses=True)
+        rows = tuple(msgspec.structs.replace(one, said=one.worker_id in told) for one in rows)
         return Candidates(verdicts=rows, text=text + possible_start(fleet, offers, demand, now_ms))
     accepted = sum(offer.accepted for offer in offers)
     because = f"the best of {accepted} ({best.because})" if accepted > 1 else best.because

@@ -144,7 +144,7 @@ def of_waiting(
     rules: Iterable[NoticeRule], waits: Iterable[Wait], since_ms: int, now_ms: int, origin: tuple[str, str]
 ) -> Found:
     """The notices of jobs whose waiting got longer than a rule allows after `since_ms`, and not after `now_ms`."""
-    waiting = [one for one in waits if one.row.started_at_ms is None and one.row.state == TaskState.PENDING]
+    waiting = [one for one in waits if one.row.waiting_since_ms is not None and one.row.state == TaskState.PENDING]
     for rule in rules:
         if Occasion.WAIT not in rule.on or rule.wait_ms is None:
             continue

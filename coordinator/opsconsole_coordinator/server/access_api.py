@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities, run_to_end
+from opsconsole_coordinator.server.known_name import nobody
 from opsconsole_coordinator.trust.credential import CredentialRecord, InvitationRecord, Role
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, InvalidRequest, NotFound
@@ -80,7 +81,7 @@ class AccessApi:
                     "operator.token there; its next start makes another"
                 )
             if name not in people:
-                raise NotFound(f"there is nobody called {name} (opsconsole people lists them)")
+                raise nobody(name, people.keys())
         return names
 
     def _person(self, name: str, held: list[CredentialRecord]) -> api.PersonRow:

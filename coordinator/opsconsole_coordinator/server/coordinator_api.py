@@ -8,8 +8,9 @@ from opsconsole_coordinator.core.usage_day import DAY_MS
 from opsconsole_coordinator.core.usage_view import usage_answer
 from opsconsole_coordinator.server import preencoded
 from opsconsole_coordinator.server.commit_loop import CommitLoop
-from opsconsole_coordinator.server.identity import Caller
+from opsconsole_coordinator.server.identity import Caller, Identities
 from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.known_name import check_person, check_project
 from opsconsole_coordinator.store import backup, query
 from opsconsole_coordinator.trust.credential import Role
 from opsconsole_protocol import api
@@ -26,9 +27,10 @@ def role_to_set_project(request: api.SetProject) -> Role:
 class CoordinatorApi:
     """Handlers of the requests about the coordinator; each takes the request and who asks."""
 
-    def __init__(self, commit_loop: CommitLoop, trouble: Callable[[], str]) -> None:
+    def __init__(self, commit_loop: CommitLoop, identities: Identities, trouble: Callable[[], str]) -> None:
         """`trouble`: what keeps it from working as it should, empty when all is well."""
         self._commit_loop = commit_loop
+        self._identities = identities
         self._trouble = trouble
 
     async def events(self, request: api.ListEvents, caller: Caller) -> api.AnyAnswer:
@@ -52,6 +54,8 @@ class CoordinatorApi:
         )
 
     async def set_project(self, request: api.SetProject, caller: Caller) -> api.Done:
+        if not request.create:
+            await check_project(self._commit_loop, request.name)
         now_ms = self._commit_loop.clock.now_ms()
         words = self._commit_loop.reactor.on_set_project(
             request.name,
@@ -74,6 +78,7 @@ class CoordinatorApi:
         return usage_answer(commit_loop.fleet, days, request.days, commit_loop.clock.now_ms())
 
     async def set_person(self, request: api.SetPerson, caller: Caller) -> api.Done:
+        check_person(self._commit_loop, self._identities, request.name)
         now_ms = self._commit_loop.clock.now_ms()
         words = self._commit_loop.reactor.on_set_person(request.name, request.share, caller.actor, now_ms)
         await self._commit_loop.committed()

@@ -13,10 +13,13 @@ from opsconsole_coordinator.core.model import SYSTEM
 from opsconsole_coordinator.notice import rule as core
 from opsconsole_coordinator.notice.rule import Notice, NoticeRule, Occasion
 from opsconsole_coordinator.server.commit_loop import CommitLoop, ToldRows
+from opsconsole_coordinator.server.identity import Identities
+from opsconsole_coordinator.server.known_name import check_person, check_project
 from opsconsole_coordinator.server.notice_channel import NotDelivered, deliver, label
 from opsconsole_coordinator.store import notice as store
 from opsconsole_coordinator.store.schema import StoreError
 from opsconsole_protocol.api import EventRow
+from opsconsole_protocol.error import OpsconsoleError
 from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import WorkerId
 
@@ -34,8 +37,11 @@ STOP_S = 5.0
 class Notifier:
     """One for a coordinator. `run` looks and delivers for ever; `stop` gives what is under way a few seconds."""
 
-    def __init__(self, commit_loop: CommitLoop, rules: Iterable[NoticeRule], store_id: str) -> None:
+    def __init__(
+        self, commit_loop: CommitLoop, identities: Identities, rules: Iterable[NoticeRule], store_id: str
+    ) -> None:  # fmt: skip
         self._commit_loop = commit_loop
+        self._identities = identities
         self._rules = {rule.key: rule for rule in rules}
         self._origin = (store_id, commit_loop.name)
         self._queues = {key: deque[Notice]() for key in self._rules}
@@ -56,6 +62,7 @@ class Notifier:
         while True:
             try:
                 found = await self._begin()
+                await self._tell_misnamed()
                 break
             except StoreError as error:
                 log.warning("notices wait: %s", error)
@@ -102,6 +109,19 @@ class Notifier:
         for key, notices in (await database.read(store.waiting)).items():
             self._fill(key, notices)
         return seen
+
+    async def _tell_misnamed(self) -> None:
+        """A rule about somebody, or a project, that there isn't tells nobody anything: say so, as it may be meant for who comes later."""
+        for rule in self._rules.values():
+            try:
+                if rule.project:
+                    await check_project(self._commit_loop, rule.project)
+                if rule.person:
+                    check_person(self._commit_loop, self._identities, rule.person)
+            except OpsconsoleError as error:
+                self._audit(
+                    f"a [[notify]] of config.toml ({label(rule.channel)}) tells of nothing yet: {error.message}"
+                )
 
     def _fill(self, key: str, notices: Iterable[Notice]) -> None:
         self._queues[key].extend(notices)

@@ -52,7 +52,7 @@ class OperatorApi:
         queue = QueueApi(commit_loop)
         workers = WorkerApi(commit_loop, identities, worker_row_cache, cleaning)
         access = AccessApi(commit_loop, identities, join_url)
-        coordinator = CoordinatorApi(commit_loop, lambda: trouble_of(commit_loop, log_service, streams))
+        coordinator = CoordinatorApi(commit_loop, identities, lambda: trouble_of(commit_loop, log_service, streams))
         files = FileApi(commit_loop, streams.kept)
         reservations = ReservationApi(commit_loop, identities)
         offers = self.offers = OfferApi(commit_loop)

@@ -4,6 +4,7 @@ from opsconsole_coordinator.core import view
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller
 from opsconsole_coordinator.server.job_lookup import resolve
+from opsconsole_coordinator.server.known_name import check_project
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.ids import JobId
@@ -25,6 +26,8 @@ class QueueApi:
 
     async def pop(self, request: api.PopJob, caller: Caller) -> api.Popped:
         commit_loop = self._commit_loop
+        if request.project:
+            await check_project(commit_loop, request.project)
         now_ms = commit_loop.clock.now_ms()
         job = commit_loop.reactor.on_pop(request.project, request.index, caller.actor, now_ms, hold=request.hold)
         row = view.job_row(commit_loop.fleet, job)
@@ -32,6 +35,7 @@ class QueueApi:
         return api.Popped(job=row, spec=job.spec)
 
     async def clear(self, request: api.ClearQueue, caller: Caller) -> api.Cleared:
+        await check_project(self._commit_loop, request.project)
         now_ms = self._commit_loop.clock.now_ms()
         ids, more = self._commit_loop.reactor.on_clear(
             request.project, request.limit, caller.actor, now_ms, dry_run=request.dry_run

@@ -3,8 +3,8 @@
 from opsconsole_coordinator.core.reservation_view import reservation_row
 from opsconsole_coordinator.server.commit_loop import CommitLoop
 from opsconsole_coordinator.server.identity import Caller, Identities
+from opsconsole_coordinator.server.known_name import check_person, check_project
 from opsconsole_protocol import api
-from opsconsole_protocol.error import NotFound
 
 
 class ReservationApi:
@@ -15,9 +15,10 @@ class ReservationApi:
         self._identities = identities
 
     async def reserve(self, request: api.Reserve, caller: Caller) -> api.ReservationList:
-        person = request.person
-        if person and person not in self._identities.people() and person != self._identities.local.actor:
-            raise NotFound(f"there is nobody called {person} (opsconsole people lists them)")
+        if request.person:
+            check_person(self._commit_loop, self._identities, request.person)
+        if request.project:
+            await check_project(self._commit_loop, request.project)
         now_ms = self._commit_loop.clock.now_ms()
         reservation = self._commit_loop.reactor.on_reserve(request, caller.actor, now_ms)
         row = reservation_row(self._commit_loop.fleet, reservation, now_ms)

@@ -339,6 +339,14 @@ def count_jobs(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def project_names(connection: sqlite3.Connection) -> frozenset[str]:
+    """The names of the projects that were set or have jobs."""
+    return frozenset(
+        {project.name for project in projects(connection)}
+        | {name for (name,) in connection.execute("SELECT DISTINCT project FROM jobs")}
+    )
+
+
 def project_rows(connection: sqlite3.Connection) -> tuple[ProjectRow, ...]:
     """Every project that was set or has jobs, by name, with its jobs counted by state."""
     known = {project.name: project for project in projects(connection)}

@@ -16,7 +16,7 @@ from opsconsole_protocol.api.row import JobRow
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.filter import Filter
 from opsconsole_protocol.quantity import duration_ms
-from opsconsole_protocol.requirement import Requirement
+from opsconsole_protocol.requirement import Requirement, checked
 from opsconsole_protocol.state import TaskState
 
 TIMES = {"created": "created_at_ms", "started": "started_at_ms", "finished": "finished_at_ms"}
@@ -30,7 +30,12 @@ SORTS = (
 """By what a list of jobs can be sorted."""
 _PARTS = frozenset({"tasks", "task_counts"})
 _STATES = tuple(map(str, TaskState))
-_NUMBERS = frozenset({"priority", "num_tasks", "progress", "place"})
+_NUMBERS = frozenset(
+    {
+        "priority", "num_tasks", "progress", "place", "created_at_ms", "started_at_ms", "finished_at_ms",
+        "duration_ms_estimate", "output_files", "output_bytes", "save_late", "waiting_since_ms",
+    }
+)  # fmt: skip
 _ABSENT_WHERE_EMPTY = frozenset({"reason", "command"})
 
 
@@ -135,14 +140,16 @@ def _check_value(one: Requirement) -> None:
             raise InvalidRequest(f"a job has one state: write state in {one.value[:60]}")
         for state in one.value.split(",") if one.op == "in" else (one.value,):
             if state not in _STATES:
-                near = get_close_matches(state, _STATES, 1, 0.5)
-                hint = f"did you mean {near[0]}?" if near else f"states are {', '.join(_STATES)}"
-                raise InvalidRequest(f"no job is {state[:60]!r}: {hint}")
-    if one.key in _NUMBERS and one.op in {"=", "!=", ">", ">=", "<", "<="}:
-        try:
-            float(one.value)
-        except ValueError:
-            raise InvalidRequest(f"{one.key} is a number, and {one.value[:60]!r} is none") from None
+                raise InvalidRequest(f"no job is {state[:60]!r}: {_near_state(state)}")
+    name, _, part = one.key.partition(".")
+    if name in _PARTS and part not in _STATES:
+        raise InvalidRequest(f"no task is {part[:60]!r}: {_near_state(part)}")
+    checked(one, (one.key,) if name in _PARTS else _NUMBERS)
+
+
+def _near_state(state: str) -> str:
+    near = get_close_matches(state, _STATES, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"states are {', '.join(_STATES)}"
 
 
 def _read_time(one: Requirement) -> Requirement:

@@ -101,7 +101,7 @@ class ListProjects(Request, frozen=True, kw_only=True, tag="projects"):
 
 
 class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
-    """Create or change a project; `status` is active, paused or archived. Answered by Done."""
+    """Change a project; `status` is active, paused or archived. Answered by Done, by NotFound where there is none."""
 
     name: Annotated[str, Meta(min_length=1, max_length=PROJECT_CHARACTERS_MAX)]
     description: Text | None = None
@@ -112,10 +112,15 @@ class SetProject(Request, frozen=True, kw_only=True, tag="set_project"):
     """Whether its tasks make way for jobs of a higher priority band: for admins."""
     place: Label | None = None
     """Where tasks of its new jobs go that don't say: `pack` or `spread`; empty: nobody says."""
+    create: bool = False
+    """Make it, where there is none."""
 
 
 class SetPerson(Request, frozen=True, kw_only=True, tag="set_person"):
-    """Change how much a person may have of the fleet, by the name under which they submit. Answered by Done."""
+    """Change how much a person may have of the fleet, by the name under which they submit.
+
+    Answered by Done, by NotFound where nobody is called so.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
     share: ShareChange

@@ -109,6 +109,8 @@ class JobRow(Row, frozen=True, kw_only=True):
     """Its tasks, by their indices, that haven't saved the checkpoint in time that they were asked for: the first hundred of them."""
     place: int = 0
     """Where it stands among waiting jobs of one priority, person and project: the least is next. It counts up, with gaps."""
+    waiting_since_ms: int | None = None
+    """Since when it could have begun, and hasn't; null while it is held or waits for other jobs, and once it has begun."""
 
 
 class CheckpointRow(Row, frozen=True, kw_only=True):
@@ -432,6 +434,8 @@ class Verdict(Row, frozen=True, kw_only=True):
     """How much of what the job brings along the worker would be sent; null where it has all of it, or that is nothing."""
     supply: str = ""
     """How far the worker has that already, in words; empty where the job brings nothing along."""
+    said: bool = False
+    """The words of the answer that it comes with have its reason already."""
 
 
 class NeedRow(Row, frozen=True, kw_only=True):

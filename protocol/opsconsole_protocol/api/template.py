@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from opsconsole_protocol.api.parameter import DATASET_KIND, PARAMETERS_MAX, check_parameter, read_value, spell_value
-from opsconsole_protocol.api.template_default import DEFAULTS, read_default
+from opsconsole_protocol.api.template_default import check_defaults
 from opsconsole_protocol.api.template_row import TemplateRow
 from opsconsole_protocol.bound import (
     COMMAND_BYTES_MAX,
@@ -48,9 +48,7 @@ def check_template(template: TemplateRow) -> None:
             raise InvalidRequest(f"the command of template {template.name} names {{{name}}}: declare it with --param")
     for parameter in template.parameters:
         check_parameter(parameter)
-    for name, value in template.defaults.items():
-        if name in DEFAULTS:
-            read_default(name, str(value))
+    check_defaults(template.defaults)
 
 
 def _check_bounds(template: TemplateRow) -> None:

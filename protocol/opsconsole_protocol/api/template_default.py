@@ -21,6 +21,7 @@ from opsconsole_protocol.spec import (
     Place,
     Resources,
     check_metric_pattern,
+    check_resources,
 )
 
 
@@ -38,6 +39,13 @@ def read_default(name: str, text: str) -> Any:
         return _READERS[name](text)
     except InvalidRequest as error:
         raise InvalidRequest(f"the template's default for {name} can't be used: {error.message}") from None
+
+
+def check_defaults(defaults: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest that names the first default that can't be used, or not beside another."""
+    resources = default_fields(defaults).fields.get("resources", Resources())
+    if resources.gpus is not None:  # else what is missing may be said with a job
+        check_resources(resources)
 
 
 def default_fields(defaults: Mapping[str, Any]) -> DefaultFields:

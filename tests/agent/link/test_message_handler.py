@@ -31,6 +31,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.host.content.store import ContentStore
 from opsconsole_protocol.host.stream.coordinator_dial import Home
 from opsconsole_protocol.ids import AttemptId, WorkerId
+from opsconsole_protocol.requirement import NUMBERS
 from tests.agent.test_core_runner import FakeEngine, FakeLink
 
 
@@ -77,6 +78,12 @@ def test_the_users_word_beats_what_is_measured() -> None:
     # What placement lives by is told by what tells it elsewhere, not twice.
     assert properties["max_concurrent_jobs"] == 3
     assert properties["io_paths"] == {"input": None, "output": None, "filesystem": "local"}
+
+
+def test_what_is_measured_as_a_number_is_compared_with_numbers_only() -> None:
+    report = GpuReport("ok", "", "550.1", "12.4", (GpuSample(0, "GPU-1", "RTX 4090", 24_564),))
+    properties = describe().to_properties(report)
+    assert {name for name, value in properties.items() if type(value) in {int, float}} == NUMBERS
 
 
 async def test_the_store_heard_of_last_is_remembered_at_its_highest(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class _Record:
 
 def _asked(spec: JobSpec) -> tuple[object, ...]:
     """What of a spec the workers were asked about."""
-    return min(spec.resources.gpus, 1), spec.inputs, spec.requirements
+    return min(spec.resources.gpus_asked, 1), spec.inputs, spec.requirements
 
 
 def _read() -> _Record:
@@ -108,7 +108,7 @@ def spec_of(name: str) -> JobSpec:
 def candidates(spec: JobSpec) -> api.Candidates:
     """What the workers say to a job. One that is still being typed is answered as if it named no file."""
     found = _RECORD.candidates.get(_asked(spec))
-    return _RECORD.candidates[min(spec.resources.gpus, 1), (), ()] if found is None else found
+    return _RECORD.candidates[min(spec.resources.gpus_asked, 1), (), ()] if found is None else found
 
 
 def people() -> tuple[PersonRow, ...]:

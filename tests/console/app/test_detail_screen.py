@@ -251,7 +251,7 @@ async def test_why_holds_each_worker_against_each_requirement(source: RecordedSo
         await there.until(lambda: "0 of 13 workers could take it" in there.text())
         text = there.text()
         for said in (
-            "2 workers, each busy: 4 of 4 slots taken",
+            "2 workers, each is full: 4 of 4 slots taken",
             "gpu_memory_mb>=40000",
             "✗ gpu_memory_mb is",
             "✗ silent",

@@ -129,8 +129,19 @@ def test_whoever_looks_elsewhere_is_told_of_what_was_asked_for() -> None:
     assert told(on=("end",)) == [("end", "succeeded"), ("end", "killed"), ("failure", "bad")]
     assert told(on=("wait",), wait_ms=5) == []
     waits = Telling("bell", on=("wait",), wait_ms=500, mine=True)
-    pending = replace(failed("w", 1), state="pending", finished_at_ms=None, started_at_ms=None, created_at_ms=1_000)
-    others = [replace(pending, submitted_by="bo"), replace(pending, state="held"), replace(pending, started_at_ms=5)]
+    pending = replace(
+        failed("w", 1),
+        state="pending",
+        finished_at_ms=None,
+        started_at_ms=None,
+        created_at_ms=1,
+        waiting_since_ms=1_000,
+    )
+    others = [
+        replace(pending, submitted_by="bo"),
+        replace(pending, state="held"),
+        replace(pending, waiting_since_ms=None),
+    ]
     assert [one.job for one in of_waits(waits, [pending, *others], 1_499, 1_500, "ana")] == [pending]
     assert not list(of_waits(waits, [pending], 1_500, 9_000, "ana"))
     assert not list(of_waits(waits, [pending], 0, 1_499, "ana"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from opsconsole_console.screen.main.worker_pane import WorkerPane
 from opsconsole_console.screen.part import worker_cell
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol.api import JobRow, job_filter
@@ -65,6 +66,17 @@ def test_workers_are_filtered_by_their_properties() -> None:
     assert keeps is not None
     names = [name for name, worker in recorded.WORKERS.items() if keeps(worker)]
     assert names == ["gpu-a", "gpu-b", "gpu-c", "gpu-d"]
+
+
+async def test_what_is_a_number_in_every_row_is_compared_with_numbers_only(source: RecordedSource) -> None:
+    async with stage(source) as there:
+        pane = there.app.query_one(WorkerPane)
+        await there.until(lambda: pane.table.shown_ids)
+        for text in ("gpus_free>=some", "running_tasks=no", "gpu_count>=x"):
+            with pytest.raises(InvalidRequest, match="is a number, and"):
+                pane.read_filter(text, inverted=False)
+        for text in ("gpus_free>=1", "filesystem>=a", "nothing>=a"):
+            pane.read_filter(text, inverted=False)
 
 
 def test_the_label_names_the_filter() -> None:

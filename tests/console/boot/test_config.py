@@ -77,6 +77,11 @@ def test_the_documentation_names_no_key_that_isnt_there() -> None:
         ("[coordinator]\ntls = 'off'", r"line 2: \[coordinator\] tls: Invalid enum value 'off'"),
         ("[[notify]]\nwebhok = 'x'", r"line 2: \[notify\] has no key 'webhok': did you mean 'webhook'"),
         ("[[notify]]\non = ['endd']", r"line 2: \[notify\] on: Invalid enum value 'endd'"),
+        (
+            "[worker.properties]\nzone = 'a'\ngpu_count = 'many'",
+            r"line 3: .* gpu_count is a number, and 'many' is none",
+        ),
+        ("[worker.properties]\ncpus = true", r"line 2: \[worker.properties\] cpus is a number, and True is none"),
         ("worker = 3", r"line 1: \[worker\]: Expected `object`"),
         ("[worker\n", r"c\.toml: line 1: "),
     ],

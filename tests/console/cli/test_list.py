@@ -13,6 +13,7 @@ from opsconsole_console.cli.output import width_of
 from opsconsole_protocol import api
 from opsconsole_protocol.api import Parameter, ProjectRow, TemplateRow
 from opsconsole_protocol.dataset import JobDataset
+from opsconsole_protocol.estimate import Estimate
 from opsconsole_protocol.link import TaskProgress
 from opsconsole_protocol.spec import JobSpec
 from tests.client.fake_server import FakeServer
@@ -385,6 +386,35 @@ def test_why(run: Run, server: FakeServer) -> None:
     assert "gpus>=2 (has 1)" in out
     assert "zone=a" not in out
     assert json.loads(run("why", JOB, "--json").out)["text"] == "waits"
+
+
+def test_why_says_everything_once(run: Run, server: FakeServer) -> None:
+    """A worker's reason that the first line has, and an estimate that is the same everywhere, aren't said again for each worker."""
+    server.add_job(JOB)
+    takes = Estimate(60_000, 90_000, 120_000, runs=3, alike="train")
+    other = Estimate(60_000, 90_000, 7_200_000, runs=3, alike="train")
+    said = [
+        api.Verdict(worker_id=name, worker=name, accepted=False, reason=reason, takes=takes, said=name == "gpu-a")
+        for name, reason in (("gpu-a", "is full: 2 of 2 slots taken by a (1)"), ("gpu-b", "has 1 of the 2 GPUs needed"))
+    ]
+    text = f"gpu-a {said[0].reason}"
+
+    def told(*verdicts: api.Verdict) -> list[str]:
+        answer = api.WhyAnswer(job=server.jobs[JOB], text=text, verdicts=verdicts, ahead=1, ahead_jobs=("x",))
+        server.answers[api.Why] = lambda _fake, _: answer
+        return run("why", JOB).out.splitlines()
+
+    assert told(*said) == [
+        f"{JOB}  pending: {text}",
+        "  1 job is ahead of it, as things stand: x",
+        "  takes 1m–2m (by 3 runs of train)",
+        "WORKER      REASON",
+        "gpu-b   no  has 1 of the 2 GPUs needed",
+    ]
+    assert told(said[0])[2:] == ["  takes 1m–2m (by 3 runs of train)"]
+    differing = told(said[0], replace(said[1], takes=other))
+    assert differing[-2] == f"gpu-a   no  {said[0].reason}; takes 1m–2m (by 3 runs of train)"
+    assert differing[-1] == "gpu-b   no  has 1 of the 2 GPUs needed; takes 1m–2h (by 3 runs of train)"
 
 
 def test_a_graph_is_a_tree_with_what_each_job_waits_for(run: Run, server: FakeServer) -> None:

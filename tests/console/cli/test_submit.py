@@ -52,7 +52,7 @@ def test_the_id_alone_is_on_stdout_and_the_story_on_stderr(run: Run, server: Fak
     assert check_job_id(job_id) in server.jobs
     assert ran.err.splitlines() == [
         "Found 1 available worker:",
-        "  - gpu-a (80GB, A100-80GB, estimate: 42m 00s)",
+        "  - gpu-a (80GB, A100-80GB, takes 42m 00s)",
         "  - gpu-b declined: busy",
         "Selected gpu-a (faster estimate), reserved for it",
         "  Filesystem: vast",
@@ -120,6 +120,12 @@ def test_what_isnt_given_is_the_protocols_default(run: Run, server: FakeServer) 
         (["--env", "NOT_SET_HERE"], "--env NOT_SET_HERE: it is not set here"),
         (["--workdir", "here"], "not absolute"),
         (["--priority", "5000000"], "priority: must be at most 1000000"),
+        (
+            ["--gpus", "0", "--gpu-memory", "6G"],
+            "--gpus 0 is no GPU, and --gpu-memory is of one: leave one of them out",
+        ),
+        (["--gpus", "0", "--share"], "--gpus 0 is no GPU, and --share is of one"),
+        (["--gpus", "0", "--share", "--gpu-memory", "6G"], "--gpus 0 is no GPU"),
         (["--name", "n" * 300], "name: must have at most 200 characters"),
         (["--require", ">=5"], "can't read '>=5'"),
         (["--port", "a-b"], "ports"),

@@ -404,5 +404,7 @@ def test_what_a_worker_that_is_away_may_have_isnt_said_not_to_be_there(
 
 
 def test_a_job_that_cant_be_scheduled_says_why_it_has_no_results(run: Run, server: FakeServer, here: Path) -> None:
-    server.add_job(JOB, state="pending", reason="needs 8 GPUs; it has 2")
-    assert f"{JOB} has not been started yet, so that it has no results: needs 8 GPUs; it has 2" in run("get", JOB).err
+    server.add_job(JOB, state="pending", reason="has 2 of the 8 GPUs needed")
+    assert (
+        f"{JOB} has not been started yet, so that it has no results: has 2 of the 8 GPUs needed" in run("get", JOB).err
+    )

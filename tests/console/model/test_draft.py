@@ -1,11 +1,12 @@
 """What is typed into the new-job form, read."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from opsconsole_console.model import draft as drafts
 from opsconsole_console.model.draft import Draft
+from opsconsole_console.model.draft_fault import FORM_FIELDS
 from opsconsole_protocol.api import Parameter, TemplateRow
 from opsconsole_protocol.spec import JobSpec, Resources
 from tests.console.app import recorded
@@ -83,6 +84,48 @@ def test_each_field_complains_for_itself(field: str, text: str, said: str) -> No
     assert checked.spec is None
     assert set(checked.errors) == {field}
     assert said in checked.errors[field]
+
+
+NONSENSE = (
+    "%%%", "-1", "9" * 20, "a b", "\u202ex", "=", "x=", "1e309", "nan", "/", "~", "''", "'", "lr=1", "x" * 5_000, "0", "-5m", "a\nb",
+)  # fmt: skip
+TYPED = [one.name for one in fields(Draft) if one.name not in {"parameters", "base", "template", "worker"}]
+
+
+@pytest.mark.parametrize("field", TYPED)
+def test_whatever_is_typed_into_a_field_is_taken_or_refused_there_in_one_short_line(field: str) -> None:
+    """What could be read and the whole job can't have stood at the command."""
+    for text in NONSENSE:
+        command = "true {lr}" if field == "sweep" else "true"
+        checked = drafts.check(replace(Draft(command=command), **{field: text}))  # type: ignore[arg-type]
+        assert set(checked.errors) <= {field}, (text, checked.errors)
+        for said in checked.errors.values():
+            assert len(said) < 200
+            assert "\n" not in said
+
+
+def test_two_fields_that_are_wrong_are_both_told() -> None:
+    checked = drafts.check(Draft(command="true", setup="uv sync", after="/", timeout="0", gang="yes"))
+    assert set(checked.errors) == {"setup", "after", "timeout"}
+    unread = drafts.check(Draft(command="", setup="uv sync", inputs="/", tasks="many"))
+    assert set(unread.errors) == {"command", "setup", "inputs", "tasks"}
+    assert not drafts.check(Draft(command="true", setup="uv sync", bundle=".")).errors
+
+
+def test_every_field_of_a_job_that_the_form_has_can_be_blamed() -> None:
+    by_the_command = {"command", "num_tasks", "task_commands", "parameters", "template", "template_version"}
+    made = set(drafts.check(Draft(command="true")).spec.__struct_fields__)  # type: ignore[union-attr]
+    assert set(FORM_FIELDS) <= set(TYPED)
+    assert set(FORM_FIELDS.values()) <= made - by_the_command
+
+
+@pytest.mark.parametrize("asked", [{"gpu_memory": "6G"}, {"share": "yes"}, {"gpu_memory": "6G", "share": "yes"}])
+def test_no_gpu_and_some_of_one_is_said_at_the_field(asked: dict[str, str]) -> None:
+    checked = drafts.check(replace(Draft(command="true", gpus="0"), **asked))  # type: ignore[arg-type]
+    assert checked.errors["gpus"] == "0 is no GPU: clear this, or GPU mem and share"
+    untouched = drafts.check(replace(Draft(command="true", gpu_memory="6G"), share=asked.get("share", "")))
+    assert untouched.spec is not None
+    assert untouched.spec.resources.gpus_asked == 1
 
 
 def test_all_errors_come_at_once_and_workers_can_still_be_asked() -> None:

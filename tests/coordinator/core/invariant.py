@@ -99,10 +99,10 @@ def _room(fleet: Fleet, worker: Worker, job: Job) -> int:
         return 1
     if needs.share:
         return 1
-    room = worker.slots_left(with_gpus=needs.gpus > 0)
-    if needs.gpus:
+    room = worker.slots_left(with_gpus=needs.gpus_asked > 0)
+    if needs.gpus_asked:
         load = worker.live.load.gpus
-        room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus)
+        room = min(room, (len(worker.gpus) - len(load.whole) - len(load.shared)) // needs.gpus_asked)
     if needs.memory_mb:
         left = worker.properties.get("memory_mb", 0) - sum(
             one.promised.get("memory_mb", 0) for one in worker.live.holders()

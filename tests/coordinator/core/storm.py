@@ -154,7 +154,7 @@ def _never_fits(job: Job) -> bool:
     room = min(
         6,
         *(_ROOM_ON.get(word, 6) for word in words),
-        _ROOM.get(("gpus", needs.gpus), 6),
+        _ROOM.get(("gpus", needs.gpus_asked), 6),
         _ROOM.get(("memory_mb", needs.memory_mb), 6),
     )
     return job.spec.gang and sum(not is_task_finished(task.state) for task in job.tasks) > room

@@ -106,7 +106,7 @@ def test_after_a_guess_that_was_wrong_only_sure_bounds_count_there(world: World)
     world.now_ms += HOUR_MS + MINUTE_MS
     end(worker, running)
     assert state(head) == "pending", "one that was guessed to have ended holds a GPU of it"
-    assert world.why(head).endswith(f"held by quick ({late.job_id}, takes longer than expected)")
+    assert world.why(head).endswith(f"the task is of quick ({late.job_id}, takes longer than expected)")
     assert state(world.submit(gpus=1, name="quick")) == "pending"
     end(worker, late)
     assert worker.started().job_id == head.id

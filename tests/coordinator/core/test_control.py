@@ -354,7 +354,7 @@ def test_what_waits_in_an_archived_project_says_so(world: World) -> None:
     job = world.submit()
     world.set_project("archived")
     world.pass_ms(500)
-    assert world.why(job) == "project default is archived"
+    assert world.why(job).startswith("project default is archived: `opsconsole project set default --status active`")
 
 
 @pytest.mark.parametrize("verb", ["release", "hold", "resume", "pause", "retry"])

@@ -9,6 +9,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.api import Submission
 from opsconsole_protocol.chain import check_cycle
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.ids import JobId
 from opsconsole_protocol.spec import JobSpec
 from opsconsole_protocol.state import TaskState
@@ -21,12 +22,43 @@ def test_a_job_runs_only_when_all_that_it_comes_after_have_succeeded(world: Worl
     third = world.submit(after=(first, second))
     one, two = worker.started(), worker.started()
     assert third.state is TaskState.PENDING
-    assert world.why(third) == f"waits for {first.id}, {second.id}"
+    assert world.why(third) == f"waits for true ({first.id}, running) and true ({second.id}, running)"
     worker.succeed(one)
     assert not worker.inbox
     worker.report(two, two.state.SUCCEEDED, exit_code=0)
     worker.take(link.Forget)
     worker.succeed(worker.started())
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_job_waits_since_it_could_have_begun(world: World, each: bool, held: bool) -> None:
+    worker = world.worker()
+    first = world.submit(num_tasks=2)
+    one = worker.started()
+    other = world.submit(num_tasks=2, after=(f"{first.id}:*" if each else first.id,), held=held)
+    free = world.submit()
+    assert world.rows[free.id].waiting_since_ms == free.created_at_ms
+    assert world.rows[other.id].waiting_since_ms is None
+    world.pass_ms(1_000)
+    worker.succeed(one)
+    met_ms = world.now_ms
+    two = worker.started()
+    world.reactor.on_set_maintenance("w1", "drain", "ana", world.now_ms)
+    world.pass_ms(1_000)
+    if not each:
+        assert world.rows[other.id].waiting_since_ms is None
+        met_ms = world.now_ms
+        worker.succeed(two)
+    if held:
+        assert world.rows[other.id].waiting_since_ms is None
+        world.pass_ms(1_000)
+        met_ms = world.now_ms
+        world.act("release", other)
+    assert world.rows[other.id].waiting_since_ms == met_ms
+    events = [one for one in world.events if one.subject == other.id and one.kind == EventKind.UNBLOCKED]
+    assert [one.text for one in events] == ["dependencies are met"]
+    assert world.rows[first.id].waiting_since_ms is None
 
 
 def test_a_failure_blocks_everything_after_it(world: World) -> None:
@@ -176,7 +208,7 @@ def test_a_job_after_a_failure_starts_only_then(world: World) -> None:
     worker = world.worker()
     first = world.submit()
     second = world.submit(after_failure=(first,))
-    assert world.why(second) == f"waits for {first.id}"
+    assert world.why(second) == f"waits for true ({first.id}, assigned)"
     worker.fail(worker.started())
     worker.succeed(worker.started())
     assert (state(first), state(second)) == ("failed", "succeeded")

@@ -41,7 +41,7 @@ def record(
         finished_at_ms=None if took_ms is None else 1_000 + took_ms,
     )  # fmt: skip
     there = fleet.workers.get(WorkerId(worker))
-    gpu_ids = tuple(one.uuid for one in there.gpus) if there is not None and spec.resources.gpus else ()
+    gpu_ids = tuple(one.uuid for one in there.gpus) if there is not None and spec.resources.gpus_asked else ()
     attempt = Attempt(
         id=AttemptId("a"), job_id=job.id, index=0, number=0, worker_id=WorkerId(worker), worker_name=worker, seen=seen,
         gpu_ids=gpu_ids, estimate=expected,

@@ -125,7 +125,7 @@ def test_a_project_has_no_more_than_it_may_and_says_so(world: World) -> None:
             Resources(memory_mb=80),
             "ana has 80 of the 100 MB of memory that it may have at a time; this needs 80",
         ),
-        ({"gpus": 0}, Resources(gpus=1), "needs 1 GPU; ana may have 0 at a time"),
+        ({"gpus": 0}, Resources(gpus=1), "ana may have 0 GPUs at a time; this needs 1"),
     ],
 )
 def test_a_person_has_no_more_than_it_may(
@@ -143,7 +143,7 @@ def test_a_gang_that_may_not_have_all_it_needs_has_nothing(world: World) -> None
     share(world, person="ana", tasks=3)
     worker = world.worker(slots=8)
     gang = world.submit(num_tasks=4, gang=True, by="ana")
-    assert gang.reason == "needs 4 tasks; ana may have 3 at a time"
+    assert gang.reason == "ana may have 3 tasks at a time; this needs 4"
     share(world, person="ana", tasks=4)
     worker.take_all()
     assert running(world) == {"ana": 4}
@@ -153,7 +153,7 @@ def test_at_most_so_many_tasks_of_a_job_run_at_a_time(world: World) -> None:
     worker = world.worker(slots=4)
     job = world.submit(num_tasks=5, max_parallel=2)
     attempts = [worker.started(), worker.started()]
-    assert job.reason == "2 of at most 2 tasks of it run at a time (--max-parallel)"
+    assert job.reason == "2 tasks run, and no more than 2 of it may at a time (--max-parallel)"
     assert world.why(job).endswith("task-2 waits: " + job.reason)
     other = world.submit()
     worker.succeed(worker.started())

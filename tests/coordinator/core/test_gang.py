@@ -50,16 +50,16 @@ def test_why_says_how_many_fit_and_what_the_others_say(world: World) -> None:
     other.started()
     world.worker("gpu-a", slots=3)
     job = gang(world, 4)
-    assert world.why(job) == "gang of 4: 3 fit now; gpu-b busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(job) == "gang of 4: 3 fit now; gpu-b is full: 1 of 1 slot taken"
     assert world.rows[job.id].reason == world.why(job)
 
 
 def test_a_gang_that_no_fleet_has_room_for_says_so(world: World) -> None:
     world.worker("w1", slots=2)
     job = gang(world, 3)
-    assert world.why(job) == "gang of 3: at most 2 fit on the workers that are here"
+    assert world.why(job) == "gang of 3: at most 2 would fit if nothing else ran"
     far = gang(world, 2, requirements=("zone=b",))
-    assert world.why(far) == "gang of 2: none fits; no worker fits: w1 needs zone=b; zone is not set"
+    assert world.why(far) == "gang of 2: none fits; no worker fits: w1 doesn't meet zone=b: zone is not set"
 
 
 def test_claims_of_one_pass_share_no_gpu_cpu_or_memory(world: World) -> None:

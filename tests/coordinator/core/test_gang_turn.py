@@ -23,9 +23,7 @@ def test_free_slots_are_kept_for_a_gang_that_could_fit(world: World) -> None:
     job, taken, free = waiting_gang(world)
     small = world.submit()
     assert state(small) == "pending"
-    assert world.why(small) == (
-        f"w2 is reserved for gang {job.id}; w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)"
-    )
+    assert world.why(small) == (f"w2 is reserved for gang {job.id}; w1 is full: 1 of 1 slot taken by true (000000000a)")
     assert (status(world, free), status(world, taken)) == ("reserved", "busy")
     (attempt,) = taken.record.live.values()
     taken.succeed(attempt)

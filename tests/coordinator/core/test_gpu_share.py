@@ -44,8 +44,8 @@ def test_tasks_share_a_gpu_while_its_memory_suffices_and_one_slot_is_enough_for_
     assert {one.gpu_ids for one in given} == {("GPU-0",)}
     assert (state(jobs[4]), worker.record.slots_left(), worker.record.slots_left(with_gpus=True)) == ("pending", 0, 0)
     assert world.why(jobs[4]) == (
-        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has 0M of 24G left, shared by 4 tasks, "
-        "held by true (000000000a), true (000000000b) and 2 more"
+        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has 0M of 24G left, shared by 4 tasks; "
+        "the tasks are of true (000000000a), true (000000000b) and 2 more"
     )
     launch = worker.desired[given[0].id].launch
     assert (launch.resources.share_mb, launch.gpu_sizes_mb) == (6 * GB, (24 * GB,))
@@ -59,12 +59,14 @@ def test_whole_and_shared_never_meet(world: World) -> None:
     submit(world, 6 * GB)
     shared = worker.started()
     whole = world.submit(gpus=1)
-    assert world.why(whole) == ("w1 needs 1 free GPU, 0 free: GPU 0 is shared by 1 task, held by true (000000000a)")
+    assert world.why(whole) == (
+        "w1 needs 1 GPU, 0 of 1 free: GPU 0 is shared by 1 task; the task is of true (000000000a)"
+    )
     worker.succeed(shared)
     first = worker.started()
     late = submit(world, 6 * GB)
     assert world.why(late) == (
-        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has a task for itself, held by true (000000000b)"
+        "w1 needs 6G of a GPU to share, none has that much left: GPU 0 has a task for itself; the task is of true (000000000b)"
     )
     worker.succeed(first)
     worker.started()
@@ -113,8 +115,8 @@ def test_a_task_may_share_several_gpus(world: World) -> None:
     submit(world, 6 * GB, count=2)
     assert [worker.started().gpu_ids for _ in range(2)] == [("GPU-0",), ("GPU-0", "GPU-1")]
     assert world.why(submit(world, 6 * GB, count=2)) == (
-        "w1 needs 6G of 2 GPUs to share, one has that much left: GPU 0 has 0M of 24G left, shared by 2 tasks, "
-        "held by true (000000000a) and true (000000000b)"
+        "w1 needs 6G of 2 GPUs to share, one has that much left: GPU 0 has 0M of 24G left, shared by 2 tasks; "
+        "the tasks are of true (000000000a) and true (000000000b)"
     )
 
 
@@ -127,7 +129,7 @@ def test_foreign_processes_take_from_what_is_shared(world: World) -> None:
     assert "GPU 2 is shared by 1 task" in world.why(whole)
     assert world.why(late) == (
         "w1 needs 8G of a GPU to share, none has that much left: GPU 2 has 6.8G of 24G left, shared by 1 task, "
-        "used by pid 4711 (python, 11G), not by opsconsole, held by true (000000000a)"
+        "used by pid 4711 (python, 11G), which opsconsole didn't start; the task is of true (000000000a)"
     )
     world.act("cancel", whole)
     worker.heartbeat(gpus=(card(2),))
@@ -138,9 +140,12 @@ def test_foreign_processes_take_from_what_is_shared(world: World) -> None:
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ({"memory_mb": 200, "is_compute": True}, "GPU 0 is used by pid 7 (python, 200M), not by opsconsole"),
-        ({"memory_mb": None, "is_compute": True}, "GPU 0 is used by pid 7 (python), not by opsconsole"),
-        ({"memory_mb": 11_469}, "GPU 0 is used by pid 7 (python, 11G), not by opsconsole"),
+        (
+            {"memory_mb": 200, "is_compute": True},
+            "GPU 0 is used by pid 7 (python, 200M), which opsconsole didn't start",
+        ),
+        ({"memory_mb": None, "is_compute": True}, "GPU 0 is used by pid 7 (python), which opsconsole didn't start"),
+        ({"memory_mb": 11_469}, "GPU 0 is used by pid 7 (python, 11G), which opsconsole didn't start"),
         ({"memory_mb": 200}, ""),
     ],
     ids=["computes a little", "computes, and nobody knows how much", "holds much", "a desktop"],
@@ -151,7 +156,7 @@ def test_who_else_uses_a_gpu_is_said(world: World, user: dict[str, Any], words: 
     if not words:
         worker.started()
     else:
-        assert world.why(job) == f"w1 needs 1 free GPU, 0 free: {words}"
+        assert world.why(job) == f"w1 needs 1 GPU, 0 of 1 free: {words}"
         worker.heartbeat(gpus=(card(),))
         worker.started()
 
@@ -159,7 +164,7 @@ def test_who_else_uses_a_gpu_is_said(world: World, user: dict[str, Any], words: 
 def test_what_cannot_be_measured_is_not_shared(world: World) -> None:
     sharing(world, card(0, 24 * GB, link.GpuUser(pid=7, name="python", is_compute=True)))
     job = submit(world, 1 * GB)
-    assert "GPU 0 has 0M of 24G left, used by pid 7 (python), not by opsconsole" in world.why(job)
+    assert "GPU 0 has 0M of 24G left, used by pid 7 (python), which opsconsole didn't start" in world.why(job)
 
 
 def test_a_task_that_holds_more_than_it_asked_for_is_told_of_once_and_counts_with_what_it_holds(world: World) -> None:

@@ -6,7 +6,7 @@ from opsconsole_protocol import link
 from opsconsole_protocol.spec import JobSpec, PauseBy, Resources
 from tests.coordinator.core.world import World, gpus, state
 
-BUSY = "w1 busy: 2 of 2 slots taken (max_concurrent_jobs)"
+BUSY = "w1 is full: 2 of 2 slots taken"
 
 
 def test_holders_are_named_with_how_they_stand(world: World) -> None:
@@ -14,7 +14,7 @@ def test_holders_are_named_with_how_they_stand(world: World) -> None:
     first, second = world.submit(name="first"), world.submit(name="second", save_within_ms=10_000)
     one, two = worker.started(), worker.started()
     waits = world.submit()
-    held = ", held by first (000000000a) and second (000000000b)"
+    held = " by first (000000000a) and second (000000000b)"
     text, (verdict,) = view.why(world.fleet, waits, world.now_ms)
     assert text == BUSY + held
     assert f"{verdict.worker} {verdict.reason}" == BUSY + held
@@ -24,8 +24,7 @@ def test_holders_are_named_with_how_they_stand(world: World) -> None:
     worker.take(link.SetWant)
     # What an operator could free comes first.
     assert (
-        world.why(waits)
-        == f"{BUSY}, held by second (000000000b, paused by freeze, keeps its place) and first (000000000a)"
+        world.why(waits) == f"{BUSY} by second (000000000b, paused by freeze, keeps its place) and first (000000000a)"
     )
     world.reactor.on_act("pause", second.id, None, "ana", "", world.now_ms, PauseBy.CHECKPOINT)
     world.turn()
@@ -50,7 +49,7 @@ def test_two_jobs_are_named_and_the_others_counted(world: World) -> None:
         world.submit(name=name)
     for _ in range(6):
         worker.started()
-    assert world.why(world.submit()).endswith(", held by sweep (000000000a, 3 tasks), b (000000000b) and 2 more")
+    assert world.why(world.submit()).endswith(" by sweep (000000000a, 3 tasks), b (000000000b) and 2 more")
 
 
 def test_only_those_are_named_who_hold_what_is_short(world: World) -> None:
@@ -62,9 +61,9 @@ def test_only_those_are_named_who_hold_what_is_short(world: World) -> None:
     for _ in range(4):
         worker.started()
     for resources, holder in (
-        (Resources(gpus=1), "GPU 0 has a task, held by learner (000000000b)"),
-        (Resources(cpus=1), "needs 1 CPUs; 0 of 8 are free, held by loader (000000000c)"),
-        (Resources(memory_mb=1), "needs 1 MB of memory; 0 of 100 are free, held by table (000000000d)"),
+        (Resources(gpus=1), "GPU 0 has a task; the task is of learner (000000000b)"),
+        (Resources(cpus=1), "needs 1 CPU, 0 of 8 free, the rest is held by loader (000000000c)"),
+        (Resources(memory_mb=1), "needs 1M of memory, 0M of 100M free, the rest is held by table (000000000d)"),
     ):
         assert world.why(world.submit(resources=resources)).endswith(holder)
 
@@ -75,8 +74,8 @@ def test_workers_that_stand_alike_are_counted_and_each_verdict_names_its_own(wor
         world.submit(name=f"on-{name}")
         worker.started()
     text, verdicts = view.why(world.fleet, world.submit(), world.now_ms)
-    assert text == "2 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
-    assert [one.reason.partition("held by ")[2] for one in verdicts] == ["on-w1 (000000000a)", "on-w2 (000000000b)"]
+    assert text == "2 workers, each is full: 1 of 1 slot taken"
+    assert [one.reason.partition(" by ")[2] for one in verdicts] == ["on-w1 (000000000a)", "on-w2 (000000000b)"]
 
 
 def test_a_hostile_or_long_name_is_cleaned_and_cut(world: World) -> None:

@@ -25,28 +25,28 @@ INPUT = {"io_paths": {"input": "/in", "output": "/out", "filesystem": "vast"}}
     ("worker", "job", "words"),
     [
         ({}, {"worker": "w2"}, "no worker is named w2"),
-        ({}, {"requirements": ("zone=a",)}, "no worker fits: w1 needs zone=a; zone is not set"),
+        ({}, {"requirements": ("zone=a",)}, "no worker fits: w1 doesn't meet zone=a: zone is not set"),
         (
             {"properties": {"gpu_memory_mb": 8000}},
             {"requirements": ("gpu_memory_mb>=20000",)},
-            "no worker fits: w1 needs gpu_memory_mb>=20000; gpu_memory_mb is 8000",
+            "no worker fits: w1 doesn't meet gpu_memory_mb>=20000: gpu_memory_mb is 8000",
         ),
-        ({}, {"resources": Resources(gpus=1)}, "no worker fits: w1 needs 1 GPU; it has 0"),
+        ({}, {"resources": Resources(gpus=1)}, "no worker fits: w1 has no GPU"),
         (
             {"gpu_message": "no NVIDIA driver"},
             {"resources": Resources(gpus=2)},
-            "no worker fits: w1 needs 2 GPUs; it has 0 (no NVIDIA driver)",
+            "no worker fits: w1 has none of the 2 GPUs needed (no NVIDIA driver)",
         ),
         (
             {"gpus": gpus(2, memory_mb=8000)},
             {"resources": Resources(gpus=1, gpu_memory_mb=9000)},
-            "no worker fits: w1 needs 1 GPU of 9000 MB; its largest has 8000 MB",
+            "no worker fits: w1 has no GPU of 8.8G needed: its largest has 7.8G",
         ),
-        ({}, {"resources": Resources(memory_mb=10)}, "no worker fits: w1 needs 10 MB of memory; it has 0"),
+        ({}, {"resources": Resources(memory_mb=10)}, "no worker fits: w1 has 0M of the 10M of memory needed"),
         (
             {"properties": {"memory_mb": 100}},
             {"resources": Resources(memory_mb=200)},
-            "no worker fits: w1 needs 200 MB of memory; it has 100",
+            "no worker fits: w1 has 100M of the 200M of memory needed",
         ),
         ({}, {"inputs": ("data.slp",)}, "no worker fits: w1 has no input folder (start its agent with --input-path)"),
         (
@@ -153,8 +153,8 @@ def test_each_gpu_has_one_task(world: World) -> None:
     taken = [worker.started().gpu_ids for _ in range(2)]
     assert taken == [("GPU-0", "GPU-1"), ("GPU-2",)]
     assert world.why(third) == (
-        "w1 needs 1 free GPU, 0 free: GPU 0 has a task; GPU 1 has a task; GPU 2 has a task, "
-        "held by true (000000000a) and true (000000000b)"
+        "w1 needs 1 GPU, 0 of 3 free: each has a task; "
+        "the tasks are of true (000000000a) and true (000000000b)"
     )  # fmt: skip
 
 
@@ -173,9 +173,7 @@ def test_a_free_gpu_does_not_wait_for_slots_that_tasks_without_have(world: World
     world.submit(gpus=1)
     worker.started()
     third = world.submit(gpus=1)
-    assert world.why(third) == (
-        "w1 busy: 2 of 2 slots taken by tasks with GPUs (max_concurrent_jobs), held by true (000000000j) and true (000000000k)"
-    )
+    assert world.why(third) == ("w1 is full: 2 of 2 slots taken by true (000000000j) and true (000000000k)")
 
 
 def test_the_smallest_gpu_that_suffices_is_given(world: World) -> None:
@@ -208,7 +206,10 @@ def test_gpus_that_others_use_are_not_free(world: World) -> None:
 
     worker = world.worker(gpus=card(FOREIGN_MEMORY_MB_MAX + 1))
     job = world.submit(gpus=1)
-    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is used by pid 7 (python, 500M), not by opsconsole"
+    assert (
+        world.why(job)
+        == "w1 needs 1 GPU, 0 of 1 free: GPU 0 is used by pid 7 (python, 500M), which opsconsole didn't start"
+    )
     worker.heartbeat(gpus=card(FOREIGN_MEMORY_MB_MAX))
     world.pass_ms(1_000)
     worker.started()
@@ -220,7 +221,7 @@ def test_a_broken_gpu_is_not_given_and_heals(world: World) -> None:
 
     worker = world.worker(gpus=card("lost", "fell off the bus"))
     job = world.submit(gpus=1)
-    assert world.why(job) == "w1 needs 1 free GPU, 0 free: GPU 0 is lost: fell off the bus"
+    assert world.why(job) == "w1 needs 1 GPU, 0 of 1 free: GPU 0 is lost: fell off the bus"
     worker.heartbeat(gpus=card("ok"))
     worker.started()
 
@@ -233,10 +234,12 @@ def test_memory_and_cpus_are_promised_once(world: World) -> None:
     fits = world.submit(resources=Resources(cpus=3, memory_mb=700))
     attempts = {attempt.job_id: attempt for attempt in (worker.started(), worker.started())}
     assert set(attempts) == {first.id, fits.id}
-    assert world.why(by_cpu) == "w1 needs 4 CPUs; 0 of 8 are free, held by true (000000000a) and true (000000000d)"
+    assert (
+        world.why(by_cpu) == "w1 needs 4 CPUs, 0 of 8 free, the rest is held by true (000000000a) and true (000000000d)"
+    )
     assert (
         world.why(by_memory)
-        == "w1 needs 800 MB of memory; 0 of 1000 are free, held by true (000000000a) and true (000000000d)"
+        == "w1 needs 800M of memory, 0M of 1000M free, the rest is held by true (000000000a) and true (000000000d)"
     )
     worker.succeed(attempts[first.id])
     assert worker.started().job_id == by_cpu.id
@@ -378,9 +381,9 @@ def test_either_of_several_named_workers_will_do(world: World) -> None:
     one, two, three = (world.worker(name) for name in ("w1", "w2", "w3"))
     jobs = [world.submit(workers=("w2", "w3")) for _ in range(3)]
     two.started(), three.started()
-    assert world.why(jobs[2]) == "2 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(jobs[2]) == "2 workers, each is full: 1 of 1 slot taken"
     verdicts = view.why(world.fleet, jobs[2], world.now_ms)[1]
-    assert [one.reason for one in verdicts if one.worker == "w1"] == ["the job asks for worker w2 or w3"]
+    assert [one.reason for one in verdicts if one.worker == "w1"] == ["isn't the worker that is asked for (w2 or w3)"]
     nobody = world.submit(workers=("x", "y"))
     assert world.why(nobody) == "no worker is named x or y"
     assert not one.record.live

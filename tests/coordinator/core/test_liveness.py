@@ -159,7 +159,7 @@ def test_a_task_that_finds_no_worker_in_time_is_unschedulable(world: World) -> N
     assert state(job) == "pending"
     world.pass_ms(1_500)
     assert state(job) == "unschedulable"
-    words = "found no worker within 10s: no worker fits: w1 needs zone=a; zone is not set"
+    words = "found no worker within 10s: no worker fits: w1 doesn't meet zone=a: zone is not set"
     assert world.rows[job.id].reason == words
 
 

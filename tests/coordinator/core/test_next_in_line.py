@@ -25,7 +25,7 @@ def test_two_cpus_behind_a_stream_of_single_ones(world: World) -> None:
     stream = world.submit(num_tasks=50, resources=Resources(cpus=1))
     one, two = worker.started(), worker.started()
     urgent = world.submit(priority=100, resources=Resources(cpus=2))
-    assert world.why(urgent) == "w1 busy: 2 of 2 slots taken (max_concurrent_jobs), held by true (000000000a, 2 tasks)"
+    assert world.why(urgent) == "w1 is full: 2 of 2 slots taken by true (000000000a, 2 tasks)"
     assert world.rows[urgent.id].reason.endswith("; w1 keeps room for it")
     end(worker, one)
     assert stream.reason == f"w1 is kept for job {urgent.id}, which is next in line"

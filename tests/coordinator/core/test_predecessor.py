@@ -305,7 +305,7 @@ def test_two_jobs_at_once_with_max_1(world: World) -> None:
         attempt = worker.started()
         assert not worker.inbox
         waiting = jobs[number + 1 :]
-        assert all("w1 busy: 1 of 1 slots taken (max_concurrent_jobs)" in world.why(job) for job in waiting)
+        assert all("w1 is full: 1 of 1 slot taken" in world.why(job) for job in waiting)
         worker.succeed(attempt)
 
 

@@ -49,7 +49,7 @@ def test_a_task_is_ended_for_a_job_of_a_higher_band_and_runs_again_later_at_no_c
     want = way(worker, attempt, link.Mode.STOP)
     assert want.reason == f"makes way for job {urgent.id} of priority 100"
     assert urgent.reason.endswith("; 1 task makes way for it on w1")
-    assert world.why(urgent).endswith(f"held by true ({low.id}, makes way for {urgent.id})")
+    assert world.why(urgent).endswith(f"taken by true ({low.id}, makes way for {urgent.id})")
     worker.killed(attempt)
     assert (state(low), task_of(low).reason) == ("pending", want.reason)
     again = worker.started()

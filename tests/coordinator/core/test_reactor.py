@@ -126,6 +126,8 @@ def test_events_are_named_as_such() -> None:
     assert public == {
         "take_batch",
         "prepare",
+        "knows_person",
+        "knows_project",
         "find_worker",
         "find_removable",
         "may_be_adopted",

@@ -45,7 +45,8 @@ def test_a_paused_project_waits_and_says_so(world: World) -> None:
     world.set_project("paused")
     worker = world.worker()
     job = world.submit()
-    assert world.why(job) == "project default is paused"
+    words = "project default is paused: `opsconsole project set default --status active` lets it go on"
+    assert world.why(job) == words
     world.set_project("active")
     world.fleet.must_schedule = True
     world.turn()
@@ -179,8 +180,8 @@ def test_equal_jobs_get_one_answer_and_different_ones_their_own(world: World) ->
     world.worker(properties={"memory_mb": 10})
     jobs = [world.submit(resources=Resources(memory_mb=20)) for _ in range(3)]
     other = world.submit(resources=Resources(memory_mb=30))
-    assert {world.rows[job.id].reason for job in jobs} == {"no worker fits: w1 needs 20 MB of memory; it has 10"}
-    assert world.rows[other.id].reason == "no worker fits: w1 needs 30 MB of memory; it has 10"
+    assert {world.rows[job.id].reason for job in jobs} == {"no worker fits: w1 has 10M of the 20M of memory needed"}
+    assert world.rows[other.id].reason == "no worker fits: w1 has 10M of the 30M of memory needed"
 
 
 def test_a_gpu_given_to_a_task_that_avoids_a_worker_is_not_given_again_in_the_same_pass(world: World) -> None:

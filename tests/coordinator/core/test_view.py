@@ -39,7 +39,7 @@ def test_candidates_are_every_workers_verdict_best_first(world: World) -> None:
     assert verdicts[0].gpus_free == 2
     assert verdicts[0].estimated_start_ms == 0
     assert ("zone=a", False, "zone is b") in verdicts[3].checks
-    assert verdicts[3].reason == "needs zone=a; zone is b"
+    assert verdicts[3].reason == "doesn't meet zone=a: zone is b"
 
 
 def test_a_check_of_a_value_with_a_semicolon_reads_well(world: World) -> None:
@@ -72,10 +72,7 @@ def test_why_a_job_of_many_tasks_stands_where_it_stands_is_counted(world: World)
     job = world.submit(num_tasks=3)
     world.workers["w1"].started()
     text, verdicts = view.why(world.fleet, job, world.now_ms)
-    assert (
-        text
-        == "2 pending, 1 running on w1; task-1 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)"
-    )
+    assert text == "2 pending, 1 running on w1; task-1 waits: w1 is full: 1 of 1 slot taken by true (000000000a)"
     assert [(one.worker, one.accepted) for one in verdicts] == [("w1", False)]
 
 
@@ -86,13 +83,13 @@ def test_why_one_task_stands_where_it_stands(world: World) -> None:
     assert view.why(world.fleet, job, world.now_ms, 0) == ("task-0 is running", ())
     text, verdicts = view.why(world.fleet, job, world.now_ms, 2)
     assert (text, len(verdicts)) == (
-        "task-2 is pending: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)",
+        "task-2 is pending: w1 is full: 1 of 1 slot taken by true (000000000a)",
         1,
     )
     worker.fail(running, "exit code 3")
-    assert world.why(job).endswith(
-        "task-2 waits: w1 busy: 1 of 1 slots taken (max_concurrent_jobs), held by true (000000000a)"
-    ), "the one whose time has come"
+    assert world.why(job).endswith("task-2 waits: w1 is full: 1 of 1 slot taken by true (000000000a)"), (
+        "the one whose time has come"
+    )
     assert view.why(world.fleet, job, world.now_ms, 0)[0] == (
         "task-0 is pending: exit code 3 (failed 1 of 3, again in 1s)"
     )
@@ -105,7 +102,9 @@ def test_why_the_rest_of_a_job_waits_is_why_it_may_not_begin(world: World) -> No
     world.workers["w1"].started()
     world.set_project("paused")
     world.turn()
-    assert world.why(job).endswith("; task-1 waits: project default is paused")
+    assert world.why(job).endswith(
+        "; task-1 waits: project default is paused: `opsconsole project set default --status active` lets it go on"
+    )
     world.act("cancel", job)
     assert "task-1" not in world.why(job)
     world.workers["w1"].take(link.SetWant)
@@ -125,7 +124,7 @@ def test_why_counts_equal_refusals(world: World) -> None:
         world.submit(worker=f"w{number}")
         world.workers[f"w{number}"].started()
     job = world.submit()
-    assert world.why(job) == "3 workers, each busy: 1 of 1 slots taken (max_concurrent_jobs)"
+    assert world.why(job) == "3 workers, each is full: 1 of 1 slot taken"
 
 
 def test_a_worker_row_shows_the_workers_own_state_whatever_its_properties_say(world: World) -> None:
@@ -239,6 +238,15 @@ def test_the_estimate_of_a_kind_of_job_is_shown_with_the_next(world: World) -> N
     worker.started()
 
 
+def test_a_misspelt_worker_is_guessed_for_whoever_asks_and_not_for_each_job_that_waits(world: World) -> None:
+    world.worker("gpu-a")
+    job = world.submit(worker="gpuu-a")
+    assert world.rows[job.id].reason == "no worker is named gpuu-a"
+    text, (found,) = view.why(world.fleet, job, world.now_ms)
+    assert text == "no worker is named gpuu-a: did you mean gpu-a?"
+    assert found.said
+
+
 def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     world.worker("a")
     asked = spec(resources=Resources(gpus=2, cpus=4), worker="b")
@@ -247,7 +255,7 @@ def test_a_verdict_checks_everything_that_was_asked_for(world: World) -> None:
     assert checks["up"] == (True, "connected")
     assert checks["a slot"] == (True, "0 of 1 taken")
     assert checks["2 GPUs"] == (False, "0 of 0 free")
-    assert checks["b"] == (False, "a")
+    assert checks["named b"] == (False, "a")
     assert not checks["4 CPUs"][0]
 
 
@@ -293,14 +301,16 @@ def test_a_job_that_is_not_submitted_yet_is_told_what_it_would_wait_for(world: W
     assert (held.chosen, held.text) == ("", f"{limit}; after that on {free.text}")
     assert held.verdicts == free.verdicts, "workers would take it"
     gang = ask("ana", gang=True, num_tasks=2)
-    assert gang.text.startswith("needs 2 tasks; ana may have 1 at a time; ")
+    assert gang.text.startswith("ana may have 1 task at a time; this needs 2; ")
     never = ask("ana", requirements=("zone=z",))
     assert never.text == f"{limit}; {ask('bob', requirements=('zone=z',)).text}"
 
     world.reactor.on_set_project("vision", None, "paused", "root", world.now_ms, None)
     assert ask("bob", project="vision").text == f"project vision is paused; after that on {free.text}"
     for job in (world.submit(project="vision"), world.submit(project="vision", gang=True, num_tasks=2)):
-        assert world.why(job) == "project vision is paused"
+        assert world.why(job).startswith(
+            "project vision is paused: `opsconsole project set vision --status active` lets"
+        )
     world.reactor.on_set_project("vision", None, "archived", "root", world.now_ms, None)
     with pytest.raises(Conflict, match="project vision is archived and takes no work"):
         ask("bob", project="vision")

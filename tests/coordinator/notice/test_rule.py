@@ -81,7 +81,7 @@ def test_attention_for_many_tasks_of_a_job_is_one_notice() -> None:
 
 
 def test_a_wait_is_told_once_when_it_gets_too_long() -> None:
-    waiting = row(state="pending", started_at_ms=None, finished_at_ms=None, created_at_ms=1_000)
+    waiting = row(state="pending", started_at_ms=None, finished_at_ms=None, created_at_ms=1_000, waiting_since_ms=1_000)
     rules = [rule("wait", wait_ms=500)]
 
     def found(since_ms: int, now_ms: int, job: JobRow = waiting) -> list[Notice]:
@@ -91,8 +91,9 @@ def test_a_wait_is_told_once_when_it_gets_too_long() -> None:
     (notice,) = found(1_499, 1_500)
     assert notice.reason == "waits for more than 500ms: exit code 1"
     assert not found(1_500, 9_999)
-    assert not found(0, 9_999, row(state="held", started_at_ms=None, finished_at_ms=None))
-    assert not found(0, 9_999, row(state="pending", finished_at_ms=None))
+    assert not found(0, 9_999, row(state="held", started_at_ms=None, finished_at_ms=None, waiting_since_ms=None))
+    assert not found(0, 9_999, row(state="pending", started_at_ms=None, finished_at_ms=None, waiting_since_ms=None))
+    assert not found(0, 9_999, row(state="pending", finished_at_ms=None, waiting_since_ms=None))
 
 
 def test_delays_grow_to_a_limit_whatever_the_number() -> None:

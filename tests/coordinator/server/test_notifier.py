@@ -19,6 +19,7 @@ from opsconsole_coordinator.server import notice_channel, notifier
 from opsconsole_coordinator.server.notice_channel import NotDelivered, check_channel, deliver
 from opsconsole_protocol import api
 from opsconsole_protocol.error import InvalidRequest
+from opsconsole_protocol.event_kind import EventKind
 from opsconsole_protocol.state import AttemptState
 from tests.coordinator.server import peer
 from tests.coordinator.server.peer import Site
@@ -227,6 +228,30 @@ async def test_a_long_wait_is_told(tmp_path: Path, receiver: Receiver, monkeypat
     assert sorted(str(one["job"]) for one in receiver.notices) == sorted([row.id, other.id])
 
 
+async def test_a_rule_about_nobody_is_told_at_the_start(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = Webhook(receiver.url)
+    rules = [
+        NoticeRule(hook, frozenset({Occasion.END}), person="anna"),
+        NoticeRule(hook, frozenset({Occasion.END}), project="defualt", wait_ms=None),
+        NoticeRule(hook, frozenset({Occasion.END}), project="vision"),
+    ]
+    async with peer.site(tmp_path / "data") as site, await site.operator() as operator:
+        await site.invite(role="operator", name="ana")
+        await operator.submit(project="vision", held=True)
+        await operator.submit(held=True)
+    said = "tells of nothing yet: there is "
+    async with peer.site(tmp_path / "data", notices=tuple(rules)) as site, await site.operator() as operator:
+        await until(lambda: caplog.text.count(said) == 2)
+        await site.commit_loop.committed()
+        events = (await operator.call(api.ListEvents(limit=50))).events
+    texts = [one.text.partition(said)[2] for one in events if one.kind == EventKind.NOTICE]
+    assert sorted(text.partition("?")[0] for text in texts) == [
+        "no project defualt: did you mean default", "nobody called anna: did you mean ana",
+    ]  # fmt: skip
+
+
 async def test_a_wait_counts_from_when_the_job_was_let_go(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +269,25 @@ async def test_a_wait_counts_from_when_the_job_was_let_go(
         last = await operator.submit()
         await until(lambda: len(receiver.told) >= 3)
     assert [one["job"] for one in receiver.notices] == [free.id, before.id, last.id]
+
+
+async def test_a_wait_counts_from_when_what_it_waited_for_had_ended(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for another job isn't told of, however long; once that has ended, it is told of in its own time."""
+    monkeypatch.setattr(notifier, "LOOK_EVERY_S", 0.02)
+    rule = NoticeRule(Webhook(receiver.url), frozenset({Occasion.WAIT}), wait_ms=300)
+    async with peer.site(tmp_path / "data", notices=(rule,)) as site, await site.operator() as operator:
+        first = await operator.submit(held=True)
+        after = await operator.submit(after_any=(first.id,))
+        free = await operator.submit()
+        await until(lambda: len(receiver.told) >= 1)  # `after` has been there for as long
+        await operator.call(api.Act(verb="cancel", ids=(first.id,)))
+        await until(lambda: len(receiver.told) >= 2)
+        row = (await operator.call(api.ShowJob(id=after.id))).detail.job
+    assert [one["job"] for one in receiver.notices] == [free.id, after.id]
+    assert row.waiting_since_ms is not None
+    assert row.waiting_since_ms >= row.created_at_ms + 300
 
 
 async def test_a_command_gets_variables_and_no_secret_and_says_why_it_failed(

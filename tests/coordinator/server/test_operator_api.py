@@ -98,7 +98,7 @@ async def test_a_dependency_may_be_named_by_a_prefix_and_may_have_ended(site: Si
     async with await registered(site) as agent, await site.operator() as operator:
         first = await operator.submit()
         second = await operator.submit(after=(first.id[:5],))
-        assert (await operator.call(api.Why(id=second.id))).text == f"waits for {first.id}"
+        assert (await operator.call(api.Why(id=second.id))).text == f"waits for true ({first.id}, assigned)"
         await agent.run_one()
         await agent.run_one()
         assert [row.state for row in await operator.wait(first.id, second.id)] == ["succeeded", "succeeded"]
@@ -252,7 +252,7 @@ async def test_a_chosen_offer_is_reserved_until_its_job_comes_or_its_connection_
         assert 0 < reserved.left_ms <= OFFER_RESERVED_MS
         refused = await operator.call(api.ReserveOffer(job_id=second, spec=spec, worker="w1"))
         assert not refused.accepted
-        assert refused.reason.startswith("w1 busy: 1 of 1 slots taken")
+        assert refused.reason.startswith("w1 is full: 1 of 1 slot taken")
         job = await operator.submit()
         await other.close()
         await agent.take(link.JobAssignment)
@@ -266,7 +266,7 @@ async def test_a_paused_project_waits_also_after_a_restart(site: Site) -> None:
     async with await registered(site) as agent, await site.operator() as operator:
         await operator.call(api.SetProject(name="default", status="paused"))
         job = await operator.submit()
-        assert (await operator.call(api.Why(id=job.id))).text == "project default is paused"
+        assert (await operator.call(api.Why(id=job.id))).text.startswith("project default is paused: ")
         await site.commit_loop.load()
         assert site.commit_loop.fleet.project_status("default") == "paused"
         await operator.call(api.SetProject(name="default", status="active"))

@@ -13,7 +13,8 @@ from opsconsole_coordinator.server import job_api
 from opsconsole_coordinator.store import rebuild
 from opsconsole_protocol import api
 from opsconsole_protocol.error import Conflict, Forbidden, InvalidRequest, NotFound
-from opsconsole_protocol.spec import JobSpec
+from opsconsole_protocol.ids import JobId
+from opsconsole_protocol.spec import JobSpec, Resources
 from tests.coordinator.server.peer import Site, some_job_id
 
 FIT = api.TemplateRow(name="fit", command=("fit", "{lr}"), parameters=(api.Parameter(name="lr", kind="float"),))
@@ -39,7 +40,7 @@ async def test_jobs_are_moved_popped_and_cleared(site: Site) -> None:
         assert (popped.job.id, popped.job.state, popped.spec.name) == (third.id, "killed", "c")
         held = await operator.call(api.PopJob(project="default", hold=True))
         assert (held.job.id, held.job.state) == (first.id, "held")
-        with pytest.raises(NotFound, match="no job waits of project vision"):
+        with pytest.raises(NotFound, match="there is no project vision"):
             await operator.call(api.PopJob(project="vision"))
         with pytest.raises(InvalidRequest, match="is a task: name the whole job"):
             await operator.call(api.MoveJob(id=f"{second.id}/task-0", where="first"))
@@ -47,6 +48,20 @@ async def test_jobs_are_moved_popped_and_cleared(site: Site) -> None:
         assert set(cleared.ids) == {first.id, second.id}
         with pytest.raises(Conflict, match="only jobs that wait"):
             await operator.call(api.MoveJob(id=second.id, where="first"))
+
+
+@pytest.mark.parametrize("asked", [{"gpu_memory_mb": 6_000}, {"share": True}, {"gpu_memory_mb": 6_000, "share": True}])
+async def test_no_gpu_and_some_of_one_is_refused_and_without_a_number_it_is_one(
+    site: Site, asked: dict[str, Any]
+) -> None:
+    async with await site.operator() as operator:
+        with pytest.raises(InvalidRequest, match="--gpus 0 is no GPU"):
+            await operator.submit(resources=Resources(gpus=0, **asked))
+        template = api.TemplateRow(name="t", command=("t",), defaults={"gpus": "0", "share": "yes", "gpu_memory": "6G"})
+        with pytest.raises(InvalidRequest, match="--gpus 0 is no GPU"):
+            await operator.call(api.SetTemplate(template=template))
+        job = await operator.submit(resources=Resources(gpu_memory_mb=6_000))
+        assert site.commit_loop.fleet.jobs[JobId(job.id)].spec.resources.gpus_asked == 1
 
 
 async def test_a_moved_job_keeps_its_place_over_a_restart(site: Site) -> None:

@@ -108,7 +108,7 @@ async def test_nothing_is_shown_that_is_not_committed(site: Site, monkeypatch: p
         monkeypatch.setattr(journal, "commit", slow)
         site.commit_loop.fleet.attempts[attempt_id].progress = HALF
         site.commit_loop.fleet.show_job(site.commit_loop.fleet.jobs[job])
-        other = await operator.ask(api.SetProject(name="vision"))
+        other = await operator.ask(api.SetProject(name="vision", create=True))
         await begun.wait()
         cancelled = await operator.ask(api.Act(verb="cancel", ids=(job,)))
         await until(lambda: site.commit_loop.fleet.jobs[job].stop_reason)
@@ -131,5 +131,5 @@ async def test_after_a_lost_batch_nothing_is_shown_beyond_the_store(
             raise OSError("disk full")
 
         monkeypatch.setattr(journal, "commit", fail)
-        await operator.ask(api.SetProject(name="vision"))
+        await operator.ask(api.SetProject(name="vision", create=True))
         await until(lambda: not site.commit_loop.shown, what="the coordinator to start over")

@@ -176,15 +176,16 @@ async def remove_jobs(stage: Stage) -> Asked:
 
 
 async def set_project(stage: Stage) -> Asked:
-    return api.SetProject(name="vision", status="paused"), [("project", "vision")]
+    return api.SetProject(name="vision", status="paused", create=True), [("project", "vision")]
 
 
 async def share_project(stage: Stage) -> Asked:
-    return api.SetProject(name="vision", share=ShareChange(weight=2.0)), [("project", "vision")]
+    return api.SetProject(name="vision", share=ShareChange(weight=2.0), create=True), [("project", "vision")]
 
 
 async def set_person(stage: Stage) -> Asked:
-    return api.SetPerson(name="ben", share=ShareChange(gpus=2)), [("project", "ben")]
+    name = await stage.person()
+    return api.SetPerson(name=name, share=ShareChange(gpus=2)), [("project", name)]
 
 
 async def reserve(stage: Stage) -> Asked:

@@ -40,6 +40,7 @@ def job_facts(job: JobRow, spec: JobSpec | None, now_ms: int, cells: int, shown:
             ("state", state),
             ("progress", _progress(job, now_ms)),
             ("submitted", f"{fmt.age(job.created_at_ms, now_ms)} ago by {job.submitted_by} to {job.project}"),
+            ("waiting", _waiting(job, now_ms)),
             ("started", _moment(job.started_at_ms, now_ms)),
             ("ended", _moment(job.finished_at_ms, now_ms)),
             ("took" if job.finished_at_ms else "for", _took(job, now_ms)),
@@ -183,6 +184,13 @@ def _no_output(job: JobRow) -> str:
     if job.num_tasks > 1:
         return "one folder a task"
     return "" if job.started_at_ms is None else "none: its worker has no output folder"
+
+
+def _waiting(job: JobRow, now_ms: int) -> str:
+    """For how long it could have begun, where that isn't since it was submitted."""
+    if job.waiting_since_ms in {None, job.created_at_ms}:
+        return ""
+    return f"for {fmt.age(job.waiting_since_ms, now_ms)}, since it could begin"
 
 
 def _moment(at_ms: int | None, now_ms: int) -> str:

@@ -1,7 +1,7 @@
 """A pane with a table that can be filtered and sorted from the keyboard."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
@@ -17,6 +17,7 @@ from opsconsole_console.widget.pane import Pane
 from opsconsole_protocol import filter as filters
 from opsconsole_protocol.error import InvalidRequest
 from opsconsole_protocol.filter import Filter
+from opsconsole_protocol.requirement import Requirement, checked, is_number
 
 RowT = TypeVar("RowT")
 _ROWS_ASKED_MAX = 200
@@ -67,14 +68,20 @@ class TablePane(Pane, Generic[RowT]):
 
     def read_filter(self, text: str, *, inverted: bool) -> Filter:
         """What the filter line says. Raises InvalidRequest where it can't be read."""
-        return filters.parse(text, inverted=inverted)
+        return filters.parse(text, inverted=inverted, check=self._checked)
 
     @property
     def fields(self) -> Sequence[str]:
         """What conditions can name, as far as the rows at hand tell."""
-        ids = self.table.shown_ids[:_ROWS_ASKED_MAX]
-        rows = (row for row in map(self.table.row, ids) if row is not None)
-        return sorted({name for row in rows for name in self.properties(row)})
+        return sorted({name for properties in self._at_hand() for name in properties})
+
+    def _checked(self, one: Requirement) -> Requirement:
+        """The same, unless it compares with a word what is a number in all rows at hand."""
+        return checked(one, (one.key,)) if is_number(one.key, self._at_hand()) else one
+
+    def _at_hand(self) -> Iterator[Mapping[str, Any]]:
+        rows = map(self.table.row, self.table.shown_ids[:_ROWS_ASKED_MAX])
+        return (self.properties(row) for row in rows if row is not None)
 
     def compose(self) -> ComposeResult:
         yield self.table

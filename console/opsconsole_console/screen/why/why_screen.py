@@ -116,7 +116,7 @@ class WhyScreen(AskingScreen[WhyAnswer]):
     @on(LiveTable.RowHighlighted)
     def _explain(self) -> None:
         verdict = self._table.cursor_row
-        self._explained.show([] if verdict is None else explained(verdict))
+        self._explained.show([] if verdict is None else explained(verdict, self.size.width - 14))
 
     @on(LiveTable.RowSelected)
     def _open_worker(self, event: LiveTable.RowSelected) -> None:
@@ -168,10 +168,11 @@ def start_cell(verdict: Verdict) -> str:
     return verdict_start(verdict) or fmt.NOTHING
 
 
-def explained(verdict: Verdict) -> list[Line]:
-    """One worker in full: each requirement with what it has."""
-    answer = "would take it" if verdict.accepted else verdict.reason
-    head = Line(Cell(((f"{verdict.worker}  ", "bold"), (answer, "state-succeeded" if verdict.accepted else ""))))
+def explained(verdict: Verdict, cells: int) -> list[Line]:
+    """One worker in full: its reason where that isn't said above, and each requirement with what it has."""
+    answer = "would take it" if verdict.accepted else ""
+    head = Line(Cell(((f"{verdict.worker}  ", "bold"), (answer, "state-succeeded"))))
+    reason = [] if verdict.accepted or verdict.said else wrapped(verdict.reason, cells)
     room = max((len(words) for words, _, _ in verdict.checks), default=0)
     lines = [
         Line(Cell((("  ✓ " if met else "  ✗ ", "state-succeeded" if met else "state-failed"),
@@ -179,4 +180,4 @@ def explained(verdict: Verdict) -> list[Line]:
         for words, met, has in verdict.checks
     ]  # fmt: skip
     takes = [Line(cell(f"  takes {takes_words(verdict.takes)}", "text-muted"))] if verdict.takes is not None else []
-    return [BLANK, head, *lines, *takes]
+    return [BLANK, head, *reason, *lines, *takes]
