@@ -351,8 +351,7 @@ class Fleet:
 
     def live_attempts(self, job: Job) -> list[Attempt]:
         """The job's attempts that haven't ended."""
-        found = (self.attempts[one] for one in job.open_attempts)
-        return [attempt for attempt in found if not attempt.is_finished]
+        return [one for attempt_id in job.open_attempts if not (one := self.attempts[attempt_id]).is_finished]
 
     def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "", cause: str = "") -> None:
         """Move a task along the table of states. `reason` says why in words; `cause` is an EndCause where it ends badly.
@@ -424,8 +423,8 @@ class Fleet:
     def set_attempt(self, attempt: Attempt, state: AttemptState) -> None:
         """Move an attempt along the table of states. Raises IllegalTransition, and then nothing changed."""
         if attempt.state is not state:
-            subject = f"{attempt.job_id}/task-{attempt.index}"
-            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, self.stories.tell(subject))
+            story = self.stories.tell(f"{attempt.job_id}/task-{attempt.index}")
+            check_attempt_move(f"attempt {attempt.id}", attempt.state, state, story)
             attempt.state = state
         self.touch_attempt(attempt)
 
