@@ -69,6 +69,13 @@ class SeenProcess:
             return int(self._process.num_threads())
         return 0
 
+    @property
+    def user_s(self) -> float:
+        """How much processor time it has used outside of the kernel; 0 once it has ended."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return float(self._process.cpu_times().user)
+        return 0.0
+
     def signal(self, number: int) -> None:
         """Send a signal; nothing happens once it has ended."""
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -45,7 +45,7 @@ def test_what_has_ended_since_is_told_as_ended(is_reaped: bool) -> None:
             assert (find(child.pid), seen.user_id, seen.threads) == (None, None, 0)
 
 
-@pytest.mark.parametrize("name", ["cmdline", "environ", "status", "uids", "num_threads", "send_signal"])
+@pytest.mark.parametrize("name", ["cmdline", "environ", "status", "uids", "num_threads", "cpu_times", "send_signal"])
 def test_an_end_between_two_looks_is_no_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = SeenProcess(psutil.Process())
 
@@ -54,7 +54,7 @@ def test_an_end_between_two_looks_is_no_error(name: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(psutil.Process, name, ended)
     seen.signal(0)
-    assert isinstance((seen.status, seen.command, seen.environ, seen.user_id, seen.threads), tuple)
+    assert isinstance((seen.status, seen.command, seen.environ, seen.user_id, seen.threads, seen.user_s), tuple)
 
 
 def test_tests_look_at_processes_through_this_alone() -> None:

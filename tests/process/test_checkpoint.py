@@ -118,7 +118,10 @@ def test_a_training_goes_on_where_it_was_on_a_worker_that_shares_nothing_with_th
 def test_a_training_makes_way_for_what_is_urgent_and_goes_on_where_it_was(lab: Lab) -> None:
     lab.serve()
     lab.agent("gpu-a", slots=1)
-    assert "make way for higher priority bands" in lab.run("project", "set", "lab", "--preemptible", "yes").stdout
+    assert (
+        "make way for higher priority bands"
+        in lab.run("project", "set", "lab", "--create", "--preemptible", "yes").stdout
+    )
     reached, go = lab.folder / "checkpoint-reached", lab.folder / "checkpoint-go"
     training = lab.give(
         f"{shlex.quote(sys.executable)} -c {shlex.quote(TRAIN)}",

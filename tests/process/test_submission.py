@@ -4,22 +4,23 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 
 from opsconsole import JobSpec, SyncClient
 from opsconsole_protocol.error import Unavailable
 from opsconsole_protocol.ids import job_id
 from tests.process.lab import Lab
+from tests.seen_process import find
 
 JOBS = 5_000
 
 
 def is_looking(lab: Lab) -> Callable[[], bool]:
     """Whether the coordinator has begun to look at what it was sent: it works, and hasn't written."""
-    process = psutil.Process(lab.processes["serve"].pid)
-    before_s = process.cpu_times().user
-    return lambda: process.cpu_times().user - before_s > 0.05
+    process = find(lab.processes["serve"].pid)
+    assert process is not None
+    before_s = process.user_s
+    return lambda: process.user_s - before_s > 0.05
 
 
 def is_writing(lab: Lab) -> Callable[[], bool]:

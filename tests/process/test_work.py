@@ -79,7 +79,7 @@ def test_one_that_is_told_to_leave_while_the_coordinator_is_away_waits_to_tell_i
     """Else that would be run again elsewhere."""
     lab.serve()
     port = lab.port
-    lab.ask(lambda client: client.set_project("pose"))
+    lab.ask(lambda client: client.set_project("pose", create=True))
     once = 'echo once >>"$LAB/ran"; while [ ! -e "$LAB/end" ]; do sleep 0.05; done; echo over >>"$LAB/ran"'
     job_id = lab.give(once, project="pose")
     process = start(lab, "forever")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from signal import Signals
 
 import psutil
@@ -33,8 +32,9 @@ def minds(pid: int, signal: Signals) -> bool:
     True where that can't be known.
     """
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - so that its folder can be seen to be the system's
+            lines = file.read().splitlines()
     except OSError:
         return True
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigBlk:", "SigIgn:", "SigCgt:"))]
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith((b"SigBlk:", b"SigIgn:", b"SigCgt:"))]
     return not masks or any(mask >> (signal - 1) & 1 for mask in masks)
