@@ -57,7 +57,7 @@ def test_each_task_has_its_gpus_for_itself(lab: Lab) -> None:
     assert lab.job(pair)["tasks"][0]["resource_usage"]["gpu_memory_mb"] == 4_000
 
     # What it holds is kept as a curve, and nothing of those that hold none.
-    lab.wait(lambda: lab.ask(lambda client: client.metrics(f"{pair}/task-0", gpus=True)), "samples of its GPU")
+    lab.wait(lambda: "memory_mb" in gpu_metrics(lab, f"{pair}/task-0"), "samples of its GPU")
     samples = {row["metric"]: row for row in lab.rows("metrics", f"{pair}/task-0", "--gpu")}
     assert samples["memory_mb"]["values"][-1] == gpus.gpus[used].memory_used_mb
     assert samples["memory_total_mb"]["last"] == 24_576
@@ -101,6 +101,12 @@ def test_tasks_share_a_gpu_by_memory_beside_a_foreign_process(lab: Lab) -> None:
     (lab.folder / "go").touch()
     for job_id in (pair, late):
         lab.wait_state(job_id, "succeeded")
+
+
+def gpu_metrics(lab: Lab, task_id: str) -> set[str]:
+    """What was measured of a task's GPUs."""
+    runs = lab.ask(lambda client: client.metrics(task_id, gpus=True))
+    return {metric.name for run in runs for metric in run.gpus}
 
 
 def gpu_of(lab: Lab, index: int) -> dict[str, Any]:

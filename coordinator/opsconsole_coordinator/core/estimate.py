@@ -1,6 +1,6 @@
 """How long tasks are expected to take, as ranges, and how wrong that was. Nothing is claimed of what never ran."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from opsconsole_coordinator.core.demand import STARTS_WITHIN_MS, kind_named, kind_of, prefetch_of, rounded_up, within_ms
@@ -8,6 +8,7 @@ from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.history import SURE, Kind, Like, Run
 from opsconsole_coordinator.core.model import Attempt, Job, Worker
 from opsconsole_protocol.estimate import Estimate, EstimateError
+from opsconsole_protocol.ids import AttemptId
 from opsconsole_protocol.link import Mode
 from opsconsole_protocol.spec import JobSpec
 
@@ -148,6 +149,15 @@ def remaining(job: Job, attempt: Attempt, now_ms: int, *, as_told: bool = True) 
         return found
     most_ms = max(0, job.spec.timeout_ms + job.spec.grace_ms - gone_ms)
     return Estimate(min(found.low_ms, most_ms), min(found.mid_ms, most_ms), min(found.high_ms, most_ms), found.runs)
+
+
+def ends_on(fleet: Fleet, workers: Iterable[Worker], now_ms: int) -> dict[AttemptId, Estimate | None]:
+    """How much longer all that runs on some workers is expected to run, by what was expected when it was assigned."""
+    return {
+        attempt.id: remaining(fleet.jobs[attempt.job_id], attempt, now_ms, as_told=False)
+        for worker in workers
+        for attempt in worker.live.values()
+    }
 
 
 def _left(expected: Estimate | None, gone_ms: int) -> Estimate | None:

@@ -7,7 +7,7 @@ from opsconsole_coordinator.core.assignment import assign
 from opsconsole_coordinator.core.checkpointing import awaits_copy, awaits_report, is_parked
 from opsconsole_coordinator.core.demand import AVOID_WAIT_MS, Demand, demand_of
 from opsconsole_coordinator.core.dry_run import DryRun
-from opsconsole_coordinator.core.estimate import remaining
+from opsconsole_coordinator.core.estimate import ends_on
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.forecast import places_ms
 from opsconsole_coordinator.core.gang import living_attempts, restart_broken_round, start_over
@@ -145,9 +145,7 @@ def _wait_for_room(fleet: Fleet, job: Job, demand: Demand, count: int, now_ms: i
 def _earliest_ms(fleet: Fleet, offers: Iterable[Offer], demand: Demand, count: int, now_ms: int) -> int:
     """Before when a gang can't start, wherever that is, by the least that what runs there takes; 0 where that may be now."""
     workers = [one.worker for one in offers if one.accepted or one.soon]
-    live = (one for worker in workers for one in worker.live.values())
-    ends = {one.id: remaining(fleet.jobs[one.job_id], one, now_ms, as_told=False) for one in live}
-    earliest_ms = places_ms(workers, demand, ends, count)
+    earliest_ms = places_ms(workers, demand, ends_on(fleet, workers, now_ms), count)
     return now_ms + earliest_ms if earliest_ms else 0
 
 

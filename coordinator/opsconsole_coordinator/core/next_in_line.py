@@ -12,7 +12,7 @@ from math import isfinite
 
 from opsconsole_coordinator.core.capacity import fit_gpus, free_capacity, total
 from opsconsole_coordinator.core.demand import Demand
-from opsconsole_coordinator.core.estimate import remaining
+from opsconsole_coordinator.core.estimate import ends_on
 from opsconsole_coordinator.core.fleet import Fleet
 from opsconsole_coordinator.core.forecast import earliest_ms
 from opsconsole_coordinator.core.gpu_share import fit_for_share, left_mb
@@ -111,8 +111,7 @@ def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_m
 
 def _earliest_ms(fleet: Fleet, worker: Worker, demand: Demand, now_ms: int) -> int:
     """Before when the worker isn't expected to have room for a task, by the least that its tasks take; 0 where that may be now."""
-    ends = {one.id: remaining(fleet.jobs[one.job_id], one, now_ms, as_told=False) for one in worker.live.values()}
-    within_ms = earliest_ms(worker, demand, ends)
+    within_ms = earliest_ms(worker, demand, ends_on(fleet, [worker], now_ms))
     return now_ms + round(within_ms) if isfinite(within_ms) and round(within_ms) else 0
 
 

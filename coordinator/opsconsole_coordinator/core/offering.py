@@ -58,9 +58,10 @@ def reserve_offer(
         return Refused(f"{offer.worker.name} {offer.reason}", bool(offer.questions))
     if offer.fills_until_ms:
         return Refused(f"{offer.worker.name} has room only until another job starts there, which is next in line")
-    made = _made(offer, job_id, spec, actor, now_ms + OFFER_RESERVED_MS)
-    if before is not None and before.worker_id == made.worker_id and before.until_ms > now_ms:
-        made = _made(offer, job_id, spec, actor, before.until_ms)
+    until_ms = now_ms + OFFER_RESERVED_MS
+    if before is not None and before.worker_id == offer.worker.id and before.until_ms > now_ms:
+        until_ms = before.until_ms
+    made = _made(offer, job_id, spec, actor, until_ms)
     fleet.reservations.offers[job_id] = made
     offer.worker.live.reserve(made)
     fleet.usage.reserve(made, now_ms)
