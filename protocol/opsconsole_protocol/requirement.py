@@ -3,8 +3,9 @@
 A requirement is `KEY`, `!KEY`, or `KEY OP VALUE` with OP one of `= != >= <= > <`, `KEY in A,B,C`, or `KEY ~ REGEX`.
 Several requirements in one line are separated by spaces and must all hold. Keys reach into nested properties with dots
 (`io_paths.filesystem`). A value with spaces stands in double quotes. Numbers compare as numbers, everything else as text
-without regard to case. What every agent measures as a number (NUMBERS) is compared with numbers only. A regex is a `pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a job at most
-CONDITIONS_MAX conditions, since they are matched against every worker again and again.
+without regard to case. What every agent measures as a number (NUMBERS) is compared with numbers only. A regex is a
+`pattern.py` one. A line has at most LINE_CHARACTERS_MAX characters, and a job at most CONDITIONS_MAX conditions, since they
+are matched against every worker again and again.
 """
 
 import math

@@ -28,5 +28,5 @@ def asks_of(fleet: Fleet, demand: Demand) -> tuple[object, ...]:
 def _asker(demand: Demand, now_ms: int) -> Asker:
     length_ms = known_length_ms(demand.spec, demand.guess_ms or None)
     ends_ms = None if length_ms is None else now_ms + length_ms
-    amounts = {key: need for need, key, _ in demand.capacities}
+    amounts = {key: need for need, key in demand.capacities}
     return Asker(demand.spec.project, demand.person, demand.gpus, ends_ms, amounts)

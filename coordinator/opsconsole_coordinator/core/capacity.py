@@ -78,7 +78,7 @@ def _gpu_refusal(worker: Worker, gpu: Gpu, memory_mb: int) -> str | None:
     return None
 
 
-def amount_words(key: str, amount: float, *, with_noun: bool = True) -> str:
+def capacity_words(key: str, amount: float, *, with_noun: bool = True) -> str:
     """An amount of a capacity: `4 CPUs`, `32G of memory`; `4`, `32G` without its noun."""
     if key == "memory_mb":
         return memory_words(amount) + (" of memory" if with_noun else "")
@@ -143,7 +143,7 @@ def foreign_mb(gpu: Gpu) -> int | None:
     return sum(user.memory_mb or 0 for user in foreign)
 
 
-def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, str]], share_mb: int = 0) -> bool:
+def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str]], share_mb: int = 0) -> bool:
     """Whether enough slots, GPUs and capacities are free for a task, whatever else stands against it."""
     load = worker.live.load
     if share_mb:
@@ -158,7 +158,7 @@ def has_room(worker: Worker, gpus: int, capacities: Iterable[tuple[float, str, s
             return False
     elif worker.max_concurrent_jobs <= load.slots:
         return False
-    for need, key, _ in capacities:  # noqa: SIM110 - a loop, because nothing is asked more often
+    for need, key in capacities:  # noqa: SIM110 - a loop, because nothing is asked more often
         if total(worker, key) - load.promised.get(key, 0) < need:
             return False
     return True

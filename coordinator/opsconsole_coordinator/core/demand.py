@@ -64,8 +64,8 @@ class Demand(msgspec.Struct, frozen=True):
     """How many GPUs a task gets."""
     share_mb: int = 0
     """How much of each one's memory, where it shares them; 0 where it has them for itself."""
-    capacities: tuple[tuple[float, str, str], ...] = ()
-    """What a task takes of a worker's capacities: how much, of which property, and the property in words."""
+    capacities: tuple[tuple[float, str], ...] = ()
+    """What a task takes of a worker's capacities: how much, and of which property."""
     files: tuple[tuple[QuestionKind, str], ...] = ()
     """What a task has to find on its worker: its working folder, its input files and its datasets."""
     within_ms: int = 0
@@ -75,13 +75,12 @@ class Demand(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         spec, needs = self.spec, self.spec.resources
-        asked = ((needs.cpus, "cpus", "CPUs"), (float(needs.memory_mb), "memory_mb", "MB of memory"))
         folder = () if spec.workdir is None else ((QuestionKind.FOLDER, spec.workdir),)
         for name, value in (
             ("named", spec.named_workers),
             ("gpus", needs.gpus_asked),
             ("share_mb", needs.share_mb),
-            ("capacities", tuple(one for one in asked if one[0])),
+            ("capacities", tuple((need, key) for key, need in promised_of(spec).items())),
             (
                 "files",
                 (

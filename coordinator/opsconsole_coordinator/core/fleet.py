@@ -351,7 +351,8 @@ class Fleet:
 
     def live_attempts(self, job: Job) -> list[Attempt]:
         """The job's attempts that haven't ended."""
-        return [one for attempt_id in job.open_attempts if not (one := self.attempts[attempt_id]).is_finished]
+        found = (self.attempts[one] for one in job.open_attempts)
+        return [attempt for attempt in found if not attempt.is_finished]
 
     def set_task(self, job: Job, task: Task, state: TaskState, reason: str = "", cause: str = "") -> None:
         """Move a task along the table of states. `reason` says why in words; `cause` is an EndCause where it ends badly.
@@ -476,8 +477,7 @@ class Fleet:
             job = self.jobs.get(job_id)
             if job is None or (job.is_fresh and job.ready):
                 continue  # most of 10,000 that came in at once
-            is_noted = job_id in self._jobs or job_id in self._jobs_added
-            if job.is_finished and not job.open_attempts and not is_noted:
+            if job.is_finished and not job.open_attempts and not self.is_noted(job):
                 self._evict_job(job)
 
     def _evict_job(self, job: Job) -> None:

@@ -87,7 +87,7 @@ class _Host:
         start_ms = self.wait_for_room(demand)
         gpu_ids = self._choose(demand) if isfinite(start_ms) else None
         if gpu_ids is not None:
-            capacities = {key: need for need, key, _ in demand.capacities}
+            capacities = {key: need for need, key in demand.capacities}
             self.hold(start_ms + takes_ms, _Part(gpu_ids, demand.share_mb, capacities))
 
     def _give_back(self, part: _Part) -> None:
@@ -100,7 +100,7 @@ class _Host:
 
     def _choose(self, demand: Demand) -> tuple[str, ...] | None:
         """The GPUs that one would get now; None where it has no room."""
-        if any(total(self.worker, key) - self._promised.get(key, 0) < need for need, key, _ in demand.capacities):
+        if any(total(self.worker, key) - self._promised.get(key, 0) < need for need, key in demand.capacities):
             return None
         gpus, slots = self._gpus, self.worker.max_concurrent_jobs
         if not demand.gpus:

@@ -10,7 +10,7 @@ import msgspec
 
 from opsconsole_coordinator.core.booking import booked_words
 from opsconsole_coordinator.core.capacity import (
-    amount_words,
+    capacity_words,
     free_capacity,
     free_gpus,
     gpu_refusals,
@@ -197,11 +197,9 @@ def _unfit(worker: Worker, demand: Demand) -> str:
     for one in demand.requirements:
         if not one.matches(facts):
             return one.explain(facts)
-    for need, key, _ in demand.capacities:
+    for need, key in demand.capacities:
         if total(worker, key) < need:
-            return (
-                f"has {amount_words(key, total(worker, key), with_noun=False)} of the {amount_words(key, need)} needed"
-            )
+            return f"has {capacity_words(key, total(worker, key), with_noun=False)} of the {capacity_words(key, need)} needed"
     if len(worker.gpus) < demand.gpus:
         detail = f" ({worker.gpu_message})" if worker.gpu_message and not worker.gpus else ""
         few = f"{len(worker.gpus) or 'none'} of the {demand.gpus} GPUs needed" if demand.gpus > 1 else "no GPU"
@@ -257,11 +255,11 @@ def _occupied(worker: Worker, demand: Demand, kept: Reserved | None) -> tuple[st
     may_join = demand.share_mb and worker.live.load.gpus.shared  # which takes no slot
     if left + demand.prefetch <= 0 and not may_join:
         return slots_words(worker, worker.max_concurrent_jobs - left, with_gpus=with_gpus), SLOTS
-    for need, key, _ in demand.capacities:
+    for need, key in demand.capacities:
         free = free_capacity(worker, key)
         if free < need:
-            left_words, all_words = (amount_words(key, one, with_noun=False) for one in (free, total(worker, key)))
-            return f"needs {amount_words(key, need)}, {left_words} of {all_words} free", key
+            left_words, all_words = (capacity_words(key, one, with_noun=False) for one in (free, total(worker, key)))
+            return f"needs {capacity_words(key, need)}, {left_words} of {all_words} free", key
     return _reserved(worker, demand, kept) if kept is not None else "", ""
 
 
@@ -288,7 +286,7 @@ def _reserved(worker: Worker, demand: Demand, kept: Reserved) -> str:
         is_left = not demand.gpus or worker.slots_left(with_gpus=True) > kept.slots
     else:
         is_left = worker.slots_left() > kept.slots
-    for need, key, _ in demand.capacities:
+    for need, key in demand.capacities:
         free = free_capacity(worker, key) - kept.promised.get(key, 0)
         is_left = is_left and free >= need
     return "" if is_left else kept_words(kept)

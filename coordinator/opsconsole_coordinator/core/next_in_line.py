@@ -74,7 +74,7 @@ def _best_first(workers: Sequence[Worker], demand: Demand) -> Iterator[Worker]:
 
 def _shortage(worker: Worker, demand: Demand) -> float:
     """How much the worker lacks for the task: of slots, GPUs and capacities the largest share of what it has in all."""
-    lacks = [(need - free_capacity(worker, key)) / total(worker, key) for need, key, _ in demand.capacities]
+    lacks = [(need - free_capacity(worker, key)) / total(worker, key) for need, key in demand.capacities]
     count = demand.gpus
     if count:
         if demand.share_mb:
@@ -92,7 +92,7 @@ def _shortage(worker: Worker, demand: Demand) -> float:
 def _reserved_part(fleet: Fleet, worker: Worker, demand: Demand, job: Job, now_ms: int) -> Reserved:
     """The part of the worker's free room that other jobs may not have, so that the task doesn't wait for these, too."""
     promised: dict[str, float] = {}
-    for need, key, _ in demand.capacities:
+    for need, key in demand.capacities:
         free = free_capacity(worker, key)
         promised[key] = free - _spare(free, need, [one.promised.get(key, 0) for one in worker.live.holders()])
     shares, load = _kept_shares(worker, demand) if demand.share_mb else {}, worker.live.load.gpus

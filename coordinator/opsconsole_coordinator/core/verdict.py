@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from opsconsole_coordinator.core.capacity import amount_words, free_capacity, free_gpus
+from opsconsole_coordinator.core.capacity import capacity_words, free_capacity, free_gpus
 from opsconsole_coordinator.core.content import missing_bytes, supply_words
 from opsconsole_coordinator.core.demand import Demand
 from opsconsole_coordinator.core.file_check import IN_MOUNTS, FileCheck, file_checks
@@ -70,9 +70,9 @@ def _checks(offer: Offer, demand: Demand, files: Iterable[FileCheck], supply: st
         words = f"{count} GPU{'s' if count > 1 else ''}" + (f" of {memory_words(memory_mb)}" if memory_mb else "")
         free = len(free_gpus(worker, memory_mb))
         yield words, free >= count, f"{free} of {len(worker.gpus)} free"
-    for need, key, _ in demand.capacities:
+    for need, key in demand.capacities:
         is_left = free_capacity(worker, key)
-        yield amount_words(key, need), is_left >= need, f"{amount_words(key, is_left, with_noun=False)} free"
+        yield capacity_words(key, need), is_left >= need, f"{capacity_words(key, is_left, with_noun=False)} free"
     facts = worker.facts() if demand.requirements else {}
     for one in demand.requirements:
         is_met = one.matches(facts)
